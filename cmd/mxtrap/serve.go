@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"mxtrap/server"
+)
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the zones over UDP and TCP, and metrics over HTTP",
+		Long: `Serve the zones over UDP and TCP, and metrics over HTTP.
+
+Without a server file an example zone is served on 127.0.0.1:5353, with metrics on 127.0.0.1:9153.
+SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finish and end the server.`,
+		Args: usage(cobra.NoArgs),
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		reload := make(chan os.Signal, 1)
+		signal.Notify(reload, syscall.SIGHUP) // before anything else: a HUP must not end a server that is still starting
+		config, err := readConfig(*path)
+		if err != nil {
+			return err
+		}
+		version, commit := buildVersion()
+		s, err := server.New(config, version, commit, config.Logger(), notify)
+		if problems := (server.Problems)(nil); errors.As(err, &problems) {
+			tell(problems)
+			return errReported
+		} else if err != nil {
+			return err
+		}
+		if *path == "" {
+			fmt.Fprint(os.Stderr, exampleHint)
+		}
+		return s.Run(c.Context(), reload)
+	}
+	return c
+}
+
+const exampleHint = `No --config given: this is the built-in example, a trapped example.com. Ask it from another terminal:
+
+    dig @127.0.0.1 -p 5353 example.com MX
+
+Its metrics are at http://127.0.0.1:9153/metrics. Ctrl-C ends it.
+
+`
+
+// notify tells systemd what the server does; without systemd it does nothing (sd_notify(3)).
+func notify(e server.Event) {
+	switch e {
+	case server.Ready:
+		daemon.SdNotify(false, daemon.SdNotifyReady)
+	case server.Stopping:
+		daemon.SdNotify(false, daemon.SdNotifyStopping)
+	case server.Reloading: // Type=notify-reload wants the time too
+		var now unix.Timespec
+		unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+		daemon.SdNotify(false, fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+	}
+}

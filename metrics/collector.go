@@ -1,0 +1,206 @@
+package metrics
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Zone is what is shown of a zone.
+type Zone struct {
+	Name    string
+	Serial  uint32
+	Queries Series // the counters of all queries and of those for trapped MX sets
+	Decoys  []string
+	Hosts   Series // the counters of decoy i's look-ups: A at 3i, AAAA, others
+}
+
+// The counters of Zone.Queries.
+const (
+	ZoneQueries = iota
+	ZoneMX
+	ZoneCounters
+)
+
+// DecoyCounters is how many counters of Zone.Hosts a decoy has.
+const DecoyCounters = 3
+
+// DecoyCounter is which of a decoy's counters a query type counts.
+func DecoyCounter(qtype uint16) int {
+	switch qtype {
+	case dns.TypeA:
+		return 0
+	case dns.TypeAAAA:
+		return 1
+	}
+	return 2
+}
+
+var decoyTypes = [DecoyCounters]string{"A", "AAAA", "other"}
+
+// Metrics is all that is shown.
+type Metrics struct {
+	*Counters
+	registry *prometheus.Registry
+	zones    atomic.Pointer[[]Zone]
+	perZone  atomic.Bool
+	ready    atomic.Bool
+
+	// ReloadOK is 1 when the last load took everything in, and ReloadTime when that last was so.
+	ReloadOK, ReloadTime prometheus.Gauge
+	// LoadFailures counts, by zone, how often a zone could not be loaded.
+	LoadFailures *prometheus.CounterVec
+	// CoversWaiting is how many hosts outside the zones have not been looked up yet; LookupFailures counts failed look-ups.
+	CoversWaiting  prometheus.Gauge
+	LookupFailures prometheus.Counter
+}
+
+// New makes the metrics of a server with so many workers.
+func New(workers int, version, commit string) *Metrics {
+	m := &Metrics{
+		Counters:   NewCounters(workers),
+		registry:   prometheus.NewRegistry(),
+		ReloadOK:   gauge("mxtrap_config_last_reload_successful", "Whether the last load or reload took in every file: 1, else 0."),
+		ReloadTime: gauge("mxtrap_config_last_reload_success_timestamp_seconds", "When a load or reload last took in every file."),
+		LoadFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mxtrap_zone_load_failures_total", Help: "How often a zone could not be loaded, so that its last good version went on being served.",
+		}, []string{"zone"}),
+		CoversWaiting: gauge("mxtrap_covers_unresolved", "Hosts outside the zones whose addresses are not known yet: their exchanges are served as written."),
+		LookupFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones; the last good answer is kept.",
+		}),
+	}
+	m.zones.Store(&[]Zone{})
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "mxtrap_build_info", Help: "Always 1; the labels tell the build.",
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, (*collector)(m),
+	)
+	return m
+}
+
+// Show sets the zones that are served, and whether each has series of its own.
+func (m *Metrics) Show(zones []Zone, perZone bool) {
+	m.zones.Store(&zones)
+	m.perZone.Store(perZone)
+}
+
+// SetReady says whether the server answers queries.
+func (m *Metrics) SetReady(ready bool) { m.ready.Store(ready) }
+
+// Reloaded notes the end of a load.
+func (m *Metrics) Reloaded(ok bool, at time.Time) {
+	if !ok {
+		m.ReloadOK.Set(0)
+		return
+	}
+	m.ReloadOK.Set(1)
+	m.ReloadTime.Set(float64(at.UnixNano()) / 1e9)
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+}
+
+// collector adds the workers' counters up when Prometheus asks.
+type collector Metrics
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	queriesDesc   = desc("mxtrap_queries_total", "Queries received.", "transport", "family", "type")
+	responsesDesc = desc("mxtrap_responses_total", "Responses sent, by RCODE.", "rcode")
+	truncatedDesc = desc("mxtrap_truncated_total", "Responses cut short to fit, with TC set.")
+	droppedDesc   = desc("mxtrap_dropped_total", "What got no response, by reason.", "reason")
+	durationDesc  = desc("mxtrap_query_duration_seconds", "From a query's arrival in the process to its response.")
+	zoneDesc      = desc("mxtrap_zone_queries_total", "Queries for names of a zone.", "zone")
+	mxDesc        = desc("mxtrap_trap_mx_lookups_total", "Queries for MX sets with decoys.", "zone")
+	decoyDesc     = desc("mxtrap_trap_decoy_lookups_total", "Queries for a decoy's name.", "zone", "decoy", "type")
+	zonesDesc     = desc("mxtrap_zones", "Zones served.")
+	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone's SOA record.", "zone")
+)
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, serialDesc} {
+		to <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	for t, transport := range []string{"udp", "tcp"} {
+		for f, family := range []string{"ipv4", "ipv6"} {
+			for i := range len(queryTypes) + 1 {
+				name := "other"
+				if i < len(queryTypes) {
+					name = dns.TypeToString[queryTypes[i]]
+				}
+				if v := c.sum(func(w *Worker) *atomic.Uint64 { return &w.queries[t][f][i] }); v > 0 || name == "MX" || name == "A" {
+					count(queriesDesc, v, transport, family, name)
+				}
+			}
+		}
+	}
+	for i := range maxRcode {
+		v := c.sum(func(w *Worker) *atomic.Uint64 { return &w.responses[i] })
+		if name, ok := dns.RcodeToString[i]; ok && (v > 0 || i <= dns.RcodeRefused) {
+			if i == dns.RcodeBadVers {
+				name = "BADVERS" // the library calls 16 BADSIG, as in TSIG
+			}
+			count(responsesDesc, v, name)
+		}
+	}
+	count(truncatedDesc, c.sum(func(w *Worker) *atomic.Uint64 { return &w.truncated }))
+	for i, name := range dropNames {
+		count(droppedDesc, c.sum(func(w *Worker) *atomic.Uint64 { return &w.dropped[i] }), name)
+	}
+	to <- c.duration()
+	c.collectZones(to, count)
+}
+
+func (c *collector) duration() prometheus.Metric {
+	var total uint64
+	cumulative := map[float64]uint64{}
+	for i := range len(buckets) + 1 {
+		total += c.sum(func(w *Worker) *atomic.Uint64 { return &w.durations[i] })
+		if i < len(buckets) {
+			cumulative[buckets[i].Seconds()] = total
+		}
+	}
+	sum := time.Duration(c.sum(func(w *Worker) *atomic.Uint64 { return &w.nanos })).Seconds()
+	return prometheus.MustNewConstHistogram(durationDesc, total, sum, cumulative)
+}
+
+func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*prometheus.Desc, uint64, ...string)) {
+	zones := *c.zones.Load()
+	to <- prometheus.MustNewConstMetric(zonesDesc, prometheus.GaugeValue, float64(len(zones)))
+	if !c.perZone.Load() {
+		return
+	}
+	for _, z := range zones {
+		to <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(z.Serial), z.Name)
+		count(zoneDesc, c.Sum(z.Queries, ZoneQueries), z.Name)
+		if len(z.Decoys) > 0 {
+			count(mxDesc, c.Sum(z.Queries, ZoneMX), z.Name)
+		}
+		for i, decoy := range z.Decoys {
+			for t, name := range decoyTypes {
+				count(decoyDesc, c.Sum(z.Hosts, i*DecoyCounters+t), z.Name, decoy, name)
+			}
+		}
+	}
+}

@@ -1,0 +1,195 @@
+// Package metrics counts what the server does and shows it to Prometheus.
+//
+// Each goroutine that answers queries owns a [Worker] and counts into its memory alone, so that counting waits for nobody. A scrape
+// adds the workers up.
+package metrics
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Transport is how a query came.
+type Transport uint8
+
+// The transports.
+const (
+	UDP Transport = iota
+	TCP
+	transports
+)
+
+// Family is the address family of the client.
+type Family uint8
+
+// The families.
+const (
+	IPv4 Family = iota
+	IPv6
+	families
+)
+
+// Drop is why a query got no answer.
+type Drop uint8
+
+// The reasons.
+const (
+	Malformed Drop = iota // too short for a header
+	Response              // an answer, not a question
+	TCPFull               // too many connections
+	TCPClient             // too many connections of one client
+	Unsent                // the answer could not be sent
+	dropReasons
+)
+
+var dropNames = [dropReasons]string{"malformed", "response", "tcp_connections", "tcp_client_connections", "send_failed"}
+
+// queryTypes have a label of their own; all others are "other".
+var queryTypes = []uint16{
+	dns.TypeA, dns.TypeNS, dns.TypeCNAME, dns.TypeSOA, dns.TypePTR, dns.TypeMX, dns.TypeTXT, dns.TypeAAAA, dns.TypeSRV,
+	dns.TypeNAPTR, dns.TypeDS, dns.TypeDNSKEY, dns.TypeTLSA, dns.TypeSVCB, dns.TypeHTTPS, dns.TypeANY, dns.TypeCAA,
+}
+
+const maxTypes = 32
+
+// typeIndex finds the place of a type among queryTypes, len(queryTypes) for all others.
+var typeIndex = func() (t [512]uint8) {
+	for i := range t {
+		t[i] = uint8(len(queryTypes))
+	}
+	for i, q := range queryTypes {
+		t[q] = uint8(i)
+	}
+	return t
+}()
+
+const maxRcode = 24 // more than there are extended ones in use
+
+// buckets are the upper bounds of the duration histogram.
+var buckets = [...]time.Duration{
+	time.Microsecond, 2 * time.Microsecond, 5 * time.Microsecond, 10 * time.Microsecond, 20 * time.Microsecond, 50 * time.Microsecond,
+	100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
+}
+
+// Worker is the counters of one goroutine. All of its methods are safe for others too, only slower.
+type Worker struct {
+	queries   [transports][families][maxTypes]atomic.Uint64
+	responses [maxRcode]atomic.Uint64
+	truncated atomic.Uint64
+	dropped   [dropReasons]atomic.Uint64
+	durations [len(buckets) + 1]atomic.Uint64
+	nanos     atomic.Uint64
+	series    [maxChunks]atomic.Pointer[chunk]
+	_         [64]byte // keeps the next worker's counters off this one's cache line
+}
+
+// Query counts a query that is to be answered.
+func (w *Worker) Query(t Transport, f Family, qtype uint16) {
+	i := uint8(len(queryTypes))
+	if int(qtype) < len(typeIndex) {
+		i = typeIndex[qtype]
+	}
+	w.queries[t][f][i].Add(1)
+}
+
+// Response counts an answer.
+func (w *Worker) Response(rcode int, truncated bool) {
+	w.responses[min(rcode, maxRcode-1)].Add(1)
+	if truncated {
+		w.truncated.Add(1)
+	}
+}
+
+// Dropped counts a query that gets no answer.
+func (w *Worker) Dropped(why Drop) { w.dropped[why].Add(1) }
+
+// Took notes how long an answer took.
+func (w *Worker) Took(d time.Duration) {
+	i := 0
+	for i < len(buckets) && d > buckets[i] {
+		i++
+	}
+	w.durations[i].Add(1)
+	w.nanos.Add(uint64(d))
+}
+
+// Series is a run of counters that were reserved under a key.
+type Series uint32
+
+const (
+	chunkBits = 12
+	maxChunks = 1 << 12 // 16 million counters
+)
+
+type chunk [1 << chunkBits]atomic.Uint64
+
+// Add counts the n-th counter of a series up.
+func (w *Worker) Add(s Series, n int) {
+	i := uint32(s) + uint32(n)
+	w.series[i>>chunkBits].Load()[i&(1<<chunkBits-1)].Add(1)
+}
+
+// Counters are all workers' counters.
+type Counters struct {
+	workers []*Worker
+
+	mu       sync.Mutex
+	reserved map[string]Series
+	next     uint32
+}
+
+// NewCounters makes the counters of so many workers.
+func NewCounters(workers int) *Counters {
+	c := &Counters{reserved: map[string]Series{}}
+	for range workers {
+		c.workers = append(c.workers, new(Worker))
+	}
+	return c
+}
+
+// Worker is the i-th worker's.
+func (c *Counters) Worker(i int) *Worker { return c.workers[i] }
+
+// Reserve gives a key its counters, the same ones whenever it is asked for again. It must have returned before a worker uses them.
+// Where all counters are taken, the last ones are shared.
+func (c *Counters) Reserve(key string, counters int) Series {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.reserved[key]; ok {
+		return s
+	}
+	if int(c.next)+counters > maxChunks<<chunkBits {
+		return Series(c.next - uint32(counters))
+	}
+	s := Series(c.next)
+	c.reserved[key] = s
+	c.next += uint32(counters)
+	for i := uint32(s) >> chunkBits; i <= c.next>>chunkBits && i < maxChunks; i++ {
+		for _, w := range c.workers {
+			if w.series[i].Load() == nil {
+				w.series[i].Store(new(chunk))
+			}
+		}
+	}
+	return s
+}
+
+// Sum is the n-th counter of a series over all workers.
+func (c *Counters) Sum(s Series, n int) uint64 {
+	i := uint32(s) + uint32(n)
+	return c.sum(func(w *Worker) *atomic.Uint64 { return &w.series[i>>chunkBits].Load()[i&(1<<chunkBits-1)] })
+}
+
+func (c *Counters) sum(of func(*Worker) *atomic.Uint64) uint64 {
+	total := uint64(0)
+	for _, w := range c.workers {
+		total += of(w).Load()
+	}
+	return total
+}
+
+// Workers is how many workers there are.
+func (c *Counters) Workers() int { return len(c.workers) }

@@ -1,0 +1,195 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mxtrap/zone/conf"
+)
+
+// Config is a server file: every value right by itself.
+type Config struct {
+	Path        string // of the file; "" for the embedded example
+	Listen      []netip.AddrPort
+	Metrics     netip.AddrPort // not valid: no HTTP
+	Resolvers   []string       // host:port; empty: those of /etc/resolv.conf
+	NSID        string
+	Chaos       bool // answer version.bind and id.server
+	Workers     int  // per UDP address; 0: one per CPU
+	ZoneMetrics bool
+	LogLevel    slog.Level
+	LogJSON     bool
+
+	zones []conf.Item
+	table *conf.Table
+}
+
+// maxWorkers bounds the sockets of one address.
+const maxWorkers = 256
+
+// maxNSID keeps the NSID option small beside the answer.
+const maxNSID = 128
+
+// ReadConfig reads a server file. It returns nil, and has reported why, where that is not possible.
+func ReadConfig(path string, report *conf.Report) *Config {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		report.Add(conf.Problem{File: path, Reason: strings.TrimPrefix(err.Error(), "open "+path+": ")})
+		return nil
+	}
+	return parseConfig(path, text, report)
+}
+
+func parseConfig(path string, text []byte, report *conf.Report) *Config {
+	var faults conf.Report
+	defer func() { report.Add(faults.Problems()...) }()
+	t := conf.Parse(path, text, &faults)
+	if t == nil {
+		return nil
+	}
+	c := &Config{
+		Path: path, Chaos: true, ZoneMetrics: true,
+		Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5353")},
+		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
+	}
+	c.readServer(t.Table("server"))
+	c.readLog(t.Table("log"))
+	t.Close()
+	if faults.Faulty() {
+		return nil
+	}
+	return c
+}
+
+func (c *Config) readServer(t *conf.Table) {
+	c.table = t
+	if t.Has("listen") {
+		c.Listen = nil
+		for _, item := range t.Strings("listen") {
+			addr, err := parseAddress(item.Text)
+			switch {
+			case err != nil:
+				t.FaultAt(item.Key, item.Text, err.Error())
+			case slices.Contains(c.Listen, addr):
+				t.FaultAt(item.Key, item.Text, "stands twice in the list")
+			default:
+				c.Listen = append(c.Listen, addr)
+			}
+		}
+		if len(t.Strings("listen")) == 0 {
+			t.Fault("listen", "", "names no address")
+		}
+	}
+	if t.Has("metrics") {
+		var text string
+		t.String("metrics", &text)
+		c.Metrics = netip.AddrPort{}
+		if text != "" {
+			var err error
+			if c.Metrics, err = parseAddress(text); err != nil {
+				t.Fault("metrics", text, err.Error())
+			}
+		}
+	}
+	c.zones = []conf.Item{{Text: "zones/*.toml", Key: t.Key("zones")}}
+	if t.Has("zones") {
+		if c.zones = t.Strings("zones"); len(c.zones) == 0 {
+			t.Fault("zones", "", "names no zone file")
+		}
+	}
+	for _, item := range t.Strings("resolver") {
+		addr, err := parseResolver(item.Text)
+		if err != nil {
+			t.FaultAt(item.Key, item.Text, err.Error())
+			continue
+		}
+		c.Resolvers = append(c.Resolvers, addr)
+	}
+	if t.String("nsid", &c.NSID); len(c.NSID) > maxNSID {
+		t.Fault("nsid", "", fmt.Sprintf("longer than %d octets", maxNSID))
+	}
+	var workers int64
+	t.Int("workers", 0, maxWorkers, &workers)
+	c.Workers = int(workers)
+	t.Bool("chaos", &c.Chaos)
+	t.Bool("zone_metrics", &c.ZoneMetrics)
+	t.Close()
+}
+
+func (c *Config) readLog(t *conf.Table) {
+	level, format := "info", "text"
+	if t.String("level", &level); !slices.Contains([]string{"debug", "info", "warn", "error"}, level) {
+		t.Fault("level", level, "must be debug, info, warn or error")
+	} else {
+		c.LogLevel.UnmarshalText([]byte(level))
+	}
+	if t.String("format", &format); format != "text" && format != "json" {
+		t.Fault("format", format, "must be text or json")
+	}
+	c.LogJSON = format == "json"
+	t.Close()
+}
+
+func parseAddress(s string) (netip.AddrPort, error) {
+	a, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return a, fmt.Errorf(`not an address with a port: write "192.0.2.53:53" or "[2001:db8::53]:53" ("0.0.0.0:53" and "[::]:53" are all addresses)`)
+	}
+	return a, nil
+}
+
+// Reachable is an address at which a listener on this one can be reached from the same host.
+func Reachable(a netip.AddrPort) netip.AddrPort {
+	switch {
+	case !a.Addr().IsUnspecified():
+		return a
+	case a.Addr().Is4():
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port())
+	}
+	return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())
+}
+
+// parseResolver reads an address with or without a port.
+func parseResolver(s string) (string, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(a, 53).String(), nil
+	}
+	if a, err := netip.ParseAddrPort(s); err == nil {
+		return a.String(), nil
+	}
+	return "", fmt.Errorf(`not an address: write "192.0.2.1" or "192.0.2.1:53"`)
+}
+
+// Logger makes the log that the configuration asks for.
+func (c *Config) Logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogJSON {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// zoneFiles finds the zone files, each once and in order.
+func (c *Config) zoneFiles(report *conf.Report) (paths []string) {
+	for _, item := range c.zones {
+		pattern := item.Text
+		if !filepath.IsAbs(pattern) {
+			pattern = filepath.Join(filepath.Dir(c.Path), pattern)
+		}
+		found, err := filepath.Glob(pattern)
+		if err == nil && len(found) == 0 {
+			err = fmt.Errorf("matches no file")
+		}
+		if err != nil {
+			report.Add(c.table.Problem(item.Key, item.Text, err.Error()))
+		}
+		paths = append(paths, found...)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// maxUDP is the largest response over UDP, and what we tell that we take (DNS Flag Day 2020, RFC 9715).
+const maxUDP = 1232
+
+// edns is what a query's OPT record says (RFC 6891).
+type edns struct {
+	present bool
+	version uint8
+	size    uint16 // the largest UDP response that the client takes
+	do      bool   // copied back (RFC 3225 3)
+	nsid    bool   // the client wants to know which server this is (RFC 5001)
+}
+
+// parse reads an OPT record, from its class on, and its options. Unknown options are passed over (RFC 6891 6.1.2).
+func (e *edns) parse(fixed, options []byte) bool {
+	e.present = true
+	e.size = binary.BigEndian.Uint16(fixed)
+	e.version = fixed[3]
+	e.do = fixed[4]&0x80 != 0
+	for len(options) > 0 {
+		if len(options) < 4 {
+			return false
+		}
+		code, size := binary.BigEndian.Uint16(options), int(binary.BigEndian.Uint16(options[2:]))
+		if len(options) < 4+size {
+			return false
+		}
+		if code == dns.EDNS0NSID {
+			e.nsid = true
+		}
+		options = options[4+size:]
+	}
+	return true
+}
+
+// limit is the largest response over UDP: 512 octets without EDNS (RFC 1035 4.2.1).
+func (e *edns) limit() int {
+	if !e.present {
+		return dns.MinMsgSize
+	}
+	return min(max(int(e.size), dns.MinMsgSize), maxUDP)
+}
+
+// optLen is how long the response's OPT record will be.
+func (e *edns) optLen(nsid string) int {
+	switch {
+	case !e.present:
+		return 0
+	case e.nsid && nsid != "":
+		return optSize + 4 + len(nsid)
+	}
+	return optSize
+}
+
+// appendOPT adds the response's OPT record.
+func (e *edns) appendOPT(out []byte, rcode int, nsid string) []byte {
+	flags := uint16(0)
+	if e.do {
+		flags = 0x8000
+	}
+	out = append(out, 0, 0, byte(dns.TypeOPT))
+	out = binary.BigEndian.AppendUint16(out, maxUDP)
+	out = append(out, byte(rcode>>4), 0)
+	out = binary.BigEndian.AppendUint16(out, flags)
+	size := e.optLen(nsid) - optSize
+	out = binary.BigEndian.AppendUint16(out, uint16(size))
+	if size > 0 {
+		out = binary.BigEndian.AppendUint16(out, dns.EDNS0NSID)
+		out = binary.BigEndian.AppendUint16(out, uint16(len(nsid)))
+		out = append(out, nsid...)
+	}
+	return out
+}

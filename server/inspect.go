@@ -1,0 +1,55 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+
+	"mxtrap/metrics"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
+func Inspect(ctx context.Context, c *Config, resolve bool) ([]*zone.Zone, []conf.Problem) {
+	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
+	l := load(c, nil, r.known)
+	if resolve {
+		var hosts []string
+		for _, f := range l.files {
+			hosts = append(hosts, f.zone.Lookups()...)
+		}
+		r.want(hosts)
+		r.lookUp(ctx, hosts)
+		l = load(c, nil, r.known)
+		for _, host := range r.unknown() {
+			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it", Warning: true})
+		}
+	}
+	return zone.NewSet(l.zones()).Zones(), l.report.Problems()
+}
+
+// unknown lists the hosts that have no address yet.
+func (r *resolver) unknown() (hosts []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for host, h := range r.hosts {
+		if h.addrs == nil {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// name is what the server file is called in messages.
+func (c *Config) name() string {
+	if c.Path == "" {
+		return "the example"
+	}
+	return c.Path
+}
+
+// Example is the configuration that is served where the operator gives none.
+func Example() *Config {
+	var report conf.Report
+	return parseConfig("", nil, &report)
+}

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// drainTime is how long a socket that is closed still answers what it has received.
+const drainTime = 100 * time.Millisecond
+
+// listener is one address with its UDP sockets, one a worker, and its TCP socket.
+type listener struct {
+	udp     []*net.UDPConn
+	tcp     *net.TCPListener
+	closing chan struct{}
+	running sync.WaitGroup
+}
+
+func (l *listener) address() string { return l.tcp.Addr().String() }
+
+// listen opens what the configuration asks for, and only when all of that is open closes what it no longer asks for. Where an address
+// cannot be had, nothing changes.
+func (s *Server) listen(c *Config) error {
+	opened := map[string]*listener{}
+	undo := func() {
+		for _, l := range opened {
+			l.close()
+		}
+	}
+	for _, addr := range c.Listen {
+		name := addr.String()
+		if s.listeners[name] != nil {
+			continue
+		}
+		l, err := open(name, s.workers())
+		if err != nil {
+			undo()
+			return fmt.Errorf("server.listen: %q: %w", name, err)
+		}
+		opened[name] = l
+	}
+	http, err := s.listenHTTP(c)
+	if err != nil {
+		undo()
+		return fmt.Errorf("server.metrics: %q: %w", c.Metrics, err)
+	}
+	for name, l := range opened {
+		s.listeners[name] = l
+		s.start(l)
+	}
+	wanted := map[string]bool{}
+	for _, addr := range c.Listen {
+		wanted[addr.String()] = true
+	}
+	for name, l := range s.listeners {
+		if !wanted[name] {
+			delete(s.listeners, name)
+			l.close()
+		}
+	}
+	if http != s.http {
+		s.closeHTTP()
+		s.http = http
+	}
+	return nil
+}
+
+func (s *Server) workers() int { return s.metrics.Workers() - 1 }
+
+// open opens the sockets of an address. TCP comes first: it fails where another process has the address, which UDP sockets that share
+// a port do not.
+func open(addr string, workers int) (*listener, error) {
+	l := &listener{closing: make(chan struct{})}
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	l.tcp = tcp.(*net.TCPListener)
+	for range workers {
+		udp, err := listenUDP(tcp.Addr().String())
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.udp = append(l.udp, udp)
+	}
+	return l, nil
+}
+
+// start begins to answer on a listener.
+func (s *Server) start(l *listener) {
+	for i, conn := range l.udp {
+		l.running.Go(func() { s.serveUDP(conn, s.metrics.Worker(i)) })
+	}
+	l.running.Go(func() { s.serveTCP(l) })
+}
+
+// close lets a listener answer what it has received, and ends it.
+func (l *listener) close() {
+	close(l.closing)
+	l.tcp.Close()
+	for _, conn := range l.udp {
+		conn.SetReadDeadline(time.Now().Add(drainTime))
+	}
+	l.running.Wait()
+	for _, conn := range l.udp {
+		conn.Close()
+	}
+}
+
+// shut closes everything.
+func (s *Server) shut() {
+	for name, l := range s.listeners {
+		delete(s.listeners, name)
+		l.close()
+	}
+	s.closeHTTP()
+}
+
+// listenHTTP opens the HTTP address, where it has changed.
+func (s *Server) listenHTTP(c *Config) (*httpListener, error) {
+	if !c.Metrics.IsValid() {
+		return nil, nil
+	}
+	name := c.Metrics.String()
+	if s.http != nil && s.http.configured == name {
+		return s.http, nil
+	}
+	l, err := net.Listen("tcp", name)
+	if err != nil {
+		return nil, err
+	}
+	return &httpListener{configured: name, listener: l, stop: s.metrics.Serve(l, s.log)}, nil
+}
+
+func (s *Server) closeHTTP() {
+	if s.http != nil {
+		s.http.stop()
+		s.http = nil
+	}
+}

@@ -1,0 +1,172 @@
+package server
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"mxtrap/configs"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// zoneFile is a zone as it was last taken in.
+type zoneFile struct {
+	source *zone.Source
+	zone   *zone.Zone
+}
+
+// loading is the outcome of reading every zone file.
+type loading struct {
+	files  map[string]*zoneFile // by path
+	failed []failure
+	report conf.Report
+}
+
+// failure is a zone that was not taken in.
+type failure struct {
+	path string
+	zone string // its name, as far as it is known
+	kept bool   // its last good version goes on being served
+}
+
+// load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
+func load(c *Config, before map[string]*zoneFile, look zone.Lookups) *loading {
+	l := &loading{files: map[string]*zoneFile{}}
+	if c.Path == "" {
+		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
+		if f := compile(source, look, &l.report); f != nil {
+			l.files[source.Path] = f
+		}
+		return l
+	}
+	paths := c.zoneFiles(&l.report)
+	if l.report.Faulty() {
+		l.keepAll(before)
+		return l
+	}
+	files, reports := make([]*zoneFile, len(paths)), make([]conf.Report, len(paths))
+	each(len(paths), func(i int) {
+		if old := before[paths[i]]; old != nil && !old.source.Changed() {
+			files[i] = old
+			return
+		}
+		files[i] = compile(zone.Load(paths[i], &reports[i]), look, &reports[i])
+	})
+	for i, path := range paths {
+		l.report.Add(reports[i].Problems()...)
+		f := files[i]
+		if f == nil {
+			f = l.fail(path, before[path])
+		}
+		if f != nil {
+			l.files[path] = f
+		}
+	}
+	l.refuseTwins(before)
+	l.refuseOverlaps(before)
+	return l
+}
+
+// each calls do for 0 to n-1 on all processors.
+func each(n int, do func(i int)) {
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+}
+
+// compile makes a zone ready. Where nothing will have to be compiled again, the source is no longer needed.
+func compile(source *zone.Source, look zone.Lookups, report *conf.Report) *zoneFile {
+	if source == nil {
+		return nil
+	}
+	z := source.Compile(look, report)
+	if z == nil {
+		return nil
+	}
+	if len(z.Lookups()) == 0 {
+		source.Forget()
+	}
+	return &zoneFile{source, z}
+}
+
+// fail notes that a file was not taken in, and returns what goes on being served in its place.
+func (l *loading) fail(path string, old *zoneFile) *zoneFile {
+	f := failure{path: path, zone: path, kept: old != nil}
+	if old != nil {
+		f.zone = old.zone.Name()
+	}
+	l.failed = append(l.failed, f)
+	return old
+}
+
+func (l *loading) keepAll(before map[string]*zoneFile) {
+	for path, old := range before {
+		l.files[path] = l.fail(path, old)
+	}
+}
+
+// refuseTwins lets one file only serve a name: the one that did before, or else the first.
+func (l *loading) refuseTwins(before map[string]*zoneFile) {
+	byName := map[string][]string{}
+	for path, f := range l.files {
+		byName[f.zone.Name()] = append(byName[f.zone.Name()], path)
+	}
+	for name, paths := range byName {
+		if len(paths) == 1 {
+			continue
+		}
+		slices.Sort(paths)
+		stays := max(0, slices.IndexFunc(paths, func(path string) bool {
+			old := before[path]
+			return old != nil && old.zone.Name() == name
+		}))
+		for i, path := range paths {
+			if i == stays {
+				continue
+			}
+			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[stays] + " already: a zone has one file"})
+			delete(l.files, path)
+			// What this file served before, under another name, goes on.
+			if old := l.fail(path, before[path]); old != nil && old.zone.Name() != name {
+				l.files[path] = old
+			}
+		}
+	}
+}
+
+// refuseOverlaps refuses a trap whose hosts lie in another zone that is served here: they would never be answered.
+func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
+	set := zone.NewSet(l.zones())
+	for path, f := range l.files {
+		host, by := f.zone.Shadowed(set)
+		if host == "" {
+			continue
+		}
+		l.report.Add(conf.Problem{File: path, Key: "trap.names", Text: host, Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", by)})
+		delete(l.files, path)
+		if old := l.fail(path, before[path]); old != nil && old != f {
+			l.files[path] = old
+		}
+	}
+}
+
+func (l *loading) zones() []*zone.Zone {
+	zones := make([]*zone.Zone, 0, len(l.files))
+	for _, f := range l.files {
+		zones = append(zones, f.zone)
+	}
+	return zones
+}

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone"
+)
+
+// Sizes of the parts of a message (RFC 1035 4.1, RFC 6891 6.1.2).
+const (
+	headerSize = 12
+	optSize    = 11
+)
+
+// Bits of the header's flags (RFC 1035 4.1.1).
+const (
+	flagQR     = 1 << 15
+	flagAA     = 1 << 10
+	flagTC     = 1 << 9
+	flagRD     = 1 << 8
+	opcodeMask = 0xf << 11
+)
+
+// query is a parsed question.
+type query struct {
+	packet []byte
+	name   zone.QName
+	typ    uint16
+	class  uint16
+	end    int // of the question section; 0: none could be read
+	flags  uint16
+	edns   edns
+}
+
+// noAnswer is the verdict on what is not answered at all.
+const noAnswer = -1
+
+// parse reads a packet. The verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header
+// or is an answer itself.
+func (q *query) parse(packet []byte) (verdict int) {
+	q.packet, q.end, q.edns = packet, 0, edns{}
+	if len(packet) < headerSize {
+		return noAnswer
+	}
+	q.flags = binary.BigEndian.Uint16(packet[2:])
+	if q.flags&flagQR != 0 {
+		return noAnswer
+	}
+	if q.flags&opcodeMask != dns.OpcodeQuery {
+		return dns.RcodeNotImplemented
+	}
+	if binary.BigEndian.Uint16(packet[4:]) != 1 { // RFC 9619
+		return dns.RcodeFormatError
+	}
+	at := q.name.Read(packet, headerSize)
+	if at < 0 || at+4 > len(packet) {
+		return dns.RcodeFormatError
+	}
+	q.typ = binary.BigEndian.Uint16(packet[at:])
+	q.class = binary.BigEndian.Uint16(packet[at+2:])
+	q.end = at + 4
+	return q.parseRecords()
+}
+
+// parseRecords passes over the records behind the question: only an OPT among the additional ones says something to us.
+func (q *query) parseRecords() (verdict int) {
+	records := 0
+	for i := 6; i < headerSize; i += 2 {
+		records += int(binary.BigEndian.Uint16(q.packet[i:]))
+	}
+	additional := int(binary.BigEndian.Uint16(q.packet[10:]))
+	at := q.end
+	for ; records > 0; records-- {
+		owner := at
+		if at = skipName(q.packet, at); at < 0 || at+10 > len(q.packet) {
+			return dns.RcodeFormatError
+		}
+		typ := binary.BigEndian.Uint16(q.packet[at:])
+		data := at + 10
+		end := data + int(binary.BigEndian.Uint16(q.packet[at+8:]))
+		if end > len(q.packet) {
+			return dns.RcodeFormatError
+		}
+		if typ == dns.TypeOPT {
+			// RFC 6891 6.1.1: one, at the root, in the additional section.
+			if records > additional || q.edns.present || q.packet[owner] != 0 || !q.edns.parse(q.packet[at+2:data-2], q.packet[data:end]) {
+				q.edns = edns{}
+				return dns.RcodeFormatError
+			}
+		}
+		at = end
+	}
+	if at != len(q.packet) {
+		return dns.RcodeFormatError
+	}
+	if q.edns.version > 0 {
+		return dns.RcodeBadVers
+	}
+	return dns.RcodeSuccess
+}
+
+// skipName returns the offset behind a name that may be compressed, -1 where the packet ends first.
+func skipName(packet []byte, at int) int {
+	for at < len(packet) {
+		switch n := int(packet[at]); {
+		case n == 0:
+			return at + 1
+		case n >= 0xc0:
+			return at + 2
+		case n > 63:
+			return -1
+		default:
+			at += n + 1
+		}
+	}
+	return -1
+}

@@ -1,0 +1,266 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/metrics"
+)
+
+// Times of look-ups.
+const (
+	minRefresh   = 30 * time.Second // however short the TTL is
+	maxRefresh   = 24 * time.Hour
+	firstRetry   = 5 * time.Second // while there is no answer yet
+	lookupWait   = 2 * time.Second // for one answer of one resolver
+	lookupsAtime = 8
+)
+
+// resolver looks the addresses of hosts outside the zones up and keeps them fresh. The last good answer stays until there is a
+// better one.
+type resolver struct {
+	metrics *metrics.Metrics
+	log     *slog.Logger
+	wake    chan struct{} // something is wanted anew
+	changed chan struct{} // some address is new
+	ended   chan struct{}
+
+	mu      sync.Mutex
+	servers []string // host:port; empty: those of /etc/resolv.conf
+	hosts   map[string]*lookedUp
+}
+
+// lookedUp is what is known of a host.
+type lookedUp struct {
+	addrs []netip.Addr // nil before the first answer
+	due   time.Time    // of the next look-up
+}
+
+func newResolver(servers []string, m *metrics.Metrics, log *slog.Logger) *resolver {
+	return &resolver{
+		metrics: m, log: log, servers: servers, hosts: map[string]*lookedUp{},
+		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+}
+
+// known tells the addresses of a host, nil before the first answer.
+func (r *resolver) known(host string) []netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h := r.hosts[host]; h != nil {
+		return h.addrs
+	}
+	return nil
+}
+
+// want says which hosts are to be kept fresh; others are forgotten.
+func (r *resolver) want(hosts []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.hosts
+	r.hosts = map[string]*lookedUp{}
+	for _, host := range hosts {
+		if r.hosts[host] = before[host]; r.hosts[host] == nil {
+			r.hosts[host] = &lookedUp{}
+		}
+	}
+	r.showWaiting()
+	signal(r.wake)
+}
+
+// use changes the resolvers that are asked.
+func (r *resolver) use(servers []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.servers = servers
+}
+
+func (r *resolver) showWaiting() {
+	waiting := 0
+	for _, h := range r.hosts {
+		if h.addrs == nil {
+			waiting++
+		}
+	}
+	r.metrics.CoversWaiting.Set(float64(waiting))
+}
+
+// run looks up what is due until the context ends. It returns a channel that tells when addresses have changed.
+func (r *resolver) run(ctx context.Context) <-chan struct{} {
+	go func() {
+		defer close(r.ended)
+		for ctx.Err() == nil {
+			if r.lookUp(ctx, r.due(time.Now())) {
+				signal(r.changed)
+			}
+			timer := time.NewTimer(time.Until(r.nextDue()))
+			select {
+			case <-ctx.Done():
+			case <-r.wake:
+			case <-timer.C:
+			}
+			timer.Stop()
+		}
+	}()
+	return r.changed
+}
+
+// wait waits for run to end.
+func (r *resolver) wait() { <-r.ended }
+
+func (r *resolver) due(now time.Time) (hosts []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for host, h := range r.hosts {
+		if !h.due.After(now) {
+			hosts = append(hosts, host)
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+func (r *resolver) nextDue() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := time.Now().Add(maxRefresh)
+	for _, h := range r.hosts {
+		if h.due.Before(next) {
+			next = h.due
+		}
+	}
+	return next
+}
+
+// lookUp looks hosts up, a few at a time, and says whether an address has changed.
+func (r *resolver) lookUp(ctx context.Context, hosts []string) (changed bool) {
+	var wg sync.WaitGroup
+	places := make(chan struct{}, lookupsAtime)
+	news := make([]bool, len(hosts))
+	for i, host := range hosts {
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			addrs, ttl, err := r.ask(ctx, host)
+			news[i] = ctx.Err() == nil && r.learn(host, addrs, ttl, err)
+		})
+	}
+	wg.Wait()
+	return slices.Contains(news, true)
+}
+
+// learn takes the outcome of a look-up in, and says whether it is news.
+func (r *resolver) learn(host string, addrs []netip.Addr, ttl time.Duration, err error) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.hosts[host]
+	switch {
+	case h == nil:
+		return false // no longer wanted
+	case err != nil && h.addrs == nil:
+		r.metrics.LookupFailures.Inc()
+		h.due = time.Now().Add(firstRetry)
+		r.log.Warn("a host outside the zones cannot be looked up; its exchange is served as written, and nothing leads to it", "host", host, "error", err)
+		return false
+	case err != nil:
+		r.metrics.LookupFailures.Inc()
+		h.due = time.Now().Add(minRefresh)
+		r.log.Warn("a host outside the zones cannot be looked up; its last good addresses are kept", "host", host, "error", err)
+		return false
+	}
+	h.due = time.Now().Add(min(max(ttl, minRefresh), maxRefresh))
+	if slices.Equal(h.addrs, addrs) {
+		return false
+	}
+	h.addrs = addrs
+	r.showWaiting()
+	r.log.Info("looked up", "host", host, "addresses", fmt.Sprint(addrs))
+	return true
+}
+
+// ask asks the resolvers in turn for the addresses of a host. Both families must be answered, if only with nothing: half an answer
+// would take a family away.
+func (r *resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, ttl time.Duration, err error) {
+	r.mu.Lock()
+	servers := r.servers
+	r.mu.Unlock()
+	if len(servers) == 0 {
+		system, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, s := range system.Servers {
+			servers = append(servers, net.JoinHostPort(s, system.Port))
+		}
+	}
+	err = errors.New("no resolver is configured")
+	for _, server := range servers {
+		ttl, addrs = maxRefresh, nil
+		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			if err = exchange(ctx, server, host, typ, &addrs, &ttl); err != nil {
+				break
+			}
+		}
+		if err == nil && len(addrs) == 0 {
+			err = errors.New("it has no address")
+		}
+		if err == nil {
+			slices.SortFunc(addrs, netip.Addr.Compare)
+			return slices.Compact(addrs), ttl, nil
+		}
+	}
+	return nil, 0, err
+}
+
+// exchange asks one resolver one question, over TCP where UDP does not carry the answer.
+func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]netip.Addr, ttl *time.Duration) error {
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(host), typ)
+	m.SetEdns0(maxUDP, false)
+	reply, _, err := (&dns.Client{Timeout: lookupWait, UDPSize: maxUDP}).ExchangeContext(ctx, m, server)
+	if err == nil && reply.Truncated {
+		reply, _, err = (&dns.Client{Net: "tcp", Timeout: lookupWait}).ExchangeContext(ctx, m, server)
+	}
+	if err != nil {
+		return err
+	}
+	if reply.Rcode != dns.RcodeSuccess {
+		return fmt.Errorf("%s answers %s", server, dns.RcodeToString[reply.Rcode])
+	}
+	if len(reply.Question) != 1 || !strings.EqualFold(reply.Question[0].Name, m.Question[0].Name) || reply.Question[0].Qtype != typ {
+		return fmt.Errorf("%s answers another question", server)
+	}
+	for _, rr := range reply.Answer {
+		var ip net.IP
+		switch rr := rr.(type) {
+		case *dns.A:
+			ip = rr.A
+		case *dns.AAAA:
+			ip = rr.AAAA
+		}
+		a, ok := netip.AddrFromSlice(ip)
+		if a = a.Unmap(); !ok || rr.Header().Rrtype != typ || a.IsUnspecified() || a.IsMulticast() {
+			continue
+		}
+		*addrs = append(*addrs, a)
+		*ttl = min(*ttl, time.Duration(rr.Header().Ttl)*time.Second)
+	}
+	return nil
+}
+
+// signal makes a channel of one place ready to be received from.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,257 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"mxtrap/metrics"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// state is what the goroutines that answer queries read: one pointer, which a reload swaps.
+type state struct {
+	current atomic.Pointer[snapshot]
+}
+
+// snapshot is all that an answer depends on. It never changes.
+type snapshot struct {
+	zones   *zone.Set
+	counts  []zoneCounts // by index in zones
+	nsid    string
+	version string // in CH TXT; "" where that is switched off
+	id      string
+}
+
+// zoneCounts are where a zone's queries are counted.
+type zoneCounts struct {
+	zone   metrics.Series
+	decoys metrics.Series
+	covers int // how many of the zone's hosts stand before its decoys
+}
+
+// Event is a step in the life of a server, for the service manager.
+type Event int
+
+// The events.
+const (
+	Ready Event = iota
+	Reloading
+	Stopping
+)
+
+// Server serves the zones of a configuration.
+type Server struct {
+	version string
+	notify  func(Event)
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	state   state
+
+	// What follows is owned by the goroutine that runs Run.
+	config    *Config
+	files     map[string]*zoneFile
+	resolver  *resolver
+	listeners map[string]*listener
+	http      *httpListener
+}
+
+// Problems is the error of a configuration that cannot be served.
+type Problems []conf.Problem
+
+func (p Problems) Error() string { return fmt.Sprintf("%d problems in the configuration", len(p)) }
+
+// New loads everything. The error is [Problems] where the operator's files are at fault.
+func New(c *Config, version, commit string, log *slog.Logger, notify func(Event)) (*Server, error) {
+	workers := c.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	s := &Server{
+		version: version, notify: notify, log: log, config: c, listeners: map[string]*listener{},
+		metrics: metrics.New(workers+1, version, commit), // the last is for TCP
+	}
+	s.resolver = newResolver(c.Resolvers, s.metrics, log)
+	l := load(c, nil, s.resolver.known)
+	if l.report.Faulty() {
+		return nil, Problems(l.report.Problems())
+	}
+	if n := len(l.report.Warnings()); n > 0 {
+		log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
+	}
+	s.publish(c, l)
+	return s, nil
+}
+
+// Run serves until the context ends, then lets the queries under way finish. A receive from reload reads the configuration again.
+func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
+	if err := s.listen(s.config); err != nil {
+		s.shut()
+		return err
+	}
+	looked := s.resolver.run(ctx)
+	s.metrics.Reloaded(true, time.Now())
+	s.metrics.SetReady(true)
+	s.log.Info("serving", "zones", len(s.files), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
+	s.notify(Ready)
+	for {
+		select {
+		case <-ctx.Done():
+			s.notify(Stopping)
+			s.log.Info("stopping")
+			s.metrics.SetReady(false)
+			s.shut()
+			s.resolver.wait()
+			return nil
+		case <-reload:
+			s.notify(Reloading)
+			s.reload()
+			s.notify(Ready)
+		case <-looked:
+			s.recompile()
+		}
+	}
+}
+
+// reload takes in what has changed: all of it, or of the server file nothing where something there is wrong, or of a zone its last
+// good version.
+func (s *Server) reload() {
+	began := time.Now()
+	c := s.config
+	var report conf.Report
+	if c.Path != "" {
+		c = ReadConfig(c.Path, &report)
+	}
+	if c == nil {
+		s.logProblems(report.Problems())
+		s.log.Error("not reloaded: the server file has faults; everything stays as it was")
+		s.metrics.Reloaded(false, began)
+		return
+	}
+	l := load(c, s.files, s.resolver.known)
+	s.logProblems(l.report.Problems())
+	if err := s.listen(c); err != nil {
+		s.log.Error("not reloaded: everything stays as it was", "error", err)
+		s.metrics.Reloaded(false, began)
+		return
+	}
+	if c.Workers != s.config.Workers {
+		s.log.Warn("a change of server.workers takes effect when mxtrap is started again")
+		c.Workers = s.config.Workers
+	}
+	s.resolver.use(c.Resolvers)
+	s.publish(c, l)
+	for _, f := range l.failed {
+		s.metrics.LoadFailures.WithLabelValues(f.zone).Inc()
+		text := "a zone could not be loaded, and there is no earlier version to serve"
+		if f.kept {
+			text = "a zone could not be loaded: its last good version is served on"
+		}
+		s.log.Error(text, "zone", f.zone, "file", f.path)
+	}
+	ok := !l.report.Faulty()
+	s.metrics.Reloaded(ok, time.Now())
+	s.log.Info("reloaded", "zones", len(s.files), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
+}
+
+// recompile takes in what look-ups have found.
+func (s *Server) recompile() {
+	l := &loading{files: map[string]*zoneFile{}}
+	for path, f := range s.files {
+		l.files[path] = f
+		if len(f.zone.Lookups()) == 0 {
+			continue
+		}
+		if z := compile(f.source, s.resolver.known, &l.report); z != nil {
+			l.files[path] = z
+		} else {
+			s.logProblems(l.report.Faults())
+		}
+	}
+	s.publish(s.config, l)
+}
+
+// publish makes what was loaded what is served.
+func (s *Server) publish(c *Config, l *loading) {
+	next := &snapshot{zones: zone.NewSet(l.zones()), nsid: c.NSID}
+	if c.Chaos {
+		next.version = "mxtrap " + s.version
+		if next.id = c.NSID; next.id == "" {
+			next.id, _ = os.Hostname()
+		}
+	}
+	var wanted []string
+	shown := make([]metrics.Zone, 0, len(l.files))
+	for _, z := range next.zones.Zones() {
+		wanted = append(wanted, z.Lookups()...)
+		counts, show := s.count(z)
+		next.counts = append(next.counts, counts)
+		shown = append(shown, show)
+		if c.ZoneMetrics {
+			s.metrics.LoadFailures.WithLabelValues(z.Name())
+		}
+	}
+	s.config, s.files = c, l.files
+	s.state.current.Store(next)
+	s.metrics.Show(shown, c.ZoneMetrics)
+	s.resolver.want(wanted)
+}
+
+// count finds the counters of a zone.
+func (s *Server) count(z *zone.Zone) (zoneCounts, metrics.Zone) {
+	show := metrics.Zone{Name: z.Name(), Serial: z.Serial(), Queries: s.metrics.Reserve(z.Name(), metrics.ZoneCounters)}
+	key, covers := z.Name(), 0
+	for _, h := range z.Hosts() {
+		if !h.Decoy {
+			covers++
+			continue
+		}
+		show.Decoys = append(show.Decoys, h.Name)
+		key += " " + h.Name
+	}
+	if len(show.Decoys) > 0 {
+		show.Hosts = s.metrics.Reserve(key, len(show.Decoys)*metrics.DecoyCounters)
+	}
+	return zoneCounts{zone: show.Queries, decoys: show.Hosts, covers: covers}, show
+}
+
+// logProblems tells the operator what is wrong with his files.
+func (s *Server) logProblems(problems []conf.Problem) {
+	for _, p := range problems {
+		if p.Warning {
+			p.Warning = false
+			s.log.Warn(p.String())
+		} else {
+			s.log.Error(p.String())
+		}
+	}
+}
+
+// addresses are where DNS is served.
+func (s *Server) addresses() []string {
+	var out []string
+	for _, a := range s.config.Listen {
+		out = append(out, s.listeners[a.String()].address())
+	}
+	return out
+}
+
+// httpListener is the HTTP side.
+type httpListener struct {
+	configured string
+	listener   net.Listener
+	stop       func()
+}
+
+func (h *httpListener) address() string {
+	if h == nil {
+		return "off"
+	}
+	return h.listener.Addr().String()
+}

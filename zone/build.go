@@ -1,0 +1,385 @@
+package zone
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+)
+
+// Lookups tells what is known of the addresses of hosts outside the zone, by name without the final dot. Nil knows nothing.
+type Lookups func(host string) []netip.Addr
+
+// maxLookedUpTTL is the longest TTL of an address that was looked up: its owner may move it, and mail must find it then.
+const maxLookedUpTTL = 300
+
+// trap is what a [trap] table has come to in one zone.
+type trap struct {
+	owners  []trapOwner
+	hosts   []trapHost
+	lookups []string // hosts whose addresses have to be looked up, whether known or not
+}
+
+// trapOwner is an owner with decoys: they stand behind its real exchanges.
+type trapOwner struct {
+	name name
+	real int
+}
+
+type trapHost struct {
+	Host
+	name name
+}
+
+// builder builds the trap of one zone.
+type builder struct {
+	*trapTable
+	c         *content
+	look      Lookups
+	ttl       uint32 // of the zone
+	report    *conf.Report
+	trap      *trap
+	number    int           // the next {n}
+	covers    map[name]name // the cover's name of each exchange that gets one
+	published map[name]name // of them, those whose addresses are known
+	dealer    *dealer
+}
+
+// trapped is an owner whose MX set is trapped.
+type trapped struct {
+	name name
+	item conf.Item  // where the operator names it
+	set  *rrset     // as the operator wrote it
+	real []exchange // by preference, as written where equal
+}
+
+// exchange is a host that an MX record names.
+type exchange struct {
+	host       name
+	preference uint16
+	standing   standing
+	addresses
+}
+
+// addresses are those of a host, as far as they are known here.
+type addresses struct {
+	v4, v6     []netip.Addr
+	ttl4, ttl6 uint32
+	foreign    bool // not this zone's own data: fixed by the operator, or looked up
+	lookedUp   bool
+}
+
+func (a addresses) none() bool { return len(a.v4)+len(a.v6) == 0 }
+
+// build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
+// answered or not, then covers, then decoys.
+func (r *trapTable) build(c *content, look Lookups, ttl uint32, report *conf.Report) *trap {
+	if look == nil {
+		look = func(string) []netip.Addr { return nil }
+	}
+	b := &builder{
+		trapTable: r, c: c, look: look, ttl: ttl, report: report, trap: &trap{},
+		number: r.first, covers: map[name]name{}, published: map[name]name{}, dealer: newDealer(r.addresses),
+	}
+	owners := b.readOwners()
+	b.checkCovers(owners)
+	if report.Faulty() {
+		return nil
+	}
+	exchanges := b.nameCovers(owners)
+	decoyHosts := b.nameDecoys(owners)
+	if report.Faulty() {
+		return nil
+	}
+	for _, host := range exchanges {
+		b.addCover(host, owners)
+	}
+	for i, t := range owners {
+		decoys := b.decoys(t, decoyHosts[i])
+		if len(decoys) > 0 {
+			b.trap.owners = append(b.trap.owners, trapOwner{t.name, len(t.set.rrs)})
+		}
+		c.put(&rrset{owner: t.name, typ: dns.TypeMX, rrs: append(b.realMX(t), decoys...), place: t.set.place})
+	}
+	b.checkAddresses(owners)
+	slices.Sort(b.trap.lookups)
+	b.trap.lookups = slices.Compact(b.trap.lookups)
+	return b.trap
+}
+
+// readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
+func (b *builder) readOwners() []trapped {
+	var owners []trapped
+	for _, item := range b.at {
+		owner, err := parseName(item.Text, b.c.apex.String())
+		var set *rrset
+		switch {
+		case err != nil:
+			b.fault(item, err.Error())
+		case !owner.within(b.c.apex):
+			b.fault(item, "is outside the zone "+trimDot(b.c.apex.String()))
+		case slices.ContainsFunc(owners, func(t trapped) bool { return t.name == owner }):
+			b.fault(item, "stands twice in the list")
+		case b.c.occluded(owner):
+			b.fault(item, "is delegated: its MX records are not answered from this zone")
+		case b.c.get(owner, dns.TypeMX) == nil:
+			b.fault(item, "has no MX record: a lone decoy would take the mail that goes to its address now (RFC 5321 5.1)")
+		default:
+			set = b.c.get(owner, dns.TypeMX)
+		}
+		if set == nil {
+			continue
+		}
+		t := trapped{name: owner, item: item, set: set}
+		for _, rr := range set.rrs {
+			mx := rr.(*dns.MX)
+			e := exchange{host: mustName(mx.Mx), preference: mx.Preference}
+			if e.host.isRoot() {
+				b.fault(item, "has a null MX: it takes no mail (RFC 7505), and so no decoys")
+				continue
+			}
+			e.standing, e.addresses = b.addressesOf(e.host)
+			if e.standing == isAlias {
+				b.report.Add(*reason(set.place, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", trimDot(e.host.String()))))
+			}
+			t.real = append(t.real, e)
+		}
+		if len(t.real) == 0 {
+			continue
+		}
+		slices.SortStableFunc(t.real, func(x, y exchange) int { return int(x.preference) - int(y.preference) })
+		owners = append(owners, t)
+		b.checkPreferences(t)
+		if !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
+			b.warn(item, "has a single real MX: when that defers (greylisting, 421) honest senders go on to the decoys; add a fallback")
+		}
+	}
+	return owners
+}
+
+// stepOf is the distance between the decoys of an owner.
+func (b *builder) stepOf(t trapped) int {
+	if b.step > 0 {
+		return b.step
+	}
+	last := t.real[len(t.real)-1].preference
+	for _, e := range slices.Backward(t.real) {
+		if e.preference != last {
+			return int(last - e.preference)
+		}
+	}
+	return 10
+}
+
+// preference is that of the n-th decoy, counted from 1: above every real one.
+func (b *builder) preference(t trapped, n int) int {
+	return int(t.real[len(t.real)-1].preference) + n*b.stepOf(t)
+}
+
+func (b *builder) checkPreferences(t trapped) {
+	if last := b.preference(t, b.count); last > 65535 {
+		b.fault(t.item, fmt.Sprintf("no room for %d decoys: the last would have the preference %d, above 65535; lower the real ones, or set a smaller step", b.count, last))
+	}
+	const mxpsFirst, mxpsLast = 12800, 13055 // the numbers by which MXPS marks senders' policies
+	for n := 1; n <= b.count; n++ {
+		if p := b.preference(t, n); mxpsFirst <= p && p <= mxpsLast {
+			b.warn(t.item, fmt.Sprintf("a decoy has the preference %d: %d to %d are taken by the MXPS convention", p, mxpsFirst, mxpsLast))
+			break
+		}
+	}
+}
+
+// addressesOf tells what is known of a host: from this zone, fixed by the operator, or looked up.
+func (b *builder) addressesOf(host name) (standing, addresses) {
+	what, at := b.c.find(host)
+	var a addresses
+	switch what {
+	case ownData:
+		if set := b.c.get(at, dns.TypeA); set != nil {
+			a.ttl4 = set.rrs[0].Header().Ttl
+			for _, rr := range set.rrs {
+				ip, _ := netip.AddrFromSlice(rr.(*dns.A).A.To4())
+				a.v4 = append(a.v4, ip)
+			}
+		}
+		if set := b.c.get(at, dns.TypeAAAA); set != nil {
+			a.ttl6 = set.rrs[0].Header().Ttl
+			for _, rr := range set.rrs {
+				ip, _ := netip.AddrFromSlice(rr.(*dns.AAAA).AAAA.To16())
+				a.v6 = append(a.v6, ip)
+			}
+		}
+	case elsewhere:
+		cover, given := b.trapTable.covers[host]
+		known := cover.addrs
+		if a.lookedUp = !given; a.lookedUp {
+			known = b.look(trimDot(host.String()))
+		}
+		for _, ip := range known {
+			if ip.Is4() {
+				a.v4 = append(a.v4, ip)
+			} else {
+				a.v6 = append(a.v6, ip)
+			}
+		}
+		a.ttl4 = b.ttl
+		if a.lookedUp {
+			a.ttl4 = min(a.ttl4, maxLookedUpTTL)
+		}
+		a.ttl6 = a.ttl4
+	}
+	return what, a
+}
+
+// wantLookup notes a host whose addresses have to be looked up.
+func (b *builder) wantLookup(host name, a addresses) {
+	if a.lookedUp {
+		b.trap.lookups = append(b.trap.lookups, trimDot(host.String()))
+	}
+}
+
+// checkCovers warns of fixed addresses that nothing uses.
+func (b *builder) checkCovers(owners []trapped) {
+	for host, cover := range b.trapTable.covers {
+		used := host == b.target
+		for _, t := range owners {
+			for _, e := range t.real {
+				used = used || e.host == host
+				if e.host == host && e.standing != elsewhere {
+					b.fault(conf.Item{Key: cover.key}, "is a host of this zone, which needs no cover")
+				}
+			}
+		}
+		if !used {
+			b.warn(conf.Item{Key: cover.key}, "is no exchange of a trapped owner; its addresses are not used")
+		}
+	}
+}
+
+// nameCovers names the covers of all owners, by preference within each, and returns the exchanges in that order.
+func (b *builder) nameCovers(owners []trapped) (exchanges []name) {
+	if !b.cover {
+		return nil
+	}
+	for _, t := range owners {
+		for _, e := range t.real {
+			if e.standing == elsewhere && b.covers[e.host] == "" {
+				b.covers[e.host] = b.nextHost(t)
+				exchanges = append(exchanges, e.host)
+			}
+		}
+	}
+	return exchanges
+}
+
+// nameDecoys names the decoys of every owner.
+func (b *builder) nameDecoys(owners []trapped) [][]name {
+	hosts := make([][]name, len(owners))
+	if b.direct {
+		return hosts
+	}
+	for i, t := range owners {
+		for range b.count {
+			hosts[i] = append(hosts[i], b.nextHost(t))
+		}
+	}
+	return hosts
+}
+
+// nextHost is the next name of the pattern that does not exist.
+func (b *builder) nextHost(t trapped) name {
+	for ; b.number < maxFirst+100_000; b.number++ {
+		n, err := b.hostName(b.number, b.c.apex)
+		if err != nil || b.c.nodes[n] {
+			continue
+		}
+		b.number++
+		if b.c.occluded(n) {
+			b.report.Add(b.table.Problem(b.table.Key("names"), b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
+		}
+		return n
+	}
+	b.fault(t.item, "no name of the pattern is free")
+	return t.name
+}
+
+// addCover gives an exchange outside the zone a name in it, once its addresses are known. Until then the exchange is served as
+// it was written.
+func (b *builder) addCover(host name, owners []trapped) {
+	_, known := b.addressesOf(host)
+	b.wantLookup(host, known)
+	if known.none() {
+		return
+	}
+	like := slices.IndexFunc(owners, func(t trapped) bool {
+		return slices.ContainsFunc(t.real, func(e exchange) bool { return e.host == host })
+	})
+	ttl4, ttl6 := b.hostTTLs(owners[like])
+	if known.lookedUp {
+		ttl4, ttl6 = min(ttl4, maxLookedUpTTL), min(ttl6, maxLookedUpTTL)
+	}
+	cover := b.covers[host]
+	b.published[host] = cover
+	b.addHost(cover, known.v4, known.v6, ttl4, ttl6)
+	b.trap.hosts = append(b.trap.hosts, trapHost{Host{Name: cover.relative(b.c.apex), For: trimDot(host.String())}, cover})
+}
+
+// realMX is the operator's MX set, with the covers' names where they are published.
+func (b *builder) realMX(t trapped) []dns.RR {
+	rrs := slices.Clone(t.set.rrs)
+	for i, rr := range rrs {
+		mx := *rr.(*dns.MX)
+		if cover, ok := b.published[mustName(mx.Mx)]; ok {
+			mx.Mx = cover.String()
+			rrs[i] = &mx
+		}
+	}
+	return rrs
+}
+
+// hostTTLs are the TTLs of the names that the trap adds for an owner: those of the primary's addresses, so that none is told apart.
+func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
+	primary := t.real[0]
+	switch {
+	case len(primary.v4) == 0 && len(primary.v6) == 0:
+		return b.ttl, b.ttl
+	case len(primary.v4) == 0:
+		return primary.ttl6, primary.ttl6
+	case len(primary.v6) == 0:
+		return primary.ttl4, primary.ttl4
+	}
+	return primary.ttl4, primary.ttl6
+}
+
+// addHost adds the addresses of a name.
+func (b *builder) addHost(owner name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
+	if len(v4) > 0 {
+		set := &rrset{owner: owner, typ: dns.TypeA}
+		for _, a := range v4 {
+			set.rrs = append(set.rrs, &dns.A{Hdr: header(owner, dns.TypeA, ttl4), A: a.AsSlice()})
+		}
+		b.c.put(set)
+	}
+	if len(v6) > 0 {
+		set := &rrset{owner: owner, typ: dns.TypeAAAA}
+		for _, a := range v6 {
+			set.rrs = append(set.rrs, &dns.AAAA{Hdr: header(owner, dns.TypeAAAA, ttl6), AAAA: a.AsSlice()})
+		}
+		b.c.put(set)
+	}
+}
+
+func header(owner name, typ uint16, ttl uint32) dns.RR_Header {
+	return dns.RR_Header{Name: owner.String(), Rrtype: typ, Class: dns.ClassINET, Ttl: ttl}
+}
+
+func (b *builder) fault(item conf.Item, reason string) {
+	b.report.Add(b.table.Problem(item.Key, item.Text, reason))
+}
+
+func (b *builder) warn(item conf.Item, reason string) {
+	warn(b.report, b.table.Problem(item.Key, item.Text, ""), reason)
+}

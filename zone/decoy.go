@@ -1,0 +1,203 @@
+package zone
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+)
+
+// families says which address families the real exchanges of an owner have, as far as that is known.
+type families struct{ v4, v6 bool }
+
+func (f families) known() bool { return f.v4 || f.v6 }
+
+func (t trapped) families() (f families) {
+	for _, e := range t.real {
+		f.v4 = f.v4 || len(e.v4) > 0
+		f.v6 = f.v6 || len(e.v6) > 0
+	}
+	return f
+}
+
+// only leaves the addresses of these families. A decoy with one that the real exchanges lack could push a real one out of the
+// few addresses that a sender keeps.
+func (a addresses) only(f families) addresses {
+	if !f.v4 {
+		a.v4 = nil
+	}
+	if !f.v6 {
+		a.v6 = nil
+	}
+	return a
+}
+
+// decoys makes the decoy MX records of an owner, and adds the decoys' hosts to the zone. There are none while it is not known
+// where they would lead: fail safe.
+func (b *builder) decoys(t trapped, hosts []name) []dns.RR {
+	real := t.families()
+	if !real.known() {
+		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
+			b.wantLookup(t.real[i].host, t.real[i].addresses)
+		} else {
+			b.fault(t.item, "none of its exchanges has an address")
+			return nil
+		}
+	}
+	host := t.real[0].host
+	if b.target != "" {
+		host = b.target
+	}
+	what, target := b.addressesOf(host)
+	if !b.checkTarget(host, what, target) {
+		return nil
+	}
+	if b.direct {
+		return b.directDecoys(t, host, what, target)
+	}
+	own := make([]addresses, len(hosts))
+	for n := range hosts {
+		own[n] = b.deal(t, n+1, real)
+	}
+	if len(hosts) > 0 && own[0].none() {
+		// No address of its own for the first means none for the others: decks do not end.
+		b.wantLookup(host, target)
+		if target = target.only(real); target.none() && what == ownData && real.known() {
+			b.fault(b.targetItem(host), "has no address of a family that the real exchanges have")
+		}
+		b.checkShared(t, target)
+		for n := range own {
+			own[n] = target
+		}
+	}
+	if !real.known() || own[0].none() {
+		return nil
+	}
+	ttl4, ttl6 := b.hostTTLs(t)
+	if own[0].lookedUp {
+		ttl4, ttl6 = min(ttl4, maxLookedUpTTL), min(ttl6, maxLookedUpTTL)
+	}
+	var rrs []dns.RR
+	for n, decoy := range hosts {
+		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
+		b.trap.hosts = append(b.trap.hosts, trapHost{Host{Name: decoy.relative(b.c.apex), Decoy: true, For: trimDot(t.name.String())}, decoy})
+		rrs = append(rrs, b.decoyMX(t, n+1, decoy))
+	}
+	return rrs
+}
+
+// decoyMX is the n-th decoy's MX record.
+func (b *builder) decoyMX(t trapped, n int, host name) dns.RR {
+	h := *t.set.rrs[0].Header()
+	return &dns.MX{Hdr: h, Preference: uint16(b.preference(t, n)), Mx: host.String()}
+}
+
+// directDecoys name the target itself (S2).
+func (b *builder) directDecoys(t trapped, host name, what standing, target addresses) []dns.RR {
+	if what == elsewhere {
+		cover, ok := b.covers[host]
+		if !ok {
+			b.fault(b.targetItem(host), `is outside the zone: a decoy must resolve here; set cover = true, or style = "hosts"`)
+			return nil
+		}
+		if _, known := b.published[host]; !known {
+			return nil
+		}
+		host = cover
+	}
+	if real := t.families(); len(target.v4) > 0 && !real.v4 || len(target.v6) > 0 && !real.v6 {
+		b.fault(b.targetItem(host), "has an address of a family that the real exchanges lack")
+		return nil
+	}
+	var rrs []dns.RR
+	for n := 1; n <= b.count; n++ {
+		rrs = append(rrs, b.decoyMX(t, n, host))
+	}
+	b.checkShared(t, target)
+	return rrs
+}
+
+// deal gives a decoy addresses of its own, of the families that the real exchanges have. While those are not known it deals of
+// both, so that the other decoys' addresses do not change when they become known.
+func (b *builder) deal(t trapped, n int, real families) addresses {
+	var a addresses
+	if k := b.dealer.deck(false); !k.empty() && (real.v4 || !real.known()) {
+		a.v4 = []netip.Addr{k.deal(t.name, n)}
+	}
+	if k := b.dealer.deck(true); !k.empty() && (real.v6 || !real.known()) {
+		a.v6 = []netip.Addr{k.deal(t.name, n)}
+	}
+	return a
+}
+
+// checkTarget refuses a target that decoys cannot lead to.
+func (b *builder) checkTarget(host name, what standing, target addresses) bool {
+	switch {
+	case host.isRoot():
+		b.fault(b.targetItem(host), "is no host")
+	case what == isAlias:
+		b.fault(b.targetItem(host), "is an alias; a decoy must not be (RFC 2181 10.3)")
+	case what == isGone, what == ownData && target.none():
+		b.fault(b.targetItem(host), "the decoys' target has no A or AAAA record")
+	default:
+		return true
+	}
+	return false
+}
+
+// targetItem is where the operator chose the target.
+func (b *builder) targetItem(host name) conf.Item {
+	return conf.Item{Key: b.table.Key("target"), Text: host.relative(b.c.apex)}
+}
+
+// checkShared warns of decoys that lead to an address that is not globally routable: some sites distrust a domain with such an MX.
+func (b *builder) checkShared(t trapped, a addresses) {
+	for _, ip := range slices.Concat(a.v4, a.v6) {
+		if !isGlobal(ip) {
+			b.warn(t.item, fmt.Sprintf("its decoys have the address %s, which is not globally routable", ip))
+		}
+	}
+}
+
+// checkAddresses judges the trap's own addresses, once they are dealt.
+func (b *builder) checkAddresses(owners []trapped) {
+	var may families // of some owner
+	unknown := false
+	for _, t := range owners {
+		f := t.families()
+		may.v4, may.v6, unknown = may.v4 || f.v4, may.v6 || f.v6, unknown || !f.known()
+	}
+	if b.direct && len(b.addresses) > 0 {
+		b.warn(conf.Item{Key: b.table.Key("addresses")}, `decoys of style "direct" have no addresses of their own; these are not used`)
+		return
+	}
+	for _, p := range b.addresses {
+		family := "IPv4"
+		if p.Addr().Is6() {
+			family = "IPv6"
+		}
+		if !unknown && (p.Addr().Is4() && !may.v4 || p.Addr().Is6() && !may.v6) {
+			b.fault(p.item, "the real exchanges have no "+family+" address: a decoy that had one could keep senders from a real exchange")
+		}
+		if !isGlobal(p.Addr()) {
+			b.warn(p.item, "is not globally routable: some sites distrust a domain with such an MX")
+		}
+		for _, t := range owners {
+			for _, e := range t.real {
+				for _, ip := range slices.Concat(e.v4, e.v6) {
+					if b.dealer.deck(ip.Is6()).dealt[ip] && p.Contains(ip) {
+						b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, trimDot(e.host.String())))
+					}
+				}
+			}
+		}
+	}
+	for family, k := range map[string]*deck{"IPv4": &b.dealer.v4, "IPv6": &b.dealer.v6} {
+		if k.again {
+			b.warn(conf.Item{Key: b.table.Key("addresses")}, "more decoys than "+family+" addresses: some decoys share one")
+		}
+	}
+}

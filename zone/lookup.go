@@ -1,0 +1,201 @@
+package zone
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// MaxAliases is how many CNAME and DNAME records one answer follows; Knot ends there too.
+const MaxAliases = 20
+
+// Answer is what a lookup found: RRsets by section, and the names they stand under. One Answer serves a goroutine for all its
+// lookups; nothing is allocated once its slices have grown.
+type Answer struct {
+	Zone          *Zone
+	Rcode         int
+	Authoritative bool
+	Answer        []Item
+	Authority     []Item
+	Glue          []Glue // for the NS set in Authority
+	Required      int    // so many of Glue, the first ones, must fit (RFC 9471)
+
+	Trapped bool // the question asks for an MX set with decoys
+	Decoy   int  // 1 + index in Zone.Hosts where it asks for a decoy's name, else 0
+
+	question *QName
+	aliases  [MaxAliases]QName // the names the question led to, in order
+	links    int               // how many of them are in use
+	apex     int               // offset of the apex in the question's name
+}
+
+// Item is an RRset in an answer.
+type Item struct {
+	Set   RRset
+	Owner Owner
+	// Alias says that the RRset is a CNAME that leads on: its target is what Owner.Link+1 names. Where Set is empty the
+	// record is synthesized from a DNAME (RFC 6672 3.1), with this TTL.
+	Alias bool
+	TTL   uint32
+}
+
+// Owner tells a name of a packet by those that are in it: the name reached after so many aliases (0: the question's), without
+// its first octets.
+type Owner struct {
+	Link int
+	Skip int
+}
+
+// Synthesized says whether the record has no RRset of its own.
+func (i *Item) Synthesized() bool { return i.Set.size == 0 }
+
+// Target is the name that a link leads to, in wire format: that of link 1 is the first alias's target.
+func (a *Answer) Target(link int) []byte { return a.aliases[link-1].Wire() }
+
+// Apex is the offset of the zone's apex in the question's name.
+func (a *Answer) Apex() int { return a.apex }
+
+// Lookup answers a question for a name at or below the apex, as RFC 1034 4.3.2 says, with its later companions: it walks down
+// from the apex label by label and stops at a cut (referral), a DNAME, a name that is not there (wildcard or NXDOMAIN), or the
+// name itself. An alias that stays within the zone begins the walk again.
+func (z *Zone) Lookup(q *QName, typ uint16, a *Answer) {
+	a.reset(z, q)
+	for z.walk(q, typ, a) {
+		q = &a.aliases[a.links-1]
+	}
+	a.Authoritative = len(a.Answer) > 0 || len(a.Authority) == 0 || a.Authority[0].Set.typ != dns.TypeNS
+}
+
+// reset makes the Answer ready for a question. It leaves the aliases alone: links says that none of them counts.
+func (a *Answer) reset(z *Zone, q *QName) {
+	a.Zone, a.question, a.apex, a.links = z, q, int(q.starts[q.labels-z.labels]), 0
+	a.Rcode, a.Required, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, 0
+	a.Answer, a.Authority, a.Glue = a.Answer[:0], a.Authority[:0], a.Glue[:0]
+}
+
+// walk looks one name up. It says whether that name was an alias to be followed.
+func (z *Zone) walk(q *QName, typ uint16, a *Answer) (follow bool) {
+	var at uint32
+	for i := q.labels - z.labels - 1; i >= 0; i-- {
+		n := &z.nodes[at]
+		if n.flags&(isCut|hasDNAME) != 0 {
+			if n.flags&isCut != 0 {
+				return z.referral(q, i+1, at, a)
+			}
+			return z.dname(q, i+1, typ, n, a)
+		}
+		next := z.child(at, q.label(i))
+		if next == 0 {
+			if n.wildcard != 0 {
+				return z.found(q, typ, &z.nodes[n.wildcard], a) // RFC 4592 3.3.1: n is the closest encloser
+			}
+			a.Rcode = dns.RcodeNameError
+			return z.denied(a)
+		}
+		at = next
+	}
+	n := &z.nodes[at]
+	if n.flags&isCut != 0 && typ != dns.TypeDS { // RFC 4035 3.1.4.1: the DS set is on this side of the cut
+		return z.referral(q, 0, at, a)
+	}
+	if a.links == 0 {
+		a.Decoy = int(n.decoy)
+	}
+	return z.found(q, typ, n, a)
+}
+
+// found answers from a node: the one of the name, or the wildcard that stands in for it.
+func (z *Zone) found(q *QName, typ uint16, n *node, a *Answer) (follow bool) {
+	owner := Owner{Link: a.links}
+	if s, ok := z.set(n, typ); ok {
+		a.Trapped = a.links == 0 && typ == dns.TypeMX && n.flags&isTrapped != 0
+		a.Answer = append(a.Answer, Item{Set: s, Owner: owner})
+		return false
+	}
+	if typ == dns.TypeANY && n.count > 0 { // RFC 8482 4.1: one RRset will do
+		a.Answer = append(a.Answer, Item{Set: z.sets[n.sets], Owner: owner})
+		return false
+	}
+	s, ok := z.set(n, dns.TypeCNAME)
+	if !ok {
+		return z.denied(a)
+	}
+	a.Answer = append(a.Answer, Item{Set: s, Owner: owner, Alias: true})
+	if a.links == MaxAliases {
+		return false
+	}
+	target := &a.aliases[a.links]
+	z.target(s, target)
+	return z.next(target, a)
+}
+
+// next takes a target in and says whether to go on with it: within the zone, and not where the chain has been before.
+func (z *Zone) next(target *QName, a *Answer) bool {
+	a.links++
+	if target.labels < z.labels || string(target.suffix(target.labels-z.labels)) != string(z.apex) || target.equal(a.question) {
+		return false
+	}
+	for i := range a.links - 1 {
+		if target.equal(&a.aliases[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// dname replaces the suffix of the name (RFC 6672 3.2). The node's name is q without its first labels.
+func (z *Zone) dname(q *QName, labels int, typ uint16, n *node, a *Answer) (follow bool) {
+	s, _ := z.set(n, dns.TypeDNAME)
+	if !a.holds(s) {
+		a.Answer = append(a.Answer, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})
+	}
+	if a.links == MaxAliases {
+		return false
+	}
+	record := z.Wire(s)
+	target := &a.aliases[a.links]
+	if !target.join(q, labels, record[rdataAt:]) {
+		a.Rcode = dns.RcodeYXDomain
+		return false
+	}
+	a.Answer = append(a.Answer, Item{Owner: Owner{Link: a.links}, Alias: true, TTL: binary.BigEndian.Uint32(record[ttlAt:])})
+	// Whoever asks for the CNAME has it now.
+	return z.next(target, a) && typ != dns.TypeCNAME && typ != dns.TypeANY
+}
+
+// holds says whether a DNAME is in the answer already: a chain may pass it again (RFC 2181 5.5).
+func (a *Answer) holds(s RRset) bool {
+	for i := range a.Answer {
+		if a.Answer[i].Set == s {
+			return true
+		}
+	}
+	return false
+}
+
+// referral leads to the servers of a delegated name, which is q without its first labels.
+func (z *Zone) referral(q *QName, labels int, at uint32, a *Answer) (follow bool) {
+	s, _ := z.set(&z.nodes[at], dns.TypeNS)
+	a.Authority = append(a.Authority, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})
+	c := z.cuts[at]
+	a.Glue, a.Required = append(a.Glue, c.glue...), c.required
+	return false
+}
+
+// denied adds the SOA record of a negative answer (RFC 2308 2).
+func (z *Zone) denied(a *Answer) (follow bool) {
+	a.Authority = append(a.Authority, Item{Set: z.negative, Owner: Owner{Skip: a.apex}})
+	return false
+}
+
+// target reads where a CNAME leads.
+func (z *Zone) target(s RRset, to *QName) {
+	data := z.Wire(s)[rdataAt:]
+	if s.apexes > 0 {
+		var wire [maxName]byte
+		n := copy(wire[:], data[:len(data)-2])
+		n += copy(wire[n:], z.apex)
+		data = wire[:n]
+	}
+	to.Read(data, 0)
+}

@@ -1,0 +1,111 @@
+package zone
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// maxName is the length of the longest name on the wire, its root label included (RFC 1035 2.3.4).
+const maxName = 255
+
+// name is a domain name while a zone is loaded: lower-case wire format. Lower case makes names that are equal in DNS equal in Go.
+type name string
+
+// parseName reads presentation format; a name without a final dot is relative to origin.
+func parseName(s, origin string) (name, error) {
+	switch {
+	case s == "@":
+		s = origin
+	case !dns.IsFqdn(s):
+		s += "." + strings.TrimPrefix(origin, ".")
+	}
+	var wire [maxName + 1]byte
+	if _, ok := dns.IsDomainName(s); !ok || s == "" {
+		return "", errors.New("not a domain name")
+	}
+	n, err := dns.PackDomainName(s, wire[:], 0, nil, false)
+	if err != nil || n > maxName {
+		return "", errors.New("not a domain name")
+	}
+	lower(wire[:n])
+	return name(wire[:n]), nil
+}
+
+// mustName is parseName for a name that a dns.RR holds: the DNS library checked it.
+func mustName(s string) name {
+	n, err := parseName(s, ".")
+	if err != nil {
+		return name("\x00")
+	}
+	return n
+}
+
+// lower folds the letters of a wire name. Length octets are below 64 and so never letters.
+func lower(wire []byte) {
+	for i, c := range wire {
+		if 'A' <= c && c <= 'Z' {
+			wire[i] = c | 0x20
+		}
+	}
+}
+
+// String is the name in presentation format, with its final dot.
+func (n name) String() string {
+	s, _, err := dns.UnpackDomainName([]byte(n), 0)
+	if err != nil {
+		return "."
+	}
+	return s
+}
+
+// parent is the name without its first label; the root has none.
+func (n name) parent() name { return n[1+n[0]:] }
+
+// label is the first label, without its length.
+func (n name) label() string { return string(n[1 : 1+n[0]]) }
+
+// isRoot says whether this is the root, as in a null MX (RFC 7505).
+func (n name) isRoot() bool { return len(n) == 1 }
+
+// within says whether n is the other name or below it.
+func (n name) within(other name) bool {
+	for len(n) > len(other) {
+		n = n.parent()
+	}
+	return n == other
+}
+
+// wildcard is the wildcard name right below n.
+func (n name) wildcard() name { return "\x01*" + n }
+
+// relative is the name as it is written in the zone: without the apex, "@" for the apex itself.
+func (n name) relative(apex name) string {
+	switch {
+	case n == apex:
+		return "@"
+	case apex.isRoot() || !n.within(apex):
+		return n.String()
+	}
+	return strings.TrimSuffix(n.String(), "."+apex.String())
+}
+
+// compare orders names as RFC 4034 6.1 does: by labels, the last first.
+func (n name) compare(other name) int {
+	a, b := n.labels(), other.labels()
+	for i := 1; i <= min(len(a), len(b)); i++ {
+		if c := strings.Compare(a[len(a)-i], b[len(b)-i]); c != 0 {
+			return c
+		}
+	}
+	return len(a) - len(b)
+}
+
+func (n name) labels() []string {
+	var out []string
+	for ; !n.isRoot(); n = n.parent() {
+		out = append(out, n.label())
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+package zone
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// Print writes the zone as it is served, as an RFC 1035 master file: the SOA record first, then by owner. Comments tell what the
+// trap has put in.
+func (z *Zone) Print(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	decoys, covers := z.Decoys()
+	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
+	order := make([]uint32, len(z.nodes))
+	names := make([]name, len(z.nodes))
+	for i := range order {
+		order[i], names[i] = uint32(i), z.nodeName(uint32(i))
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return names[a].compare(names[b]) })
+	for _, at := range order {
+		n := &z.nodes[at]
+		sets := slices.Clone(z.sets[n.sets:][:n.count])
+		slices.SortStableFunc(sets, func(a, b RRset) int { return cmp.Compare(rank(a), rank(b)) })
+		for _, s := range sets {
+			for i, rr := range z.records(names[at], s) {
+				out.WriteString(rr.String())
+				if note := z.note(at, names[at], s, i); note != "" {
+					out.WriteString("\t; " + note)
+				}
+				out.WriteString("\n")
+			}
+		}
+	}
+	for _, host := range z.lookups {
+		fmt.Fprintf(out, "; the addresses of %s are looked up while serving\n", host)
+	}
+	return out.Flush()
+}
+
+// rank puts the SOA record first, as a master file must have it.
+func rank(s RRset) int {
+	if s.typ == dns.TypeSOA {
+		return 0
+	}
+	return 1
+}
+
+// note says what the i-th record of an RRset has to do with the trap.
+func (z *Zone) note(at uint32, owner name, s RRset, i int) string {
+	switch s.typ {
+	case dns.TypeMX:
+		for _, t := range z.trapped {
+			if t.node == at && i >= int(t.real) {
+				return "decoy"
+			}
+		}
+		mx := z.records(owner, s)[i].(*dns.MX)
+		if h := z.host(mustName(mx.Mx)); h != nil {
+			return "cover for " + h.For
+		}
+	case dns.TypeA, dns.TypeAAAA:
+		if h := z.host(owner); h != nil && h.Decoy {
+			return "decoy of " + h.For
+		} else if h != nil {
+			return "cover for " + h.For
+		}
+	}
+	return ""
+}
+
+// host is the trap's host of a name, nil where it is none.
+func (z *Zone) host(n name) *Host {
+	relative := n.relative(z.apex)
+	for i := range z.hosts {
+		if z.hosts[i].Name == relative {
+			return &z.hosts[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package zone
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mxtrap/zone/conf"
+)
+
+// trapTable is the operator's [trap]: every value right by itself.
+type trapTable struct {
+	table     *conf.Table
+	at        []conf.Item
+	direct    bool
+	count     int
+	step      int // 0: as between the last two real ones
+	target    name
+	addresses []pooled
+	names     string
+	first     int
+	cover     bool
+	covers    map[name]fixed
+}
+
+// fixed is the addresses that the operator gives to an exchange outside the zone.
+type fixed struct {
+	key   string // where
+	addrs []netip.Addr
+}
+
+// pooled is one entry of trap.addresses: a prefix, or a single address as a prefix of its whole length.
+type pooled struct {
+	netip.Prefix
+	item conf.Item
+}
+
+// Bounds of the trap's numbers.
+const (
+	maxCount = 100
+	maxStep  = 10000
+	maxFirst = 1_000_000
+)
+
+func readTrap(t *conf.Table, apex name) *trapTable {
+	r := &trapTable{table: t, names: "mx{n}", covers: map[name]fixed{}}
+	r.at = []conf.Item{{Text: "@", Key: t.Key("at")}}
+	if t.Has("at") {
+		if r.at = t.Strings("at"); len(r.at) == 0 {
+			t.Fault("at", "", `names no owner: "@" is the zone itself`)
+		}
+	}
+	style, target, count, step, first := "hosts", "", int64(2), int64(0), int64(1)
+	if t.String("style", &style); style != "hosts" && style != "direct" {
+		t.Fault("style", style, `must be "hosts" (decoys have names of their own) or "direct" (decoys name the target)`)
+	}
+	r.direct = style == "direct"
+	t.Int("count", 1, maxCount, &count)
+	t.Int("step", 1, maxStep, &step)
+	t.Int("first", 0, maxFirst, &first)
+	r.count, r.step, r.first = int(count), int(step), int(first)
+	if t.String("target", &target); target != "" {
+		var err error
+		if r.target, err = parseName(target, apex.String()); err != nil {
+			t.Fault("target", target, err.Error())
+		}
+	}
+	if t.String("names", &r.names); strings.Count(r.names, "{n}") != 1 {
+		t.Fault("names", r.names, `must hold {n} once, where the number goes: "mx{n}"`)
+	} else if n, err := r.hostName(maxFirst, apex); err != nil {
+		t.Fault("names", r.names, err.Error())
+	} else if !n.within(apex) {
+		t.Fault("names", r.names, "is outside the zone "+trimDot(apex.String()))
+	}
+	t.Bool("cover", &r.cover)
+	for _, item := range t.Strings("addresses") {
+		p, err := parsePool(item.Text)
+		if err != nil {
+			t.FaultAt(item.Key, item.Text, err.Error())
+			continue
+		}
+		r.addresses = append(r.addresses, pooled{p, item})
+	}
+	r.readCovers(t.Table("covers"))
+	t.Close()
+	return r
+}
+
+// readCovers reads the fixed addresses of exchanges.
+func (r *trapTable) readCovers(t *conf.Table) {
+	for _, key := range t.Keys() {
+		if t.IsTable(key) {
+			t.Table(key)
+			t.Fault(key, "", "an exchange with a dot must be quoted: "+quoted(t, key)+` = ["192.0.2.7"]`)
+			continue
+		}
+		exchange, err := parseName(key, ".")
+		if err != nil {
+			t.Fault(key, "", "the exchange is "+err.Error())
+		}
+		cover := fixed{key: t.Key(key)}
+		items := t.Strings(key)
+		if len(items) == 0 {
+			t.Fault(key, "", "no address; leave the exchange out to have it looked up")
+		}
+		for _, item := range items {
+			p, err := parsePool(item.Text)
+			if err == nil && !p.IsSingleIP() {
+				err = fmt.Errorf("a cover has addresses, not prefixes")
+			}
+			if err != nil {
+				t.FaultAt(item.Key, item.Text, err.Error())
+				continue
+			}
+			cover.addrs = append(cover.addrs, p.Addr())
+		}
+		r.covers[exchange] = cover
+	}
+}
+
+// hostName is the n-th name of the pattern.
+func (r *trapTable) hostName(n int, apex name) (name, error) {
+	return parseName(strings.Replace(r.names, "{n}", strconv.Itoa(n), 1), apex.String())
+}
+
+// owners are the trap's owners, those that can be read.
+func (r *trapTable) owners(apex name) []name {
+	var out []name
+	for _, item := range r.at {
+		if n, err := parseName(item.Text, apex.String()); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// parsePool reads an address or a prefix.
+func parsePool(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return p, fmt.Errorf("not an IP address or prefix")
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	switch a := p.Addr(); {
+	case a.Zone() != "":
+		return p, fmt.Errorf("an address for the DNS has no zone")
+	case a.Is4In6():
+		return p, fmt.Errorf("an IPv4 address is written as such: %s", a.Unmap())
+	case p != p.Masked():
+		return p, fmt.Errorf("the prefix has bits set behind its length: write %s", p.Masked())
+	case a.IsMulticast(), a.IsUnspecified() && p.IsSingleIP(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return p, fmt.Errorf("no host can have this address")
+	}
+	return p, nil
+}
+
+// notGlobal are prefixes that are not globally routable (IANA's special-purpose registries, RFC 6890).
+var notGlobal = func() (out []netip.Prefix) {
+	for _, s := range strings.Fields(`0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
+		192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4
+		::1/128 64:ff9b:1::/48 100::/64 2001:db8::/32 3fff::/20 fc00::/7 fe80::/10`) {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}()
+
+func isGlobal(a netip.Addr) bool {
+	return !slices.ContainsFunc(notGlobal, func(p netip.Prefix) bool { return p.Contains(a) })
+}
