@@ -102,7 +102,7 @@ func (r *trapTable) build(c *content, look Lookups, ttl uint32, report *conf.Rep
 		if len(decoys) > 0 {
 			b.trap.owners = append(b.trap.owners, trapOwner{t.name, len(t.set.rrs)})
 		}
-		c.put(&rrset{owner: t.name, typ: dns.TypeMX, rrs: append(b.realMX(t), decoys...), place: t.set.place})
+		c.put(&rrset{owner: t.name, typ: dns.TypeMX, rrs: append(b.realMX(t), decoys...), places: t.set.places})
 	}
 	b.checkAddresses(owners)
 	slices.Sort(b.trap.lookups)
@@ -134,7 +134,7 @@ func (b *builder) readOwners() []trapped {
 			continue
 		}
 		t := trapped{name: owner, item: item, set: set}
-		for _, rr := range set.rrs {
+		for i, rr := range set.rrs {
 			mx := rr.(*dns.MX)
 			e := exchange{host: mustName(mx.Mx), preference: mx.Preference}
 			if e.host.isRoot() {
@@ -143,7 +143,7 @@ func (b *builder) readOwners() []trapped {
 			}
 			e.standing, e.addresses = b.addressesOf(e.host)
 			if e.standing == isAlias {
-				b.report.Add(*reason(set.place, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", trimDot(e.host.String()))))
+				fault(b.report, set.placeOf(i), fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", trimDot(e.host.String())))
 			}
 			t.real = append(t.real, e)
 		}

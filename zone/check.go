@@ -50,13 +50,13 @@ func (s *Source) check(c *content, faults *conf.Report) {
 			switch set.typ {
 			case dns.TypeSOA:
 				if owner != s.apex {
-					fault(faults, set.place, "an SOA record stands only at the apex")
+					fault(faults, set.place(), "an SOA record stands only at the apex")
 				}
 			case dns.TypeCNAME:
 				c.checkCNAME(set, faults)
 			case dns.TypeDNAME:
 				if len(set.rrs) > 1 {
-					fault(faults, set.place, "an owner has one DNAME record at most (RFC 6672 2.4)")
+					fault(faults, set.place(), "an owner has one DNAME record at most (RFC 6672 2.4)")
 				}
 			case dns.TypeNS, dns.TypeMX:
 				if !occluded || set.typ == dns.TypeNS {
@@ -66,11 +66,11 @@ func (s *Source) check(c *content, faults *conf.Report) {
 				signed = dns.TypeToString[set.typ]
 			}
 			if _, _, _, err := packRRset(s.apex, set.rrs); err != nil {
-				fault(faults, set.place, err.Error())
+				fault(faults, set.place(), err.Error())
 			}
 		}
 		if d := c.dnameAbove(owner); d != "" && !occluded {
-			fault(faults, c.sets[owner][0].place, "it stands below the DNAME at "+d.relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
+			fault(faults, c.sets[owner][0].place(), "it stands below the DNAME at "+d.relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
 		}
 	}
 	if signed != "" {
@@ -81,20 +81,20 @@ func (s *Source) check(c *content, faults *conf.Report) {
 // checkCNAME: a CNAME stands alone (RFC 1034 3.6.2, RFC 2181 10.1), but for DNSSEC's records (RFC 4034 3, 4).
 func (c *content) checkCNAME(set *rrset, faults *conf.Report) {
 	if len(set.rrs) > 1 {
-		fault(faults, set.place, "an owner has one CNAME record at most (RFC 2181 10.1)")
+		fault(faults, set.place(), "an owner has one CNAME record at most (RFC 2181 10.1)")
 	}
 	for _, other := range c.sets[set.owner] {
 		switch other.typ {
 		case dns.TypeCNAME, dns.TypeRRSIG, dns.TypeNSEC, dns.TypeKEY:
 		default:
-			fault(faults, set.place, fmt.Sprintf("a CNAME record beside %s of the same owner (RFC 1034 3.6.2)", dns.Type(other.typ)))
+			fault(faults, set.place(), fmt.Sprintf("a CNAME record beside %s of the same owner (RFC 1034 3.6.2)", dns.Type(other.typ)))
 		}
 	}
 }
 
 // checkHosts warns of name servers and exchanges of this zone that nobody can reach.
 func (c *content) checkHosts(set *rrset, faults *conf.Report) {
-	for _, rr := range set.rrs {
+	for i, rr := range set.rrs {
 		host := hostOf(rr)
 		if host.isRoot() {
 			continue
@@ -102,9 +102,9 @@ func (c *content) checkHosts(set *rrset, faults *conf.Report) {
 		what, at := c.find(host)
 		switch {
 		case what == isAlias:
-			warn(faults, set.place, fmt.Sprintf("%s is an alias (RFC 2181 10.3)", trimDot(host.String())))
+			warn(faults, set.placeOf(i), fmt.Sprintf("%s is an alias (RFC 2181 10.3)", trimDot(host.String())))
 		case what == isGone, what == ownData && !c.hasAddress(at), what == elsewhere && c.ownGlue(host, set) && !c.hasAddress(host):
-			warn(faults, set.place, fmt.Sprintf("%s has no A or AAAA record", trimDot(host.String())))
+			warn(faults, set.placeOf(i), fmt.Sprintf("%s has no A or AAAA record", trimDot(host.String())))
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (c *content) checkSizes(s *Source, faults *conf.Report) {
 			if size <= maxUDP {
 				continue
 			}
-			place := set.place
+			place := set.place()
 			if s.trap != nil && set.typ == dns.TypeMX && slices.Contains(s.trap.owners(c.apex), owner) {
 				place = s.trap.table.Problem(s.trap.table.Key("count"), "", "")
 			}

@@ -18,10 +18,20 @@ type content struct {
 
 // rrset is records of one owner and type, none twice.
 type rrset struct {
-	owner name
-	typ   uint16
-	rrs   []dns.RR
-	place conf.Problem // of the first record
+	owner  name
+	typ    uint16
+	rrs    []dns.RR
+	places []conf.Problem // of each record; none where the trap made them
+}
+
+// place is where the RRset begins.
+func (s *rrset) place() conf.Problem { return s.placeOf(0) }
+
+func (s *rrset) placeOf(i int) conf.Problem {
+	if i < len(s.places) {
+		return s.places[i]
+	}
+	return conf.Problem{}
 }
 
 func newContent(apex name) *content {
@@ -33,7 +43,7 @@ func newContent(apex name) *content {
 func (c *content) add(r record) (ttlsDiffer bool) {
 	set := c.get(r.owner, r.rr.Header().Rrtype)
 	if set == nil {
-		c.put(&rrset{owner: r.owner, typ: r.rr.Header().Rrtype, rrs: []dns.RR{r.rr}, place: r.place})
+		c.put(&rrset{owner: r.owner, typ: r.rr.Header().Rrtype, rrs: []dns.RR{r.rr}, places: []conf.Problem{r.place}})
 		return false
 	}
 	ttl := set.rrs[0].Header().Ttl
@@ -46,7 +56,7 @@ func (c *content) add(r record) (ttlsDiffer bool) {
 		r.rr.Header().Ttl = ttl
 	}
 	if !slices.ContainsFunc(set.rrs, func(rr dns.RR) bool { return dns.IsDuplicate(rr, r.rr) }) {
-		set.rrs = append(set.rrs, r.rr)
+		set.rrs, set.places = append(set.rrs, r.rr), append(set.places, r.place)
 	}
 	return ttlsDiffer
 }

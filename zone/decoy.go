@@ -11,14 +11,26 @@ import (
 )
 
 // families says which address families the real exchanges of an owner have, as far as that is known.
-type families struct{ v4, v6 bool }
+type families struct {
+	v4, v6 bool
+	fixed  bool // by the operator's files alone; else by look-ups, which may bring news at any time
+}
 
 func (f families) known() bool { return f.v4 || f.v6 }
 
+// families goes by the operator's files where they tell any, so that what is refused does not hang on a look-up.
 func (t trapped) families() (f families) {
-	for _, e := range t.real {
-		f.v4 = f.v4 || len(e.v4) > 0
-		f.v6 = f.v6 || len(e.v6) > 0
+	for _, fixed := range []bool{true, false} {
+		f.fixed = fixed
+		for _, e := range t.real {
+			if e.lookedUp != fixed {
+				f.v4 = f.v4 || len(e.v4) > 0
+				f.v6 = f.v6 || len(e.v6) > 0
+			}
+		}
+		if f.known() {
+			return f
+		}
 	}
 	return f
 }
@@ -39,7 +51,7 @@ func (a addresses) only(f families) addresses {
 // where they would lead: fail safe.
 func (b *builder) decoys(t trapped, hosts []name) []dns.RR {
 	real := t.families()
-	if !real.known() {
+	if !real.fixed {
 		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
 			b.wantLookup(t.real[i].host, t.real[i].addresses)
 		} else {
@@ -65,8 +77,9 @@ func (b *builder) decoys(t trapped, hosts []name) []dns.RR {
 	if len(hosts) > 0 && own[0].none() {
 		// No address of its own for the first means none for the others: decks do not end.
 		b.wantLookup(host, target)
-		if target = target.only(real); target.none() && what == ownData && real.known() {
-			b.fault(b.targetItem(host), "has no address of a family that the real exchanges have")
+		before := target
+		if target = target.only(real); target.none() && !before.none() && real.known() {
+			b.unfit(real, b.targetItem(host), "has no address of a family that the real exchanges have")
 		}
 		b.checkShared(t, target)
 		for n := range own {
@@ -77,9 +90,6 @@ func (b *builder) decoys(t trapped, hosts []name) []dns.RR {
 		return nil
 	}
 	ttl4, ttl6 := b.hostTTLs(t)
-	if own[0].lookedUp {
-		ttl4, ttl6 = min(ttl4, maxLookedUpTTL), min(ttl6, maxLookedUpTTL)
-	}
 	var rrs []dns.RR
 	for n, decoy := range hosts {
 		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
@@ -109,7 +119,7 @@ func (b *builder) directDecoys(t trapped, host name, what standing, target addre
 		host = cover
 	}
 	if real := t.families(); len(target.v4) > 0 && !real.v4 || len(target.v6) > 0 && !real.v6 {
-		b.fault(b.targetItem(host), "has an address of a family that the real exchanges lack")
+		b.unfit(real, b.targetItem(host), "has an address of a family that the real exchanges lack")
 		return nil
 	}
 	var rrs []dns.RR
@@ -118,6 +128,16 @@ func (b *builder) directDecoys(t trapped, host name, what standing, target addre
 	}
 	b.checkShared(t, target)
 	return rrs
+}
+
+// unfit tells of addresses that do not go with the real exchanges'. Where those were looked up that is no fault of the files: there
+// are no decoys for the time being.
+func (b *builder) unfit(real families, item conf.Item, reason string) {
+	if real.fixed {
+		b.fault(item, reason)
+	} else {
+		b.warn(item, reason)
+	}
 }
 
 // deal gives a decoy addresses of its own, of the families that the real exchanges have. While those are not known it deals of
@@ -164,11 +184,10 @@ func (b *builder) checkShared(t trapped, a addresses) {
 
 // checkAddresses judges the trap's own addresses, once they are dealt.
 func (b *builder) checkAddresses(owners []trapped) {
-	var may families // of some owner
-	unknown := false
+	may := families{fixed: true} // of some owner
 	for _, t := range owners {
 		f := t.families()
-		may.v4, may.v6, unknown = may.v4 || f.v4, may.v6 || f.v6, unknown || !f.known()
+		may.v4, may.v6, may.fixed = may.v4 || f.v4, may.v6 || f.v6, may.fixed && f.fixed
 	}
 	if b.direct && len(b.addresses) > 0 {
 		b.warn(conf.Item{Key: b.table.Key("addresses")}, `decoys of style "direct" have no addresses of their own; these are not used`)
@@ -179,8 +198,8 @@ func (b *builder) checkAddresses(owners []trapped) {
 		if p.Addr().Is6() {
 			family = "IPv6"
 		}
-		if !unknown && (p.Addr().Is4() && !may.v4 || p.Addr().Is6() && !may.v6) {
-			b.fault(p.item, "the real exchanges have no "+family+" address: a decoy that had one could keep senders from a real exchange")
+		if may.known() && (p.Addr().Is4() && !may.v4 || p.Addr().Is6() && !may.v6) {
+			b.unfit(may, p.item, "the real exchanges have no "+family+" address: a decoy that had one could keep senders from a real exchange")
 		}
 		if !isGlobal(p.Addr()) {
 			b.warn(p.item, "is not globally routable: some sites distrust a domain with such an MX")

@@ -38,7 +38,7 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 	// The parser stops at its first error. So that one run finds them all, the line is blanked and the reading begun anew.
 	for range maxMasterFaults {
 		s.records = s.records[:records]
-		line, err := s.parseMaster(root, file, text)
+		line, err := s.parseMaster(root, file, text, report)
 		if err == nil {
 			return
 		}
@@ -49,8 +49,9 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 	}
 }
 
-// parseMaster adds the records of a master file, or tells the first thing wrong and its line there, 0 for an included file.
-func (s *Source) parseMaster(root *os.Root, file string, text []byte) (line int, fault *conf.Problem) {
+// parseMaster adds the records of a master file. It ends at the first thing that is no record, and tells its line, 0 where that is in
+// an included file.
+func (s *Source) parseMaster(root *os.Root, file string, text []byte, report *conf.Report) (line int, syntax *conf.Problem) {
 	base := filepath.Base(file)
 	parser := dns.NewZoneParser(bytes.NewReader(text), s.apex.String(), base)
 	parser.SetDefaultTTL(s.ttl)
@@ -59,31 +60,26 @@ func (s *Source) parseMaster(root *os.Root, file string, text []byte) (line int,
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
 		h := rr.Header()
 		r := record{rr: rr, owner: mustName(h.Name), place: conf.Problem{File: file, Key: h.Name + " " + dns.Type(h.Rrtype).String()}}
-		err := checkRecord(rr)
-		if err == nil && !r.owner.within(s.apex) {
-			return 0, reason(r.place, "the owner is outside the zone "+s.Name())
+		switch err := checkRecord(rr); {
+		case err != nil:
+			fault(report, r.place, err.Error())
+		case !r.owner.within(s.apex):
+			fault(report, r.place, "the owner is outside the zone "+s.Name())
+		default:
+			s.records = append(s.records, r)
 		}
-		if err != nil {
-			return 0, reason(r.place, err.Error())
-		}
-		s.records = append(s.records, r)
 	}
 	err := parser.Err()
 	if err == nil {
 		return 0, nil
 	}
-	line, text2 := parseReason(err)
+	line, why := parseReason(err)
 	in := parsedFile(err)
-	fault = &conf.Problem{File: filepath.Join(filepath.Dir(file), in), Line: line, Reason: text2}
+	syntax = &conf.Problem{File: filepath.Join(filepath.Dir(file), in), Line: line, Reason: why}
 	if in != base {
 		line = 0
 	}
-	return line, fault
-}
-
-func reason(place conf.Problem, text string) *conf.Problem {
-	place.Reason = text
-	return &place
+	return line, syntax
 }
 
 // includes opens included files and notes them as files of the zone.
@@ -149,8 +145,8 @@ func parseReason(err error) (line int, reason string) {
 	line, _ = strconv.Atoi(m[4])
 	reason = m[2]
 	switch {
-	case strings.HasPrefix(reason, "expecting RR type or TTL"), strings.HasPrefix(reason, "unknown RR type"):
-		reason = "not a record type or TTL"
+	case strings.HasPrefix(reason, "expecting RR type"), strings.HasPrefix(reason, "unknown RR type"), reason == "not a TTL":
+		reason = "neither a record type nor a TTL"
 	case strings.HasPrefix(reason, "bad "):
 		// "bad MX Pref" and the like: type and field.
 		reason = "bad data: " + strings.TrimPrefix(reason, "bad ")

@@ -71,7 +71,7 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *dns.SOA {
 		written := *set.rrs[0].(*dns.SOA)
 		soa = &written
 		if len(set.rrs) > 1 {
-			report.Add(*reason(set.place, "a zone has one SOA record (RFC 2181 6.1)"))
+			fault(report, set.placeOf(1), "a zone has one SOA record (RFC 2181 6.1)")
 		}
 	} else if s.master && !s.soa.given {
 		report.Add(s.table.Problem("file", "", "the master file has no SOA record: add one, or a table [soa]"))

@@ -136,6 +136,9 @@ func quoted(t *conf.Table, key string) string {
 
 // parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
 func parseRecord(text, origin string, ttl uint32) (dns.RR, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New("empty: write TYPE and data, such as MX 10 mail")
+	}
 	if strings.ContainsAny(text, "\r\n") {
 		return nil, errors.New("a record is one line; long data may stand in several quoted strings")
 	}

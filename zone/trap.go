@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -108,7 +109,7 @@ func (r *trapTable) readCovers(t *conf.Table) {
 		for _, item := range items {
 			p, err := parsePool(item.Text)
 			if err == nil && !p.IsSingleIP() {
-				err = fmt.Errorf("a cover has addresses, not prefixes")
+				err = errors.New("a cover has addresses, not prefixes")
 			}
 			if err != nil {
 				t.FaultAt(item.Key, item.Text, err.Error())
@@ -142,19 +143,20 @@ func parsePool(s string) (netip.Prefix, error) {
 	if err != nil {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
-			return p, fmt.Errorf("not an IP address or prefix")
+			return p, errors.New("not an IP address or prefix")
+		}
+		if a.Zone() != "" {
+			return p, errors.New("an address in the DNS has no zone")
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
 	switch a := p.Addr(); {
-	case a.Zone() != "":
-		return p, fmt.Errorf("an address for the DNS has no zone")
 	case a.Is4In6():
 		return p, fmt.Errorf("an IPv4 address is written as such: %s", a.Unmap())
 	case p != p.Masked():
 		return p, fmt.Errorf("the prefix has bits set behind its length: write %s", p.Masked())
 	case a.IsMulticast(), a.IsUnspecified() && p.IsSingleIP(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return p, fmt.Errorf("no host can have this address")
+		return p, errors.New("no host can have this address")
 	}
 	return p, nil
 }

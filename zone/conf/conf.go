@@ -177,8 +177,13 @@ func (t *Table) Problem(key, text, reason string) Problem {
 	return Problem{File: t.doc.file, Line: t.line(key), Key: key, Text: text, Reason: reason}
 }
 
-// line is where a whole key stands: 0 where that is not known.
-func (t *Table) line(key string) int { return t.doc.lines[key] }
+// line is where a whole key stands, or else its table: 0 where neither is in the file.
+func (t *Table) line(key string) int {
+	if line := t.doc.lines[key]; line > 0 || len(t.path) == 0 {
+		return line
+	}
+	return t.doc.lines[t.path.String()]
+}
 
 // take marks a key as known and returns its value, nil where it is absent.
 func (t *Table) take(key string) any {

@@ -1,0 +1,361 @@
+package zone
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+)
+
+// TestInvariants holds the safety promise over random zones and traps: whatever is accepted keeps all of it. Each invariant is a
+// function of its own, so that a failure tells which one broke.
+func TestInvariants(t *testing.T) {
+	accepted, withDecoys, withOwn, withCovers := 0, 0, 0, 0
+	for n := range 6000 {
+		r := rand.New(rand.NewPCG(1, uint64(n)))
+		text, look := randomZone(r)
+		var report conf.Report
+		s := Parse("random.toml", []byte(text), &report)
+		if s == nil {
+			t.Fatalf("%s\n%v", text, report.Problems())
+		}
+		var plain *Zone // what the operator wrote, without the trap
+		bare := *s
+		bare.trap = nil
+		if plain = bare.Compile(nil, &conf.Report{}); plain == nil {
+			continue
+		}
+		z := s.Compile(look, &report)
+		if z == nil {
+			continue
+		}
+		accepted++
+		view := trapView{t: t, text: text, z: z, plain: plain, s: s, look: look}
+		for _, invariant := range []func(*trapView){
+			everyDecoyIsAboveEveryReal, noDecoysWithoutRealExchanges, everyDecoyResolvesAndIsNoAlias, noDecoyTakesAnExistingName,
+			whatWasWrittenIsServed, tooLargeAnswersAreWarnedOf, decoysLookLikeTheRealOnes, noFamilyThatTheRealOnesLack, equalFilesGiveEqualAnswers,
+		} {
+			invariant(&view)
+		}
+		decoys, covers := z.Decoys()
+		withDecoys, withCovers, withOwn = withDecoys+min(1, decoys), withCovers+min(1, covers), withOwn+min(1, len(s.trap.addresses))
+		if t.Failed() {
+			t.Fatalf("seed %d:\n%s\n%s\n%v", n, text, printed(t, z), report.Problems())
+		}
+	}
+	t.Logf("%d accepted, %d with decoys, %d with addresses of their own, %d with covers", accepted, withDecoys, withOwn, withCovers)
+	if withDecoys < 500 || withOwn < 200 || withCovers < 200 {
+		t.Error("the random zones reach too little")
+	}
+}
+
+// randomZone writes a zone file and what look-ups would tell.
+func randomZone(r *rand.Rand) (string, Lookups) {
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	var b strings.Builder
+	b.WriteString("name = \"example.com\"\nttl = " + pick(`"1h"`, "60", `"2d"`) + "\n[soa]\nserial = 1\n[records]\n")
+	hosts := []string{"mail", "bob.fallback.host.", "mail2", "eve.fallback.host.", "ns1", "any.wild", "deep.mx3", "x.sub", "mx2", "none", "alias"}
+	mxSet := func() string {
+		var out []string
+		for range 1 + r.IntN(4) {
+			out = append(out, fmt.Sprintf(`"%sMX %d %s"`, pick("", "", "5m "), number(r, 0, 10, 10, 20, 30, 40, 50, 60, 65400, 65535), hosts[min(r.IntN(3*len(hosts)), r.IntN(3*len(hosts)))%len(hosts)]))
+		}
+		if r.IntN(40) == 0 {
+			out = []string{`"MX 0 ."`}
+		}
+		return strings.Join(out, ", ")
+	}
+	fmt.Fprintf(&b, "\"@\" = [\"NS ns1\", %s]\n", mxSet())
+	if r.IntN(2) == 0 {
+		fmt.Fprintf(&b, "sales = [%s]\n", mxSet())
+	}
+	b.WriteString("ns1 = [\"A 192.0.2.53\"]\n")
+	address := func(host string) {
+		var out []string
+		if r.IntN(9) > 0 {
+			out = append(out, fmt.Sprintf(`"%sA 192.0.2.%d"`, pick("", "10m "), 1+r.IntN(200)))
+		}
+		if r.IntN(2) == 0 {
+			out = append(out, fmt.Sprintf(`"%sAAAA 2001:db8::%d"`, pick("", "20m "), 1+r.IntN(200)))
+		}
+		fmt.Fprintf(&b, "%s = [%s]\n", host, strings.Join(out, ", "))
+	}
+	address("mail")
+	address("mail2")
+	address(`"deep.mx3"`)
+	address(`"*.wild"`)
+	if r.IntN(2) == 0 {
+		address("mx2")
+	}
+	b.WriteString("alias = [\"CNAME mail\"]\nsub = [\"NS ns.sub\"]\n\"ns.sub\" = [\"A 192.0.2.60\"]\n[trap]\n")
+	fmt.Fprintf(&b, "at = [%s]\n", pick(`"@"`, `"@"`, `"sales"`, `"@", "sales"`))
+	fmt.Fprintf(&b, "style = %q\ncount = %d\ncover = %v\n", pick("hosts", "hosts", "hosts", "hosts", "direct"), 1+r.IntN(number(r, 3, 3, 3, 80)), r.IntN(2) == 0)
+	if r.IntN(3) == 0 {
+		fmt.Fprintf(&b, "step = %d\n", 1+r.IntN(100))
+	}
+	fmt.Fprintf(&b, "names = %q\nfirst = %d\n", pick("mx{n}", "mx{n}", "{n}.in", "mail{n}", "mx{n}.sub"), r.IntN(4))
+	if r.IntN(5) == 0 {
+		fmt.Fprintf(&b, "target = %q\n", pick("mail", "mail2", "bob.fallback.host.", "any.wild", "alias"))
+	}
+	if r.IntN(2) == 0 {
+		fmt.Fprintf(&b, "addresses = [%s]\n", pick(`"192.0.2.26"`, `"192.0.2.26", "192.0.2.32/29"`, `"2001:db8:25::/64"`, `"192.0.2.26", "2001:db8:25::/64"`))
+	}
+	if r.IntN(2) == 0 {
+		fmt.Fprintf(&b, "[trap.covers]\n\"bob.fallback.host\" = [%s]\n", pick(`"198.51.100.7"`, `"198.51.100.7", "2001:db8:7::7"`))
+	}
+	known := map[string][]netip.Addr{}
+	for _, host := range []string{"bob.fallback.host", "eve.fallback.host", "x.sub.example.com"} {
+		if r.IntN(2) == 0 {
+			known[host] = []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(r.IntN(200))})}
+		}
+	}
+	return b.String(), func(host string) []netip.Addr { return known[host] }
+}
+
+func number(r *rand.Rand, list ...int) int { return list[r.IntN(len(list))] }
+
+// trapView is a zone with a trap, and the same without.
+type trapView struct {
+	t        *testing.T
+	text     string
+	z, plain *Zone
+	s        *Source
+	look     Lookups
+}
+
+// ask looks a name up and returns the records of the answer section.
+func ask(z *Zone, n name, typ uint16) (rcode int, rrs []dns.RR, a *Answer) {
+	var q QName
+	q.Read([]byte(n), 0)
+	a = &Answer{}
+	z.Lookup(&q, typ, a)
+	for _, item := range a.Answer {
+		if !item.Synthesized() {
+			rrs = append(rrs, z.records(n, item.Set)...)
+		}
+	}
+	return a.Rcode, rrs, a
+}
+
+// owners calls do for each owner with decoys: its MX set as written, as served, and the decoys of that.
+func (v *trapView) owners(do func(owner name, written, served []*dns.MX, decoys []*dns.MX)) {
+	for _, t := range v.z.trapped {
+		owner := v.z.nodeName(t.node)
+		written, served := mxSet(v.plain, owner), mxSet(v.z, owner)
+		do(owner, written, served, served[t.real:])
+	}
+}
+
+func mxSet(z *Zone, owner name) (out []*dns.MX) {
+	_, rrs, _ := ask(z, owner, dns.TypeMX)
+	for _, rr := range rrs {
+		out = append(out, rr.(*dns.MX))
+	}
+	return out
+}
+
+// addressesAt are the addresses that a name of the zone has in the answers.
+func addressesAt(z *Zone, n name) (out []netip.Addr) {
+	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		_, rrs, _ := ask(z, n, typ)
+		for _, rr := range rrs {
+			switch rr := rr.(type) {
+			case *dns.A:
+				a, _ := netip.AddrFromSlice(rr.A.To4())
+				out = append(out, a)
+			case *dns.AAAA:
+				a, _ := netip.AddrFromSlice(rr.AAAA)
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+// Invariant 1.
+func everyDecoyIsAboveEveryReal(v *trapView) {
+	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+		for _, d := range decoys {
+			for _, w := range written {
+				if d.Preference <= w.Preference {
+					v.t.Errorf("decoy %v is not above %v", d, w)
+				}
+			}
+		}
+	})
+}
+
+// Invariant 2.
+func noDecoysWithoutRealExchanges(v *trapView) {
+	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+		if len(written) == 0 || slices.ContainsFunc(written, func(mx *dns.MX) bool { return mx.Mx == "." }) {
+			v.t.Errorf("%s has decoys beside %v", owner, written)
+		}
+	})
+}
+
+// Invariant 3: every decoy exchange has an address here, and is no alias.
+func everyDecoyResolvesAndIsNoAlias(v *trapView) {
+	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+		for _, d := range decoys {
+			host := mustName(d.Mx)
+			if len(addressesAt(v.z, host)) == 0 {
+				v.t.Errorf("decoy %s has no address", d.Mx)
+			}
+			if _, rrs, _ := ask(v.z, host, dns.TypeCNAME); len(rrs) > 0 {
+				v.t.Errorf("decoy %s is an alias", d.Mx)
+			}
+		}
+	})
+}
+
+// Invariant 3: a decoy never takes a name that exists.
+func noDecoyTakesAnExistingName(v *trapView) {
+	for _, h := range v.z.hosts {
+		host, _ := parseName(h.Name, v.z.apex.String())
+		for i := range v.plain.nodes {
+			if v.plain.nodeName(uint32(i)) == host {
+				v.t.Errorf("%s existed before", h.Name)
+			}
+		}
+	}
+}
+
+// Invariant 5: all that was written is served, but for the exchanges that got a cover.
+func whatWasWrittenIsServed(v *trapView) {
+	served := map[name]*node{}
+	for i := range v.z.nodes {
+		served[v.z.nodeName(uint32(i))] = &v.z.nodes[i]
+	}
+	for i := range v.plain.nodes {
+		owner := v.plain.nodeName(uint32(i))
+		n := &v.plain.nodes[i]
+		for _, set := range v.plain.sets[n.sets:][:n.count] {
+			want := v.plain.records(owner, set)
+			got, _ := v.z.set(served[owner], set.typ)
+			have := v.z.records(owner, got)
+			for j, rr := range want {
+				if mx, ok := rr.(*dns.MX); ok && mx.Mx != have[j].(*dns.MX).Mx {
+					cover := v.z.host(mustName(have[j].(*dns.MX).Mx))
+					if cover == nil || cover.Decoy || !v.s.trap.cover || mustName(mx.Mx) != mustName(cover.For+".") {
+						v.t.Errorf("%v is served as %v", rr, have[j])
+					}
+					continue
+				}
+				if rr.String() != have[j].String() {
+					v.t.Errorf("%v is served as %v", rr, have[j])
+				}
+			}
+		}
+	}
+}
+
+// Invariant 6: an MX answer with decoys that UDP cannot carry is warned of.
+func tooLargeAnswersAreWarnedOf(v *trapView) {
+	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+		m := new(dns.Msg).SetQuestion(owner.String(), dns.TypeMX)
+		m.SetEdns0(maxUDP, false)
+		m.Compress = true
+		for _, mx := range served {
+			m.Answer = append(m.Answer, mx)
+		}
+		var report conf.Report
+		v.s.Compile(v.look, &report)
+		warned := slices.ContainsFunc(report.Warnings(), func(p conf.Problem) bool {
+			return strings.Contains(p.Reason, "the answer to "+trimDot(owner.String())+" MX has")
+		})
+		if m.Len() > maxUDP && !warned {
+			v.t.Errorf("%d octets without a warning", m.Len())
+		}
+		if warned && m.Len() < maxUDP/2 {
+			v.t.Errorf("a warning of %d octets", m.Len())
+		}
+	})
+}
+
+// Invariant 7: TTL, order, additional data, and what is answered for other types and for names below are as for a real exchange.
+func decoysLookLikeTheRealOnes(v *trapView) {
+	if v.s.trap.direct {
+		return
+	}
+	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+		for _, mx := range served {
+			if mx.Hdr.Ttl != served[0].Hdr.Ttl {
+				v.t.Errorf("TTLs of the MX set differ: %v", served)
+			}
+		}
+		primary := slices.MinFunc(written, func(a, b *dns.MX) int { return int(a.Preference) - int(b.Preference) })
+		real := mustName(primary.Mx)
+		for _, d := range decoys {
+			host := mustName(d.Mx)
+			for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+				_, rrs, a := ask(v.z, host, typ)
+				_, like, _ := ask(v.z, real, typ)
+				if len(a.Glue) > 0 || len(rrs) > 0 && len(a.Authority) > 0 {
+					v.t.Errorf("%s %s has other sections", d.Mx, dns.Type(typ))
+				}
+				if len(rrs) > 0 && len(like) > 0 && rrs[0].Header().Ttl != like[0].Header().Ttl {
+					v.t.Errorf("the TTLs of %v and %v differ", rrs[0], like[0])
+				}
+			}
+			rcode, rrs, a := ask(v.z, host, dns.TypeTXT)
+			if rcode != dns.RcodeSuccess || len(rrs) > 0 || len(a.Authority) != 1 || a.Authority[0].Set != v.z.negative {
+				v.t.Errorf("%s TXT is no plain NODATA", d.Mx)
+			}
+			rcode, _, a = ask(v.z, "\x01x"+host, dns.TypeA)
+			if rcode != dns.RcodeNameError || len(a.Authority) != 1 || a.Authority[0].Set != v.z.negative {
+				v.t.Errorf("x.%s is no plain NXDOMAIN", d.Mx)
+			}
+		}
+	})
+}
+
+// Invariant 8.
+func noFamilyThatTheRealOnesLack(v *trapView) {
+	is6 := func(a netip.Addr) bool { return a.Is6() }
+	is4 := func(a netip.Addr) bool { return a.Is4() }
+	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+		var real []netip.Addr
+		for i, mx := range written {
+			host := mustName(mx.Mx)
+			real = append(real, addressesAt(v.plain, host)...)
+			if fixed, ok := v.s.trap.covers[host]; ok {
+				real = append(real, fixed.addrs...)
+			} else if what, _ := newFromPlain(v).find(host); what == elsewhere {
+				real = append(real, v.look(trimDot(host.String()))...)
+			}
+			real = append(real, addressesAt(v.z, mustName(served[i].Mx))...)
+		}
+		for _, d := range decoys {
+			have := addressesAt(v.z, mustName(d.Mx))
+			if slices.ContainsFunc(have, is6) && !slices.ContainsFunc(real, is6) || slices.ContainsFunc(have, is4) && !slices.ContainsFunc(real, is4) {
+				v.t.Errorf("decoy %s has %v, the real exchanges have %v", d.Mx, have, real)
+			}
+		}
+	})
+}
+
+// newFromPlain is the content without the trap.
+func newFromPlain(v *trapView) *content {
+	c := newContent(v.s.apex)
+	for _, r := range v.s.records {
+		r.rr = dns.Copy(r.rr)
+		c.add(r)
+	}
+	return c
+}
+
+// Invariant 9: another server with the same file gives the same answers.
+func equalFilesGiveEqualAnswers(v *trapView) {
+	var report conf.Report
+	other := Parse("random.toml", []byte(v.text), &report).Compile(v.look, &report)
+	if printed(v.t, other) != printed(v.t, v.z) {
+		v.t.Error("two loads differ")
+	}
+}

@@ -1,0 +1,125 @@
+package zone
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"mxtrap/zone/conf"
+)
+
+var update = flag.Bool("update", false, "write what came out into the golden files")
+
+// TestZones loads every case below testdata: an archive of zone.toml, other files beside it, what is known of hosts outside the
+// zone ("lookups", a host and its addresses a line), and what must come out: the problems, and the zone as it is served.
+func TestZones(t *testing.T) {
+	cases, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil || len(cases) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, path := range cases {
+		name := strings.TrimSuffix(path[len("testdata/"):], ".txtar")
+		t.Run(name, func(t *testing.T) {
+			archive, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			want := map[string]string{}
+			look := Lookups(nil)
+			for _, f := range archive.Files {
+				switch f.Name {
+				case "problems", "zone":
+					want[f.Name] = string(f.Data)
+				case "lookups":
+					look = readLookups(t, string(f.Data))
+				default:
+					file := filepath.Join(dir, f.Name)
+					os.MkdirAll(filepath.Dir(file), 0o755)
+					if err := os.WriteFile(file, f.Data, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			z, problems := loadFile(filepath.Join(dir, "zone.toml"), look)
+			got := map[string]string{"problems": strings.ReplaceAll(problems, dir+"/", "")}
+			if z != nil {
+				got["zone"] = printed(t, z)
+			}
+			if *update {
+				rewrite(t, path, archive, got)
+				return
+			}
+			for _, part := range []string{"problems", "zone"} {
+				if got[part] != want[part] {
+					t.Errorf("%s: %s\ngot:\n%s\nwant:\n%s", archive.Comment, part, got[part], want[part])
+				}
+			}
+			refused := strings.HasPrefix(name, "refused/")
+			if refused != (z == nil) {
+				t.Errorf("refused: %v, want %v", z == nil, refused)
+			}
+		})
+	}
+}
+
+// loadFile loads a zone file and tells its problems, a line each.
+func loadFile(path string, look Lookups) (*Zone, string) {
+	var report conf.Report
+	var z *Zone
+	if s := Load(path, &report); s != nil {
+		if s.soa.serial == nil && !s.master {
+			one := uint32(1)
+			s.soa.serial = &one // the time of a temporary file would differ in each run
+		}
+		z = s.Compile(look, &report)
+	}
+	var b strings.Builder
+	for _, p := range report.Problems() {
+		b.WriteString(p.String() + "\n")
+	}
+	return z, b.String()
+}
+
+func printed(t *testing.T, z *Zone) string {
+	t.Helper()
+	var b strings.Builder
+	if err := z.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func readLookups(t *testing.T, text string) Lookups {
+	known := map[string][]netip.Addr{}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		for _, f := range fields[1:] {
+			known[fields[0]] = append(known[fields[0]], netip.MustParseAddr(f))
+		}
+	}
+	return func(host string) []netip.Addr { return known[host] }
+}
+
+func rewrite(t *testing.T, path string, archive *txtar.Archive, got map[string]string) {
+	var files []txtar.File
+	for _, f := range archive.Files {
+		if f.Name != "problems" && f.Name != "zone" {
+			files = append(files, f)
+		}
+	}
+	for _, part := range []string{"problems", "zone"} {
+		if got[part] != "" {
+			files = append(files, txtar.File{Name: part, Data: []byte(got[part])})
+		}
+	}
+	archive.Files = files
+	if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
