@@ -45,6 +45,7 @@ type builder struct {
 	number    int           // the next {n}
 	covers    map[name]name // the cover's name of each exchange that gets one
 	published map[name]name // of them, those whose addresses are known
+	mentioned map[name]bool // what records of the zone lead to
 	dealer    *dealer
 }
 
@@ -82,7 +83,7 @@ func (r *trapTable) build(c *content, look Lookups, ttl uint32, report *conf.Rep
 	}
 	b := &builder{
 		trapTable: r, c: c, look: look, ttl: ttl, report: report, trap: &trap{},
-		number: r.first, covers: map[name]name{}, published: map[name]name{}, dealer: newDealer(r.addresses),
+		number: r.first, covers: map[name]name{}, published: map[name]name{}, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
 	}
 	owners := b.readOwners()
 	b.checkCovers(owners)
@@ -289,11 +290,12 @@ func (b *builder) nameDecoys(owners []trapped) [][]name {
 	return hosts
 }
 
-// nextHost is the next name of the pattern that does not exist.
+// nextHost is the next name of the pattern that neither exists nor is what some record leads to: a real exchange that has lost its
+// address must not become a decoy.
 func (b *builder) nextHost(t trapped) name {
 	for ; b.number < maxFirst+100_000; b.number++ {
 		n, err := b.hostName(b.number, b.c.apex)
-		if err != nil || b.c.nodes[n] {
+		if err != nil || b.c.nodes[n] || b.mentioned[n] {
 			continue
 		}
 		b.number++

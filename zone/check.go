@@ -114,17 +114,6 @@ func (c *content) ownGlue(host name, set *rrset) bool {
 	return set.typ == dns.TypeNS && c.isCut(set.owner) && host.within(set.owner)
 }
 
-// hostOf is the host that an NS or MX record names.
-func hostOf(rr dns.RR) name {
-	switch rr := rr.(type) {
-	case *dns.NS:
-		return mustName(rr.Ns)
-	case *dns.MX:
-		return mustName(rr.Mx)
-	}
-	return "\x00"
-}
-
 // dnameAbove is the DNAME's owner that a name is below, "" where there is none.
 func (c *content) dnameAbove(n name) name {
 	for n != c.apex {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/miekg/dns"
 )
@@ -201,10 +202,15 @@ func stored[T byte | uint16](seen map[string]uint32, to *[]T, values []T) uint32
 	return at
 }
 
+// packBuffers hold a record while it is packed.
+var packBuffers = sync.Pool{New: func() any { return new([math.MaxUint16]byte) }}
+
 // packRRset packs records with two octets of room for each owner, and for each name in their data that ends in the apex a
 // pointer's room in its place (only types of RFC 1035 may be compressed: RFC 3597 4).
 func packRRset(apex name, rrs []dns.RR) (wire []byte, owners, apexes []uint16, err error) {
-	buf := make([]byte, math.MaxUint16)
+	scratch := packBuffers.Get().(*[math.MaxUint16]byte)
+	defer packBuffers.Put(scratch)
+	buf := scratch[:]
 	for _, rr := range rrs {
 		bare := dns.Copy(rr)
 		bare.Header().Name = "."

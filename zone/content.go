@@ -152,3 +152,41 @@ func (c *content) occluded(n name) bool {
 func (c *content) hasAddress(at name) bool {
 	return c.get(at, dns.TypeA) != nil || c.get(at, dns.TypeAAAA) != nil
 }
+
+// mentioned are the hosts that records of the zone lead to.
+func (c *content) mentioned() map[name]bool {
+	hosts := map[name]bool{}
+	for _, sets := range c.sets {
+		for _, set := range sets {
+			for _, rr := range set.rrs {
+				if host := hostOf(rr); !host.isRoot() {
+					hosts[host] = true
+				}
+			}
+		}
+	}
+	return hosts
+}
+
+// hostOf is the host that a record leads to, the root where it leads to none.
+func hostOf(rr dns.RR) name {
+	switch rr := rr.(type) {
+	case *dns.NS:
+		return mustName(rr.Ns)
+	case *dns.MX:
+		return mustName(rr.Mx)
+	case *dns.CNAME:
+		return mustName(rr.Target)
+	case *dns.PTR:
+		return mustName(rr.Ptr)
+	case *dns.SRV:
+		return mustName(rr.Target)
+	case *dns.SVCB:
+		return mustName(rr.Target)
+	case *dns.HTTPS:
+		return mustName(rr.Target)
+	case *dns.SOA:
+		return mustName(rr.Ns)
+	}
+	return "\x00"
+}
