@@ -40,7 +40,7 @@ const noAnswer = -1
 // parse reads a packet. The verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header
 // or is an answer itself.
 func (q *query) parse(packet []byte) (verdict int) {
-	q.packet, q.end, q.edns = packet, 0, edns{}
+	q.packet, q.end, q.typ, q.edns = packet, 0, dns.TypeNone, edns{}
 	if len(packet) < headerSize {
 		return noAnswer
 	}
@@ -48,20 +48,29 @@ func (q *query) parse(packet []byte) (verdict int) {
 	if q.flags&flagQR != 0 {
 		return noAnswer
 	}
-	if q.flags&opcodeMask != dns.OpcodeQuery {
+	question := q.parseQuestion()
+	switch {
+	case q.flags&opcodeMask != dns.OpcodeQuery:
 		return dns.RcodeNotImplemented
-	}
-	if binary.BigEndian.Uint16(packet[4:]) != 1 { // RFC 9619
+	case !question:
 		return dns.RcodeFormatError
 	}
-	at := q.name.Read(packet, headerSize)
-	if at < 0 || at+4 > len(packet) {
-		return dns.RcodeFormatError
-	}
-	q.typ = binary.BigEndian.Uint16(packet[at:])
-	q.class = binary.BigEndian.Uint16(packet[at+2:])
-	q.end = at + 4
 	return q.parseRecords()
+}
+
+// parseQuestion reads the one question that a query has (RFC 9619).
+func (q *query) parseQuestion() bool {
+	if binary.BigEndian.Uint16(q.packet[4:]) != 1 {
+		return false
+	}
+	at := q.name.Read(q.packet, headerSize)
+	if at < 0 || at+4 > len(q.packet) {
+		return false
+	}
+	q.typ = binary.BigEndian.Uint16(q.packet[at:])
+	q.class = binary.BigEndian.Uint16(q.packet[at+2:])
+	q.end = at + 4
+	return true
 }
 
 // parseRecords passes over the records behind the question: only an OPT among the additional ones says something to us.

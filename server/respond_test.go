@@ -1,0 +1,363 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"mxtrap/metrics"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+var update = flag.Bool("update", false, "write what came out into the golden files")
+
+// newResponder makes a responder that serves zones, given as zone files.
+func newResponder(t testing.TB, texts ...string) *responder {
+	t.Helper()
+	l := &loading{files: map[string]*zoneFile{}}
+	for i, text := range texts {
+		var report conf.Report
+		path := fmt.Sprintf("%d.toml", i)
+		f := compile(zone.Parse(path, []byte(text), &report), nil, &report)
+		if f == nil {
+			t.Fatal(report.Problems())
+		}
+		l.files[path] = f
+	}
+	log := slog.New(slog.DiscardHandler)
+	s := &Server{version: "test", log: log, metrics: metrics.New(1, "", "")}
+	s.resolver = newResolver(nil, s.metrics, log)
+	s.publish(&Config{Chaos: true, NSID: "ns-test"}, l)
+	return &responder{state: &s.state, counters: s.metrics.Worker(0)}
+}
+
+// respondTo asks one question in full and holds what every response must hold.
+func (r *responder) respondTo(t testing.TB, m *dns.Msg, c client) *dns.Msg {
+	t.Helper()
+	packet, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply := bytes.Clone(r.respond(packet, make([]byte, 0, dns.MaxMsgSize), c))
+	if reply == nil {
+		return nil
+	}
+	limit := dns.MaxMsgSize
+	if c.transport == metrics.UDP {
+		limit = dns.MinMsgSize
+		if opt := m.IsEdns0(); opt != nil {
+			limit = min(maxUDP, max(limit, int(opt.UDPSize())))
+		}
+	}
+	if len(reply) > limit {
+		t.Errorf("%v: %d octets, above %d", m.Question, len(reply), limit)
+	}
+	out := new(dns.Msg)
+	if err := out.Unpack(reply); err != nil {
+		t.Fatalf("%v: the library cannot read the response: %v\n%x", m.Question, err, reply)
+	}
+	// What the library makes of the response means the same: no octet is left over, no pointer leads astray.
+	again, err := out.Pack()
+	if err != nil {
+		t.Fatalf("%v: %v", m.Question, err)
+	}
+	back := new(dns.Msg)
+	if err := back.Unpack(again); err != nil || back.String() != out.String() {
+		t.Errorf("%v: packed again it reads\n%v\nnot\n%v", m.Question, back, out)
+	}
+	if out.Id != m.Id || !out.Response || out.RecursionAvailable || out.Opcode != m.Opcode || out.RecursionDesired != m.RecursionDesired {
+		t.Errorf("header %v of %v", out.MsgHdr, m.MsgHdr)
+	}
+	return out
+}
+
+// TestAnswers asks the questions of testdata/answers.txtar, each written as for dig, and compares the responses.
+func TestAnswers(t *testing.T) {
+	const path = "testdata/answers.txtar"
+	archive, err := txtar.ParseFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var zones []string
+	for _, f := range archive.Files {
+		if strings.HasSuffix(f.Name, ".toml") {
+			zones = append(zones, string(f.Data))
+		}
+	}
+	r := newResponder(t, zones...)
+	for i, f := range archive.Files {
+		if strings.HasSuffix(f.Name, ".toml") {
+			continue
+		}
+		title, rest, _ := strings.Cut(f.Name, ": ")
+		_ = rest
+		t.Run(title, func(t *testing.T) {
+			question, want, _ := strings.Cut(string(f.Data), "\n")
+			m, c := parseDig(t, question)
+			got := "(no response)\n"
+			if reply := r.respondTo(t, m, c); reply != nil {
+				reply.Id = 0
+				got = strings.TrimPrefix(reply.String(), ";; ") // as dig prints it, without the number that differs
+				got = strings.Replace(got, ", id: 0", "", 1)
+			}
+			if *update {
+				archive.Files[i].Data = []byte(question + "\n" + got)
+			} else if got != want {
+				t.Errorf("%s\ngot:\n%s\nwant:\n%s", question, got, want)
+			}
+		})
+	}
+	if *update {
+		if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// parseDig reads a question as dig's command line has it: $ dig NAME TYPE [CLASS] [+OPTION ...].
+func parseDig(t *testing.T, line string) (*dns.Msg, client) {
+	t.Helper()
+	words := strings.Fields(strings.TrimPrefix(line, "$ dig "))
+	m, c := new(dns.Msg), client{}
+	m.SetQuestion(dns.Fqdn(words[0]), dns.StringToType[words[1]])
+	if strings.HasPrefix(words[1], "TYPE") {
+		n, _ := strconv.Atoi(words[1][4:])
+		m.Question[0].Qtype = uint16(n)
+	}
+	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
+	opt.SetUDPSize(1232)
+	for _, w := range words[2:] {
+		option, value, _ := strings.Cut(w, "=")
+		n, _ := strconv.Atoi(value)
+		switch option {
+		case "CH":
+			m.Question[0].Qclass = dns.ClassCHAOS
+		case "HS":
+			m.Question[0].Qclass = dns.ClassHESIOD
+		case "ANY":
+			m.Question[0].Qclass = dns.ClassANY
+		case "+tcp":
+			c.transport = metrics.TCP
+		case "+noedns":
+			opt = nil
+		case "+norec":
+			m.RecursionDesired = false
+		case "+bufsize":
+			opt.SetUDPSize(uint16(n))
+		case "+edns":
+			opt.SetVersion(uint8(n))
+		case "+do":
+			opt.SetDo()
+		case "+nsid":
+			opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
+		case "+ednsopt":
+			opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: uint16(n), Data: []byte("hello")})
+		case "+opcode":
+			m.Opcode = n
+		case "+qr":
+			m.Response = true
+		default:
+			t.Fatalf("no option %s", w)
+		}
+	}
+	if opt != nil {
+		m.Extra = append(m.Extra, opt)
+	}
+	return m, c
+}
+
+// TestMalformed sends what is no proper question.
+func TestMalformed(t *testing.T) {
+	r := newResponder(t, exampleZone)
+	good, _ := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
+	change := func(f func(p []byte) []byte) []byte { return f(bytes.Clone(good)) }
+	count := func(section int, n uint16) func([]byte) []byte {
+		return func(p []byte) []byte { binary.BigEndian.PutUint16(p[4+2*section:], n); return p }
+	}
+	opt := []byte{0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0}
+	withOPT := func(opts ...byte) []byte { return append(change(count(3, 1)), opts...) }
+	for name, c := range map[string]struct {
+		packet []byte
+		want   string
+	}{
+		"an empty packet gets no answer":                {nil, "silence"},
+		"less than a header gets no answer":             {good[:11], "silence"},
+		"an answer gets no answer":                      {change(func(p []byte) []byte { p[2] |= 0x80; return p }), "silence"},
+		"a header alone":                                {good[:12], "FORMERR"},
+		"no question":                                   {change(count(0, 0))[:12], "FORMERR"},
+		"two questions (RFC 9619)":                      {change(count(0, 2)), "FORMERR"},
+		"a question that is cut off":                    {good[:len(good)-1], "FORMERR"},
+		"a name that is cut off":                        {good[:14], "FORMERR"},
+		"a question that points elsewhere":              {append(good[:12:12], 0xc0, 12, 0, 1, 0, 1), "FORMERR"},
+		"a label of a reserved kind":                    {append(good[:12:12], 0x41, 0, 0, 1, 0, 1), "FORMERR"},
+		"a name that is too long":                       {append(append(good[:12:12], bytes.Repeat([]byte("\x09abcdefghi"), 26)...), 0, 0, 1, 0, 1), "FORMERR"},
+		"octets behind the question":                    {append(bytes.Clone(good), 0), "FORMERR"},
+		"an additional record that is not there":        {change(count(3, 1)), "FORMERR"},
+		"a proper OPT":                                  {withOPT(opt...), "NOERROR"},
+		"two OPTs":                                      {append(append(change(count(3, 2)), opt...), opt...), "FORMERR"},
+		"an OPT in the authority section":               {append(change(count(2, 1)), opt...), "FORMERR"},
+		"an OPT that is not at the root":                {withOPT(append([]byte{1, 'x'}, opt...)...), "FORMERR"},
+		"an OPT whose data is cut off":                  {withOPT(0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0), "FORMERR"},
+		"an OPT with an option that is cut off":         {withOPT(0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 5, 0, 3, 0, 9, 1), "FORMERR"},
+		"an OPT of a version to come":                   {withOPT(0, 0, 41, 4, 208, 0, 1, 0, 0, 0, 0), "BADVERS"},
+		"another additional record is passed over":      {append(change(count(3, 1)), 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4), "NOERROR"},
+		"NOTIFY is not served":                          {change(func(p []byte) []byte { p[2] |= 4 << 3; return p }), "NOTIMP"},
+		"a dynamic update is not served":                {change(func(p []byte) []byte { p[2] |= 5 << 3; return p }), "NOTIMP"},
+		"the type OPT cannot be asked for":              {change(func(p []byte) []byte { p[len(p)-3] = 41; return p }), "FORMERR"},
+		"a transfer is refused":                         {change(func(p []byte) []byte { p[len(p)-3] = 252; return p }), "REFUSED"},
+		"an old mail type is not served":                {change(func(p []byte) []byte { p[len(p)-3] = 254; return p }), "NOTIMP"},
+		"recursion desired is copied, and nothing else": {change(func(p []byte) []byte { p[2], p[3] = 0x07, 0xff; return p }), "NOERROR"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reply := r.respond(c.packet, make([]byte, 0, maxUDP), client{})
+			got := "silence"
+			if reply != nil {
+				m := new(dns.Msg)
+				if err := m.Unpack(reply); err != nil {
+					t.Fatal(err)
+				}
+				if got = dns.RcodeToString[m.Rcode]; m.Rcode == dns.RcodeBadVers {
+					got = "BADVERS"
+				}
+				if flags := binary.BigEndian.Uint16(reply[2:]); flags&^(opcodeMask|0xf) != flagQR|flagAA|flagRD && got == "NOERROR" {
+					t.Errorf("flags %04x", flags)
+				}
+			}
+			if got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+const exampleZone = `
+name = "example.com"
+[records]
+"@"       = ["NS ns1", "MX 10 mail", "MX 20 bob.fallback.host."]
+ns1       = ["A 192.0.2.53"]
+mail      = ["A 192.0.2.25", "AAAA 2001:db8::25"]
+"*.wild"  = ["A 192.0.2.80"]
+www       = ["CNAME mail"]
+sub       = ["NS ns.sub", "NS ns2.sub"]
+"ns.sub"  = ["A 192.0.2.60"]
+"ns2.sub" = ["A 192.0.2.61", "AAAA 2001:db8::61"]
+old       = ["DNAME new"]
+[trap]
+cover     = true
+addresses = ["192.0.2.26", "192.0.2.27"]
+[trap.covers]
+"bob.fallback.host" = ["198.51.100.7"]
+`
+
+// hotQueries are the questions that mail domains live on.
+var hotQueries = []struct {
+	name  string
+	qname string
+	qtype uint16
+}{
+	{"MX", "example.com.", dns.TypeMX},
+	{"A", "mail.example.com.", dns.TypeA},
+	{"decoyA", "mx2.example.com.", dns.TypeA},
+	{"NODATA", "mx2.example.com.", dns.TypeAAAA},
+	{"NXDOMAIN", "nothing.example.com.", dns.TypeA},
+	{"wildcard", "x.wild.example.com.", dns.TypeA},
+	{"referral", "x.sub.example.com.", dns.TypeA},
+	{"CNAME", "www.example.com.", dns.TypeA},
+	{"DNAME", "mail.old.example.com.", dns.TypeA},
+	{"REFUSED", "example.net.", dns.TypeA},
+}
+
+func packQuery(name string, qtype uint16) []byte {
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.SetEdns0(1232, true)
+	packet, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	return packet
+}
+
+func TestRespondAllocatesNothing(t *testing.T) {
+	r := newResponder(t, exampleZone)
+	out := make([]byte, 0, maxUDP)
+	for _, q := range hotQueries {
+		t.Run(q.name, func(t *testing.T) {
+			packet := packQuery(q.qname, q.qtype)
+			if n := testing.AllocsPerRun(1000, func() { r.respond(packet, out, client{}) }); n != 0 {
+				t.Errorf("%v allocations per response", n)
+			}
+		})
+	}
+}
+
+func BenchmarkRespond(b *testing.B) {
+	r := newResponder(b, exampleZone)
+	out := make([]byte, 0, maxUDP)
+	for _, q := range hotQueries {
+		b.Run(q.name, func(b *testing.B) {
+			packet := packQuery(q.qname, q.qtype)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.respond(packet, out, client{})
+			}
+		})
+	}
+}
+
+// FuzzQuery sends packets: no packet may crash the server, and each response must be one that the library reads.
+func FuzzQuery(f *testing.F) {
+	for _, q := range hotQueries {
+		f.Add(packQuery(q.qname, q.qtype), false)
+	}
+	f.Add([]byte{}, true)
+	r := newResponder(f, exampleZone)
+	f.Fuzz(func(t *testing.T, packet []byte, tcp bool) {
+		checkResponse(t, r, packet, tcp)
+	})
+}
+
+// FuzzEDNS puts any octets into an otherwise good query's OPT record.
+func FuzzEDNS(f *testing.F) {
+	f.Add(uint16(1232), uint32(0x8000), []byte{0, 3, 0, 0})
+	f.Add(uint16(0), uint32(0x10000), []byte{0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8})
+	r := newResponder(f, exampleZone)
+	f.Fuzz(func(t *testing.T, size uint16, ttl uint32, options []byte) {
+		packet, _ := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
+		packet[11] = 1
+		packet = append(packet, 0, 0, 41)
+		packet = binary.BigEndian.AppendUint16(packet, size)
+		packet = binary.BigEndian.AppendUint32(packet, ttl)
+		packet = binary.BigEndian.AppendUint16(packet, uint16(len(options)))
+		checkResponse(t, r, append(packet, options...), false)
+	})
+}
+
+func checkResponse(t *testing.T, r *responder, packet []byte, tcp bool) {
+	c, limit := client{}, maxUDP
+	if tcp {
+		c, limit = client{transport: metrics.TCP}, dns.MaxMsgSize
+	}
+	reply := r.respond(packet, make([]byte, 0, limit), c)
+	if reply == nil {
+		if len(packet) >= headerSize && packet[2]&0x80 == 0 {
+			t.Fatalf("no response to %x", packet)
+		}
+		return
+	}
+	if len(reply) > limit || len(reply) < headerSize || !bytes.Equal(reply[:2], packet[:2]) {
+		t.Fatalf("response %x to %x", reply, packet)
+	}
+	if err := new(dns.Msg).Unpack(reply); err != nil && len(packet) < 2000 {
+		t.Fatalf("response %x to %x: %v", reply, packet, err)
+	}
+}
