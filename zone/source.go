@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -166,10 +167,28 @@ func checkRecord(rr dns.RR) error {
 	case h.Ttl > 1<<31-1:
 		return errors.New("the TTL is above 2147483647 seconds (RFC 2181 8)")
 	}
+	if isEmpty(rr) {
+		return errors.New("the data is missing")
+	}
 	if _, _, _, err := packRRset("\x00", []dns.RR{rr}); err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "dns: "))
 	}
 	return nil
+}
+
+// isEmpty says whether a record is a type alone, as dynamic updates have it: the library reads that, with every field zero.
+func isEmpty(rr dns.RR) bool {
+	switch rr.(type) {
+	case *dns.APL, *dns.NULL, *dns.RFC3597, *dns.EUI48, *dns.EUI64, *dns.NID, *dns.L64, *dns.UID, *dns.GID, *dns.CSYNC, *dns.LOC:
+		return false // zero is data, or no data are needed
+	}
+	blankOf, ok := dns.TypeToRR[rr.Header().Rrtype]
+	if !ok {
+		return false
+	}
+	zero := blankOf()
+	*zero.Header() = *rr.Header()
+	return reflect.DeepEqual(rr, zero)
 }
 
 // file is a file that a zone was read from, as it was then.

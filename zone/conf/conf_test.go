@@ -1,0 +1,104 @@
+package conf
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+func TestPlacesOfKeys(t *testing.T) {
+	text := `# a comment = "not a key"
+name = "x" # = [
+"quoted key" = 1
+a.b.c = 'literal # string'
+
+[table]
+list = [ "one", # not "two"
+  "two",
+  """three
+four""", [ 1,
+    2 ],
+]
+inline = { k = 1, "l.m" = [ 'x' ] }
+[table."sub.table"]
+'single' = '''multi
+line'''
+last = 2024-01-01T00:00:00Z
+[[array]]
+in_array = true
+`
+	var report Report
+	if Parse("x.toml", []byte(text), &report) == nil {
+		t.Fatal(report.Problems())
+	}
+	got := places(text)
+	for key, line := range map[string]int{
+		"name": 2, `"quoted key"`: 3, "a": 4, "a.b": 4, "a.b.c": 4, "table": 6, "table.list": 7, "table.list[0]": 7, "table.list[1]": 8, "table.list[2]": 9,
+		"table.list[3]": 10, "table.list[3][1]": 11, "table.inline": 13, "table.inline.k": 13, `table.inline."l.m"`: 13, `table.inline."l.m"[0]`: 13,
+		`table."sub.table"`: 14, `table."sub.table".single`: 15, `table."sub.table".last`: 17, "array": 18, "array.in_array": 19,
+	} {
+		if got[key] != line {
+			t.Errorf("%s: line %d, want %d", key, got[key], line)
+		}
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	for text, want := range map[string]string{
+		"0": "0", "300": "300", "1h": "3600", "1h30m": "5400", "2d": "172800", "1w": "604800", "1W2D": "777600", "90s": "90",
+		"2147483647": "2147483647", "2147483648": "longer than", "99999999999w": "longer than", "4000w": "longer than",
+		"": "not a time", "h": "not a time", "1x": "not a time", "-1": "not a time", "1h30": "not a time", "1.5h": "not a time", "1 h": "not a time",
+	} {
+		n, err := ParseSeconds(text)
+		got := fmt.Sprint(n)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestAProblemIsASentence(t *testing.T) {
+	p := Problem{File: "zones/example.com.toml", Line: 14, Key: "trap.addresses[1]", Text: "192.0.2.256", Reason: "not an IP address or prefix"}
+	if got, want := p.String(), `zones/example.com.toml:14: trap.addresses[1]: "192.0.2.256": not an IP address or prefix`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestProblemsAreSortedAndNoneTwice(t *testing.T) {
+	var r Report
+	r.Add(Problem{File: "b"}, Problem{File: "a", Line: 2}, Problem{File: "a", Line: 1, Warning: true}, Problem{File: "b"})
+	if got := fmt.Sprint(r.Problems()); got != "[warning: a:1:  a:2:  b: ]" {
+		t.Error(got)
+	}
+	if len(r.Faults()) != 2 || len(r.Warnings()) != 1 || !r.Faulty() {
+		t.Error(r.Faults(), r.Warnings())
+	}
+}
+
+// FuzzPlaces: whatever the library takes for TOML has places for all of its keys, and scanning it ends.
+func FuzzPlaces(f *testing.F) {
+	f.Add("a = 1\n[b]\nc.'d' = [1, {x = \"\\\"\"}]\n")
+	f.Add("a = \"\"\"x\"\"\"\"\"\n'' = ''''''\n[ a . b ]\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		var report Report
+		table := Parse("fuzz.toml", []byte(text), &report)
+		if table == nil {
+			return
+		}
+		values := map[string]any{}
+		meta, err := toml.Decode(text, &values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range meta.Keys() {
+			if table.doc.lines[key.String()] == 0 && !strings.Contains(text, "[[") {
+				t.Errorf("no place for %q in %q", key, text)
+			}
+		}
+	})
+}
