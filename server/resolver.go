@@ -23,7 +23,7 @@ const (
 	maxRefresh   = 24 * time.Hour
 	firstRetry   = 5 * time.Second // while there is no answer yet
 	lookupWait   = 2 * time.Second // for one answer of one resolver
-	lookupsAtime = 8
+	lookupsAtime = 8               // at the same time
 )
 
 // resolver looks the addresses of hosts outside the zones up and keeps them fresh. The last good answer stays until there is a
@@ -34,6 +34,8 @@ type resolver struct {
 	wake    chan struct{} // something is wanted anew
 	changed chan struct{} // some address is new
 	ended   chan struct{}
+
+	minRefresh, firstRetry time.Duration
 
 	mu      sync.Mutex
 	servers []string // host:port; empty: those of /etc/resolv.conf
@@ -49,6 +51,7 @@ type lookedUp struct {
 func newResolver(servers []string, m *metrics.Metrics, log *slog.Logger) *resolver {
 	return &resolver{
 		metrics: m, log: log, servers: servers, hosts: map[string]*lookedUp{},
+		minRefresh: minRefresh, firstRetry: firstRetry,
 		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 }
@@ -169,16 +172,16 @@ func (r *resolver) learn(host string, addrs []netip.Addr, ttl time.Duration, err
 		return false // no longer wanted
 	case err != nil && h.addrs == nil:
 		r.metrics.LookupFailures.Inc()
-		h.due = time.Now().Add(firstRetry)
+		h.due = time.Now().Add(r.firstRetry)
 		r.log.Warn("a host outside the zones cannot be looked up; its exchange is served as written, and nothing leads to it", "host", host, "error", err)
 		return false
 	case err != nil:
 		r.metrics.LookupFailures.Inc()
-		h.due = time.Now().Add(minRefresh)
+		h.due = time.Now().Add(r.minRefresh)
 		r.log.Warn("a host outside the zones cannot be looked up; its last good addresses are kept", "host", host, "error", err)
 		return false
 	}
-	h.due = time.Now().Add(min(max(ttl, minRefresh), maxRefresh))
+	h.due = time.Now().Add(min(max(ttl, r.minRefresh), maxRefresh))
 	if slices.Equal(h.addrs, addrs) {
 		return false
 	}
