@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -19,6 +20,7 @@ type fakeResolver struct {
 	addr    string
 	address atomic.Pointer[string] // "": SERVFAIL
 	asked   atomic.Int64
+	ttl     int // of its answers, in seconds
 }
 
 func newFakeResolver(t *testing.T) *fakeResolver {
@@ -37,7 +39,7 @@ func newFakeResolver(t *testing.T) *fakeResolver {
 		case address == "":
 			m.Rcode = dns.RcodeServerFailure
 		case q.Question[0].Qtype == dns.TypeA:
-			rr, _ := dns.NewRR(q.Question[0].Name + " 7 A " + address)
+			rr, _ := dns.NewRR(fmt.Sprintf("%s %d A %s", q.Question[0].Name, f.ttl, address))
 			m.Answer = append(m.Answer, rr)
 		}
 		w.WriteMsg(m)
@@ -92,6 +94,7 @@ func TestACoverIsLookedUpAndKeptFresh(t *testing.T) {
 
 func TestALookUpIsRefreshedByItsTTL(t *testing.T) {
 	fake := newFakeResolver(t)
+	fake.ttl = 7
 	fake.answer("198.51.100.7")
 	r := newResolver([]string{fake.addr}, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
 	r.want([]string{"bob.fallback.host"})

@@ -39,7 +39,7 @@ type builder struct {
 	*trapTable
 	c         *content
 	look      Lookups
-	ttl       uint32 // of the zone
+	zone      *Source
 	report    *conf.Report
 	trap      *trap
 	number    int           // the next {n}
@@ -77,12 +77,14 @@ func (a addresses) none() bool { return len(a.v4)+len(a.v6) == 0 }
 
 // build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
 // answered or not, then covers, then decoys.
-func (r *trapTable) build(c *content, look Lookups, ttl uint32, report *conf.Report) *trap {
+func (r *trapTable) build(c *content, look Lookups, s *Source, faults *conf.Report) *trap {
+	report := &conf.Report{}
+	defer func() { faults.Add(report.Problems()...) }()
 	if look == nil {
 		look = func(string) []netip.Addr { return nil }
 	}
 	b := &builder{
-		trapTable: r, c: c, look: look, ttl: ttl, report: report, trap: &trap{},
+		trapTable: r, c: c, look: look, zone: s, report: report, trap: &trap{},
 		number: r.first, covers: map[name]name{}, published: map[name]name{}, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
 	}
 	owners := b.readOwners()
@@ -127,7 +129,7 @@ func (b *builder) readOwners() []trapped {
 		case b.c.occluded(owner):
 			b.fault(item, "is delegated: its MX records are not answered from this zone")
 		case b.c.get(owner, dns.TypeMX) == nil:
-			b.fault(item, "has no MX record: a lone decoy would take the mail that goes to its address now (RFC 5321 5.1)")
+			b.lacks(item, "has no MX record: a lone decoy would take the mail that goes to its address now (RFC 5321 5.1)")
 		default:
 			set = b.c.get(owner, dns.TypeMX)
 		}
@@ -226,7 +228,7 @@ func (b *builder) addressesOf(host name) (standing, addresses) {
 				a.v6 = append(a.v6, ip)
 			}
 		}
-		a.ttl4 = b.ttl
+		a.ttl4 = b.zone.ttl
 		if a.lookedUp {
 			a.ttl4 = min(a.ttl4, maxLookedUpTTL)
 		}
@@ -347,7 +349,7 @@ func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 	primary := t.real[0]
 	switch {
 	case len(primary.v4) == 0 && len(primary.v6) == 0:
-		return b.ttl, b.ttl
+		return b.zone.ttl, b.zone.ttl
 	case len(primary.v4) == 0:
 		return primary.ttl6, primary.ttl6
 	case len(primary.v6) == 0:
@@ -380,6 +382,13 @@ func header(owner name, typ uint16, ttl uint32) dns.RR_Header {
 
 func (b *builder) fault(item conf.Item, reason string) {
 	b.report.Add(b.table.Problem(item.Key, item.Text, reason))
+}
+
+// lacks is a fault of what is missing, which cannot be told where records were lost.
+func (b *builder) lacks(item conf.Item, reason string) {
+	if !b.zone.partial {
+		b.fault(item, reason)
+	}
 }
 
 func (b *builder) warn(item conf.Item, reason string) {

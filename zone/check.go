@@ -28,10 +28,10 @@ func (s *Source) Compile(look Lookups, report *conf.Report) *Zone {
 	c.put(&rrset{owner: s.apex, typ: dns.TypeSOA, rrs: []dns.RR{c.soa}})
 	s.check(c, &faults)
 	var t *trap
-	if s.trap != nil && !faults.Faulty() {
-		t = s.trap.build(c, look, s.ttl, &faults)
+	if s.trap != nil {
+		t = s.trap.build(c, look, s, &faults)
 	}
-	if faults.Faulty() {
+	if faults.Faulty() || s.partial {
 		return nil
 	}
 	c.checkSizes(s, &faults)
@@ -40,7 +40,7 @@ func (s *Source) Compile(look Lookups, report *conf.Report) *Zone {
 
 // check holds the rules that concern more than one record.
 func (s *Source) check(c *content, faults *conf.Report) {
-	if c.get(s.apex, dns.TypeNS) == nil {
+	if c.get(s.apex, dns.TypeNS) == nil && !s.partial {
 		faults.Add(s.table.Problem("name", s.Name(), "the zone has no NS record at its apex"))
 	}
 	signed := ""
@@ -59,7 +59,7 @@ func (s *Source) check(c *content, faults *conf.Report) {
 					fault(faults, set.place(), "an owner has one DNAME record at most (RFC 6672 2.4)")
 				}
 			case dns.TypeNS, dns.TypeMX:
-				if !occluded || set.typ == dns.TypeNS {
+				if (!occluded || set.typ == dns.TypeNS) && !s.partial {
 					c.checkHosts(set, faults)
 				}
 			case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY:

@@ -55,7 +55,7 @@ func (b *builder) decoys(t trapped, hosts []name) []dns.RR {
 		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
 			b.wantLookup(t.real[i].host, t.real[i].addresses)
 		} else {
-			b.fault(t.item, "none of its exchanges has an address")
+			b.lacks(t.item, "none of its exchanges has an address")
 			return nil
 		}
 	}
@@ -161,7 +161,7 @@ func (b *builder) checkTarget(host name, what standing, target addresses) bool {
 	case what == isAlias:
 		b.fault(b.targetItem(host), "is an alias; a decoy must not be (RFC 2181 10.3)")
 	case what == isGone, what == ownData && target.none():
-		b.fault(b.targetItem(host), "the decoys' target has no A or AAAA record")
+		b.lacks(b.targetItem(host), "the decoys' target has no A or AAAA record")
 	default:
 		return true
 	}

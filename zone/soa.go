@@ -73,7 +73,7 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *dns.SOA {
 		if len(set.rrs) > 1 {
 			fault(report, set.placeOf(1), "a zone has one SOA record (RFC 2181 6.1)")
 		}
-	} else if s.master && !s.soa.given {
+	} else if s.master && !s.soa.given && !s.partial {
 		report.Add(s.table.Problem("file", "", "the master file has no SOA record: add one, or a table [soa]"))
 	} else if ns := c.get(s.apex, dns.TypeNS); ns != nil {
 		soa.Ns = ns.rrs[0].(*dns.NS).Ns

@@ -26,6 +26,7 @@ type Source struct {
 	trap    *trapTable
 	table   *conf.Table
 	master  bool // records came from a master file too
+	partial bool // some of the records could not be read
 	files   []file
 }
 
@@ -86,6 +87,9 @@ func parse(path string, text []byte, files []file, report *conf.Report) *Source 
 	}
 	t.Close()
 	if faults.Faulty() {
+		// What is left is judged all the same, so that one run tells every fault, but for what may be among the lost.
+		s.partial = true
+		s.Compile(nil, &faults)
 		return nil
 	}
 	return s
@@ -115,8 +119,10 @@ func (s *Source) readRecords(t *conf.Table) {
 				t.FaultAt(item.Key, item.Text, err.Error())
 				continue
 			}
-			rr.Header().Name = owner.String()
-			s.records = append(s.records, record{rr: rr, owner: owner, place: t.Problem(item.Key, item.Text, "")})
+			if owner != "" && owner.within(s.apex) {
+				rr.Header().Name = owner.String()
+				s.records = append(s.records, record{rr: rr, owner: owner, place: t.Problem(item.Key, item.Text, "")})
+			}
 		}
 	}
 }
