@@ -69,7 +69,6 @@ type exchange struct {
 type addresses struct {
 	v4, v6     []netip.Addr
 	ttl4, ttl6 uint32
-	foreign    bool // not this zone's own data: fixed by the operator, or looked up
 	lookedUp   bool
 }
 

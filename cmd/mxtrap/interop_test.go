@@ -145,7 +145,7 @@ func wantLines(t *testing.T, what, text string, patterns ...string) {
 
 var mxAnswer = []string{`^example\.com\.\s+3600\s+IN\s+MX\s+10 mail\.example\.com\.`, `MX\s+20 mx1\.example\.com\.`, `MX\s+30 mx2\.example\.com\.`, `MX\s+40 mx3\.example\.com\.`}
 
-func TestDigKdigAndDrillReadTheAnswers(t *testing.T) {
+func TestInteropDigKdigAndDrillReadTheAnswers(t *testing.T) {
 	_, port, _ := serveZones(t, "", map[string]string{"a.toml": interopZone})
 	for _, tcp := range []bool{false, true} {
 		digArgs, drillArgs := []string{"@127.0.0.1", "-p", port, "+norec", "+nsid"}, []string{"-p", port}
@@ -173,7 +173,7 @@ func TestDigKdigAndDrillReadTheAnswers(t *testing.T) {
 }
 
 // TestShowLoadsElsewhere: what show prints is a zone to named-checkzone, and to mxtrap, which gives the same answers from it.
-func TestShowLoadsElsewhere(t *testing.T) {
+func TestInteropShowLoadsElsewhere(t *testing.T) {
 	dir, port, _ := serveZones(t, "", map[string]string{"a.toml": interopZone})
 	shown := output(t, binary, "show", "--config", filepath.Join(dir, "mxtrap.toml"), "example.com")
 	file := filepath.Join(dir, "example.com.zone")
@@ -206,7 +206,7 @@ func TestShowLoadsElsewhere(t *testing.T) {
 }
 
 // TestUnboundResolvesTheTrap: a resolver finds every exchange and its addresses.
-func TestUnboundResolvesTheTrap(t *testing.T) {
+func TestInteropUnboundResolvesTheTrap(t *testing.T) {
 	_, port, _ := serveZones(t, "", map[string]string{"a.toml": interopZone})
 	resolver := startUnbound(t, fmt.Sprintf("stub-zone:\n name: example.com\n stub-addr: 127.0.0.1@%s\n", port), "")
 	mx := resolve(t, resolver, "example.com.", dns.TypeMX)
@@ -228,7 +228,7 @@ func TestUnboundResolvesTheTrap(t *testing.T) {
 }
 
 // TestACoverIsLookedUpThroughUnbound: the fallback's addresses come from a real resolver.
-func TestACoverIsLookedUpThroughUnbound(t *testing.T) {
+func TestInteropACoverIsLookedUpThroughUnbound(t *testing.T) {
 	resolver := startUnbound(t, "", " local-zone: \"fallback.host.\" static\n local-data: \"bob.fallback.host. 60 A 198.51.100.99\"\n")
 	zone := strings.Split(interopZone, "[trap.covers]")[0]
 	_, port, _ := serveZones(t, "resolver = [\""+resolver+"\"]\n", map[string]string{"a.toml": zone})
@@ -276,7 +276,7 @@ func resolve(t *testing.T, resolver, name string, typ uint16) []dns.RR {
 
 // TestPrometheusScrapesAndEveryExpressionRuns: a real Prometheus scrapes mxtrap; the metrics pass promtool's linter; and every
 // expression of the dashboard and of the alert rules is one that it answers.
-func TestPrometheusScrapesAndEveryExpressionRuns(t *testing.T) {
+func TestInteropPrometheusScrapesAndEveryExpressionRuns(t *testing.T) {
 	_, port, metricsPort := serveZones(t, "", map[string]string{"a.toml": interopZone})
 	lint := exec.Command("promtool", "check", "metrics")
 	reply, err := http.Get("http://127.0.0.1:" + metricsPort + "/metrics")
