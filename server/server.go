@@ -82,7 +82,7 @@ func New(c *Config, version, commit string, log *slog.Logger, notify func(Event)
 	if l.report.Faulty() {
 		return nil, Problems(l.report.Problems())
 	}
-	if n := len(l.report.Warnings()); n > 0 {
+	if n := len(l.report.Warnings()); n > 0 && c.Path != "" {
 		log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
 	}
 	s.publish(c, l)

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +50,25 @@ addresses = ["192.0.2.26", "192.0.2.32/28", "2001:db8:25::/64"]
 // program is a process of the test.
 type program struct {
 	cmd *exec.Cmd
-	out *strings.Builder
+	out *buffer
+}
+
+// buffer is what a process says, read while it runs.
+type buffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func output(t *testing.T, name string, args ...string) string {
@@ -66,7 +85,7 @@ func output(t *testing.T, name string, args ...string) string {
 
 func background(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command(name, args...), out: &strings.Builder{}}
+	p := &program{cmd: exec.Command(name, args...), out: &buffer{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

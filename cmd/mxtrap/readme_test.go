@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestInteropReadme does what the README tells: it writes its files, types its commands, and wants the output that stands there.
@@ -36,7 +35,7 @@ func TestInteropReadme(t *testing.T) {
 				}
 				shell := exec.Command("sh", "-c", command)
 				shell.Dir = dir
-				got, err := shell.Output()
+				got, err := shell.CombinedOutput()
 				if err != nil || string(got) != want {
 					t.Errorf("$ %s\ngot:\n%s\n%v\nwant:\n%s", command, got, err, want)
 				}
@@ -56,5 +55,4 @@ func serveExample(t *testing.T, want string) {
 	eventually(t, "the example says what the README shows", func() bool {
 		return timeless.ReplaceAllString(p.out.String(), "") == timeless.ReplaceAllString(want, "")
 	})
-	time.Sleep(50 * time.Millisecond)
 }

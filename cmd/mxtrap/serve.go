@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -33,27 +34,33 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 			return err
 		}
 		version, commit := buildVersion()
-		s, err := server.New(config, version, commit, config.Logger(), notify)
+		events := notify
+		if *path == "" {
+			hint := sync.OnceFunc(func() { fmt.Fprint(os.Stderr, exampleHint) })
+			events = func(e server.Event) {
+				notify(e)
+				hint()
+			}
+		}
+		s, err := server.New(config, version, commit, config.Logger(), events)
 		if problems := (server.Problems)(nil); errors.As(err, &problems) {
 			tell(problems)
 			return errReported
 		} else if err != nil {
 			return err
 		}
-		if *path == "" {
-			fmt.Fprint(os.Stderr, exampleHint)
-		}
 		return s.Run(c.Context(), reload)
 	}
 	return c
 }
 
-const exampleHint = `No --config given: this is the built-in example, a trapped example.com. Ask it from another terminal:
+// exampleHint is told once the example is served.
+const exampleHint = `
+No --config given: this is the built-in example, a trapped example.com. Ask it from another terminal:
 
     dig @127.0.0.1 -p 5353 example.com MX
 
 Its metrics are at http://127.0.0.1:9153/metrics. Ctrl-C ends it.
-
 `
 
 // notify tells systemd what the server does; without systemd it does nothing (sd_notify(3)).
