@@ -42,10 +42,11 @@ const (
 	TCPFull               // too many connections
 	TCPClient             // too many connections of one client
 	Unsent                // the answer could not be sent
+	Overflow              // the kernel had no room for it: the workers are too slow
 	dropReasons
 )
 
-var dropNames = [dropReasons]string{"malformed", "response", "tcp_connections", "tcp_client_connections", "send_failed"}
+var dropNames = [dropReasons]string{"malformed", "response", "tcp_connections", "tcp_client_connections", "send_failed", "socket_buffer"}
 
 // queryTypes have a label of their own; all others are "other".
 var queryTypes = []uint16{
@@ -106,14 +107,21 @@ func (w *Worker) Response(rcode int, truncated bool) {
 // Dropped counts a query that gets no answer.
 func (w *Worker) Dropped(why Drop) { w.dropped[why].Add(1) }
 
-// Took notes how long an answer took.
-func (w *Worker) Took(d time.Duration) {
+// DroppedMany is Dropped for so many.
+func (w *Worker) DroppedMany(why Drop, n uint64) {
+	if n > 0 {
+		w.dropped[why].Add(n)
+	}
+}
+
+// Took notes how long so many answers took that came and went together.
+func (w *Worker) Took(d time.Duration, answers int) {
 	i := 0
 	for i < len(buckets) && d > buckets[i] {
 		i++
 	}
-	w.durations[i].Add(1)
-	w.nanos.Add(uint64(d))
+	w.durations[i].Add(uint64(answers))
+	w.nanos.Add(uint64(d) * uint64(answers))
 }
 
 // Series is a run of counters that were reserved under a key.

@@ -37,7 +37,7 @@ func TestWorkersAreAddedUp(t *testing.T) {
 				w.Response(dns.RcodeNameError, true)
 				w.Response(dns.RcodeBadVers, false)
 				w.Dropped(Malformed)
-				w.Took(30 * time.Microsecond)
+				w.Took(30*time.Microsecond, 1)
 				w.Add(zone.Queries, ZoneMX)
 				w.Add(zone.Hosts, DecoyCounter(dns.TypeAAAA))
 			}

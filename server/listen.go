@@ -3,8 +3,11 @@ package server
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
+
+	"mxtrap/metrics"
 )
 
 // drainTime is how long a socket that is closed still answers what it has received.
@@ -13,6 +16,8 @@ const drainTime = 100 * time.Millisecond
 // listener is one address with its UDP sockets, one a worker, and its TCP socket.
 type listener struct {
 	udp     []*net.UDPConn
+	packets []packetConn // over udp
+	family  metrics.Family
 	tcp     *net.TCPListener
 	closing chan struct{}
 	running sync.WaitGroup
@@ -34,7 +39,7 @@ func (s *Server) listen(c *Config) error {
 		if s.listeners[name] != nil {
 			continue
 		}
-		l, err := open(name, s.workers())
+		l, err := open(addr, s.workers())
 		if err != nil {
 			undo()
 			return fmt.Errorf("server.listen: %q: %w", name, err)
@@ -71,28 +76,38 @@ func (s *Server) workers() int { return s.metrics.Workers() - 1 }
 
 // open opens the sockets of an address. TCP comes first: it fails where another process has the address, which UDP sockets that share
 // a port do not.
-func open(addr string, workers int) (*listener, error) {
+func open(addr netip.AddrPort, workers int) (*listener, error) {
 	l := &listener{closing: make(chan struct{})}
-	tcp, err := net.Listen("tcp", addr)
+	if addr.Addr().Is6() {
+		l.family = metrics.IPv6
+	}
+	tcp, err := net.Listen("tcp"+ipVersion(addr.Addr()), addr.String())
 	if err != nil {
 		return nil, err
 	}
 	l.tcp = tcp.(*net.TCPListener)
+	port := l.tcp.Addr().(*net.TCPAddr).AddrPort().Port()
 	for range workers {
-		udp, err := listenUDP(tcp.Addr().String())
+		udp, err := listenUDP(netip.AddrPortFrom(addr.Addr(), port))
 		if err != nil {
 			l.close()
 			return nil, err
 		}
 		l.udp = append(l.udp, udp)
+		packets, err := newPacketConn(udp)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.packets = append(l.packets, packets)
 	}
 	return l, nil
 }
 
 // start begins to answer on a listener.
 func (s *Server) start(l *listener) {
-	for i, conn := range l.udp {
-		l.running.Go(func() { s.serveUDP(conn, s.metrics.Worker(i)) })
+	for i, conn := range l.packets {
+		l.running.Go(func() { s.serveUDP(conn, l.family, s.metrics.Worker(i)) })
 	}
 	l.running.Go(func() { s.serveTCP(l) })
 }

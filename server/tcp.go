@@ -167,7 +167,7 @@ func (b *tcpBuffer) batch(conn net.Conn, in *bufio.Reader, c client) error {
 		}
 		binary.BigEndian.PutUint16(out[len(out):len(out)+2], uint16(len(reply)))
 		out = out[:len(out)+2+len(reply)]
-		b.counters.Took(time.Since(began))
+		b.counters.Took(time.Since(began), 1)
 		if cap(out)-len(out) < 2+dns.MaxMsgSize || !waiting(in) {
 			break
 		}

@@ -1,0 +1,35 @@
+package server
+
+import (
+	"net"
+	"net/netip"
+)
+
+// onePacket is a packetConn with batches of one packet, for any system.
+type onePacket struct {
+	conn   *net.UDPConn
+	from   netip.AddrPort
+	buffer [packetSize]byte
+	packet [1][]byte
+}
+
+func (p *onePacket) receive() ([][]byte, error) {
+	n, from, err := p.conn.ReadFromUDPAddrPort(p.buffer[:])
+	if err != nil {
+		return nil, err
+	}
+	p.from, p.packet[0] = from, p.buffer[:n]
+	return p.packet[:], nil
+}
+
+func (p *onePacket) send() (unsent int) {
+	if p.packet[0] == nil {
+		return 0
+	}
+	if _, err := p.conn.WriteToUDPAddrPort(p.packet[0], p.from); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func (p *onePacket) overflowed() uint64 { return 0 }
