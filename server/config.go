@@ -26,7 +26,6 @@ type Config struct {
 	LogJSON     bool
 
 	zones []conf.Item
-	table *conf.Table
 }
 
 // maxWorkers bounds the sockets of one address.
@@ -46,9 +45,8 @@ func ReadConfig(path string, report *conf.Report) *Config {
 }
 
 func parseConfig(path string, text []byte, report *conf.Report) *Config {
-	var faults conf.Report
-	defer func() { report.Add(faults.Problems()...) }()
-	t := conf.Parse(path, text, &faults)
+	before := report.Faults()
+	t := conf.Parse(path, text, report)
 	if t == nil {
 		return nil
 	}
@@ -60,23 +58,22 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.readServer(t.Table("server"))
 	c.readLog(t.Table("log"))
 	t.Close()
-	if faults.Faulty() {
+	if report.Faults() > before {
 		return nil
 	}
 	return c
 }
 
 func (c *Config) readServer(t *conf.Table) {
-	c.table = t
 	if t.Has("listen") {
 		c.Listen = nil
 		for _, item := range t.Strings("listen") {
 			addr, err := parseAddress(item.Text)
 			switch {
 			case err != nil:
-				t.FaultAt(item.Key, item.Text, err.Error())
+				item.Fault(err.Error())
 			case slices.Contains(c.Listen, addr):
-				t.FaultAt(item.Key, item.Text, "stands twice in the list")
+				item.Fault("stands twice in the list")
 			default:
 				c.Listen = append(c.Listen, addr)
 			}
@@ -96,7 +93,7 @@ func (c *Config) readServer(t *conf.Table) {
 			}
 		}
 	}
-	c.zones = []conf.Item{{Text: "zones/*.toml", Key: t.Key("zones")}}
+	c.zones = []conf.Item{t.Item("zones", "zones/*.toml")}
 	if t.Has("zones") {
 		if c.zones = t.Strings("zones"); len(c.zones) == 0 {
 			t.Fault("zones", "", "names no zone file")
@@ -105,7 +102,7 @@ func (c *Config) readServer(t *conf.Table) {
 	for _, item := range t.Strings("resolver") {
 		addr, err := parseResolver(item.Text)
 		if err != nil {
-			t.FaultAt(item.Key, item.Text, err.Error())
+			item.Fault(err.Error())
 			continue
 		}
 		c.Resolvers = append(c.Resolvers, addr)
@@ -186,7 +183,7 @@ func (c *Config) zoneFiles(report *conf.Report) (paths []string) {
 			err = fmt.Errorf("matches no file")
 		}
 		if err != nil {
-			report.Add(c.table.Problem(item.Key, item.Text, err.Error()))
+			report.Add(item.Problem(err.Error()))
 		}
 		paths = append(paths, found...)
 	}

@@ -67,27 +67,26 @@ func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
 
 // rrset copies an RRset, where it fits.
 func (e *encoder) rrset(z *zone.Zone, set zone.RRset, owner, section int) bool {
-	wire := z.Wire(set)
+	wire, owners, apexes := z.Wire(set)
 	at := len(e.out)
 	if at+len(wire) > e.limit {
 		return false
 	}
 	e.out = append(e.out, wire...)
-	owners := z.Owners(set)
-	for _, o := range owners {
-		pointer(e.out[at+int(o):], owner)
+	for i := range owners.Len() {
+		pointer(e.out[at+owners.At(i):], owner)
 	}
-	for _, o := range z.Apexes(set) {
-		pointer(e.out[at+int(o):], e.apex)
+	for i := range apexes.Len() {
+		pointer(e.out[at+apexes.At(i):], e.apex)
 	}
-	e.count[section] += uint16(len(owners))
+	e.count[section] += uint16(owners.Len())
 	return true
 }
 
 // glue adds the addresses of a name server, whose owner is what the NS record names.
 func (e *encoder) glue(a *zone.Answer, g *zone.Glue, servers int) bool {
-	ns := a.Authority[0].Set
-	owner := servers + int(a.Zone.Owners(ns)[g.NS]) + headerSize
+	_, records, _ := a.Zone.Wire(a.Authority[0].Set)
+	owner := servers + records.At(g.NS) + headerSize
 	return owner <= maxPointer && e.rrset(a.Zone, g.Set, owner, additionalSection)
 }
 

@@ -42,7 +42,7 @@ func load(c *Config, before map[string]*zoneFile, look zone.Lookups) *loading {
 		return l
 	}
 	paths := c.zoneFiles(&l.report)
-	if l.report.Faulty() {
+	if l.report.Faults() > 0 {
 		l.keepAll(before)
 		return l
 	}
@@ -55,7 +55,7 @@ func load(c *Config, before map[string]*zoneFile, look zone.Lookups) *loading {
 		files[i] = compile(zone.Load(paths[i], &reports[i]), look, &reports[i])
 	})
 	for i, path := range paths {
-		l.report.Add(reports[i].Problems()...)
+		l.report.Join(&reports[i])
 		f := files[i]
 		if f == nil {
 			f = l.fail(path, before[path])

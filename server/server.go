@@ -79,10 +79,10 @@ func New(c *Config, version, commit string, log *slog.Logger, notify func(Event)
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, log)
 	l := load(c, nil, s.resolver.known)
-	if l.report.Faulty() {
+	if l.report.Faults() > 0 {
 		return nil, Problems(l.report.Problems())
 	}
-	if n := len(l.report.Warnings()); n > 0 && c.Path != "" {
+	if n := l.report.Warnings(); n > 0 && c.Path != "" {
 		log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
 	}
 	s.publish(c, l)
@@ -155,7 +155,7 @@ func (s *Server) reload() {
 		}
 		s.log.Error(text, "zone", f.zone, "file", f.path)
 	}
-	ok := !l.report.Faulty()
+	ok := l.report.Faults() == 0
 	s.metrics.Reloaded(ok, time.Now())
 	s.log.Info("reloaded", "zones", len(s.files), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
 }
@@ -171,7 +171,7 @@ func (s *Server) recompile() {
 		if z := compile(f.source, s.resolver.known, &l.report); z != nil {
 			l.files[path] = z
 		} else {
-			s.logProblems(l.report.Faults())
+			s.logProblems(l.report.Problems())
 		}
 	}
 	s.publish(s.config, l)

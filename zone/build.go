@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -41,6 +42,7 @@ type builder struct {
 	look      Lookups
 	zone      *Source
 	report    *conf.Report
+	faults    int // in the report before
 	trap      *trap
 	number    int           // the next {n}
 	covers    map[name]name // the cover's name of each exchange that gets one
@@ -53,7 +55,7 @@ type builder struct {
 type trapped struct {
 	name name
 	item conf.Item  // where the operator names it
-	set  *rrset     // as the operator wrote it
+	set  rrset      // as the operator wrote it
 	real []exchange // by preference, as written where equal
 }
 
@@ -76,24 +78,22 @@ func (a addresses) none() bool { return len(a.v4)+len(a.v6) == 0 }
 
 // build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
 // answered or not, then covers, then decoys.
-func (r *trapTable) build(c *content, look Lookups, s *Source, faults *conf.Report) *trap {
-	report := &conf.Report{}
-	defer func() { faults.Add(report.Problems()...) }()
+func (r *trapTable) build(c *content, look Lookups, s *Source, report *conf.Report) *trap {
 	if look == nil {
 		look = func(string) []netip.Addr { return nil }
 	}
 	b := &builder{
-		trapTable: r, c: c, look: look, zone: s, report: report, trap: &trap{},
+		trapTable: r, c: c, look: look, zone: s, report: report, faults: report.Faults(), trap: &trap{},
 		number: r.first, covers: map[name]name{}, published: map[name]name{}, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
 	}
 	owners := b.readOwners()
 	b.checkCovers(owners)
-	if report.Faulty() {
+	if b.faulty() {
 		return nil
 	}
 	exchanges := b.nameCovers(owners)
 	decoyHosts := b.nameDecoys(owners)
-	if report.Faulty() {
+	if b.faulty() {
 		return nil
 	}
 	for _, host := range exchanges {
@@ -102,9 +102,9 @@ func (r *trapTable) build(c *content, look Lookups, s *Source, faults *conf.Repo
 	for i, t := range owners {
 		decoys := b.decoys(t, decoyHosts[i])
 		if len(decoys) > 0 {
-			b.trap.owners = append(b.trap.owners, trapOwner{t.name, len(t.set.rrs)})
+			b.trap.owners = append(b.trap.owners, trapOwner{t.name, len(t.set.records)})
 		}
-		c.put(&rrset{owner: t.name, typ: dns.TypeMX, rrs: append(b.realMX(t), decoys...), places: t.set.places})
+		c.put(t.name, rrset{typ: dns.TypeMX, ttl: t.set.ttl, records: append(b.realMX(t), decoys...)})
 	}
 	b.checkAddresses(owners)
 	slices.Sort(b.trap.lookups)
@@ -112,11 +112,14 @@ func (r *trapTable) build(c *content, look Lookups, s *Source, faults *conf.Repo
 	return b.trap
 }
 
+// faulty says whether something is wrong with the trap.
+func (b *builder) faulty() bool { return b.report.Faults() > b.faults }
+
 // readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
 func (b *builder) readOwners() []trapped {
 	var owners []trapped
 	for _, item := range b.at {
-		owner, err := parseName(item.Text, b.c.apex.String())
+		owner, err := parseName(item.Text, b.c.apex)
 		var set *rrset
 		switch {
 		case err != nil:
@@ -135,17 +138,17 @@ func (b *builder) readOwners() []trapped {
 		if set == nil {
 			continue
 		}
-		t := trapped{name: owner, item: item, set: set}
-		for i, rr := range set.rrs {
-			mx := rr.(*dns.MX)
-			e := exchange{host: mustName(mx.Mx), preference: mx.Preference}
+		t := trapped{name: owner, item: item, set: *set}
+		for i := range set.records {
+			mx := &set.records[i]
+			e := exchange{host: mx.host(), preference: mx.preference()}
 			if e.host.isRoot() {
 				b.fault(item, "has a null MX: it takes no mail (RFC 7505), and so no decoys")
 				continue
 			}
 			e.standing, e.addresses = b.addressesOf(e.host)
 			if e.standing == isAlias {
-				fault(b.report, set.placeOf(i), fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", trimDot(e.host.String())))
+				b.zone.fault(b.report, mx, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", trimDot(e.host.String())))
 			}
 			t.real = append(t.real, e)
 		}
@@ -200,19 +203,11 @@ func (b *builder) addressesOf(host name) (standing, addresses) {
 	var a addresses
 	switch what {
 	case ownData:
-		if set := b.c.get(at, dns.TypeA); set != nil {
-			a.ttl4 = set.rrs[0].Header().Ttl
-			for _, rr := range set.rrs {
-				ip, _ := netip.AddrFromSlice(rr.(*dns.A).A.To4())
-				a.v4 = append(a.v4, ip)
-			}
+		if set := at.get(dns.TypeA); set != nil {
+			a.v4, a.ttl4 = set.addresses(), set.ttl
 		}
-		if set := b.c.get(at, dns.TypeAAAA); set != nil {
-			a.ttl6 = set.rrs[0].Header().Ttl
-			for _, rr := range set.rrs {
-				ip, _ := netip.AddrFromSlice(rr.(*dns.AAAA).AAAA.To16())
-				a.v6 = append(a.v6, ip)
-			}
+		if set := at.get(dns.TypeAAAA); set != nil {
+			a.v6, a.ttl6 = set.addresses(), set.ttl
 		}
 	case elsewhere:
 		cover, given := b.trapTable.covers[host]
@@ -251,12 +246,12 @@ func (b *builder) checkCovers(owners []trapped) {
 			for _, e := range t.real {
 				used = used || e.host == host
 				if e.host == host && e.standing != elsewhere {
-					b.fault(conf.Item{Key: cover.key}, "is a host of this zone, which needs no cover")
+					b.fault(cover.item, "is a host of this zone, which needs no cover")
 				}
 			}
 		}
 		if !used {
-			b.warn(conf.Item{Key: cover.key}, "is no exchange of a trapped owner; its addresses are not used")
+			b.warn(cover.item, "is no exchange of a trapped owner; its addresses are not used")
 		}
 	}
 }
@@ -296,12 +291,12 @@ func (b *builder) nameDecoys(owners []trapped) [][]name {
 func (b *builder) nextHost(t trapped) name {
 	for ; b.number < maxFirst+100_000; b.number++ {
 		n, err := b.hostName(b.number, b.c.apex)
-		if err != nil || b.c.nodes[n] || b.mentioned[n] {
+		if err != nil || b.c.exists(n) || b.mentioned[n] {
 			continue
 		}
 		b.number++
 		if b.c.occluded(n) {
-			b.report.Add(b.table.Problem(b.table.Key("names"), b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
+			b.report.Add(b.table.Problem("names", b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
 		}
 		return n
 	}
@@ -331,16 +326,20 @@ func (b *builder) addCover(host name, owners []trapped) {
 }
 
 // realMX is the operator's MX set, with the covers' names where they are published.
-func (b *builder) realMX(t trapped) []dns.RR {
-	rrs := slices.Clone(t.set.rrs)
-	for i, rr := range rrs {
-		mx := *rr.(*dns.MX)
-		if cover, ok := b.published[mustName(mx.Mx)]; ok {
-			mx.Mx = cover.String()
-			rrs[i] = &mx
+func (b *builder) realMX(t trapped) []record {
+	records := make([]record, len(t.set.records), len(t.set.records)+b.count)
+	copy(records, t.set.records)
+	for i := range records {
+		if cover, ok := b.published[records[i].host()]; ok {
+			records[i].data = mxData(records[i].preference(), cover)
 		}
 	}
-	return rrs
+	return records
+}
+
+// mxData is the data of an MX record.
+func mxData(preference uint16, exchange name) []byte {
+	return append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(exchange)), preference), exchange...)
 }
 
 // hostTTLs are the TTLs of the names that the trap adds for an owner: those of the primary's addresses, so that none is told apart.
@@ -359,28 +358,32 @@ func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 
 // addHost adds the addresses of a name.
 func (b *builder) addHost(owner name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
-	if len(v4) > 0 {
-		set := &rrset{owner: owner, typ: dns.TypeA}
-		for _, a := range v4 {
-			set.rrs = append(set.rrs, &dns.A{Hdr: header(owner, dns.TypeA, ttl4), A: a.AsSlice()})
+	for _, set := range []rrset{{typ: dns.TypeA, ttl: ttl4, records: addressRecords(owner, v4)}, {typ: dns.TypeAAAA, ttl: ttl6, records: addressRecords(owner, v6)}} {
+		if len(set.records) > 0 {
+			b.c.put(owner, set)
 		}
-		b.c.put(set)
-	}
-	if len(v6) > 0 {
-		set := &rrset{owner: owner, typ: dns.TypeAAAA}
-		for _, a := range v6 {
-			set.rrs = append(set.rrs, &dns.AAAA{Hdr: header(owner, dns.TypeAAAA, ttl6), AAAA: a.AsSlice()})
-		}
-		b.c.put(set)
 	}
 }
 
-func header(owner name, typ uint16, ttl uint32) dns.RR_Header {
-	return dns.RR_Header{Name: owner.String(), Rrtype: typ, Class: dns.ClassINET, Ttl: ttl}
+func addressRecords(owner name, addrs []netip.Addr) []record {
+	records := make([]record, len(addrs))
+	for i, a := range addrs {
+		records[i] = record{owner: owner, typ: addressType(a), data: a.AsSlice()}
+	}
+	return records
+}
+
+// addresses are those of an A or AAAA set.
+func (s *rrset) addresses() []netip.Addr {
+	addrs := make([]netip.Addr, len(s.records))
+	for i := range s.records {
+		addrs[i] = s.records[i].address()
+	}
+	return addrs
 }
 
 func (b *builder) fault(item conf.Item, reason string) {
-	b.report.Add(b.table.Problem(item.Key, item.Text, reason))
+	b.report.Add(item.Problem(reason))
 }
 
 // lacks is a fault of what is missing, which cannot be told where records were lost.
@@ -391,5 +394,5 @@ func (b *builder) lacks(item conf.Item, reason string) {
 }
 
 func (b *builder) warn(item conf.Item, reason string) {
-	warn(b.report, b.table.Problem(item.Key, item.Text, ""), reason)
+	b.report.Warn(func() conf.Problem { return warning(item.Problem(reason)) })
 }

@@ -1,98 +1,125 @@
 package zone
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/miekg/dns"
-
-	"mxtrap/zone/conf"
 )
 
-// content is the records of a zone while it is checked and its trap is built: RRsets by owner.
+// content is the records of a zone while it is checked and its trap is built: every name that exists, with its RRsets.
 type content struct {
 	apex  name
-	sets  map[name][]*rrset // of one owner, by type
-	nodes map[name]bool     // every name that exists, empty non-terminals too
-	soa   *dns.SOA
+	nodes []contentNode // parents stand before their children; the apex is the first
+	index map[name]int  // in nodes
 }
 
-// rrset is records of one owner and type, none twice.
+// contentNode is a name that exists; an empty non-terminal has no sets (RFC 4592 2.2.2).
+type contentNode struct {
+	name   name
+	parent int
+	sets   []rrset // by type
+}
+
+// rrset is records of one owner and type, none twice, all with the same TTL.
 type rrset struct {
-	owner  name
-	typ    uint16
-	rrs    []dns.RR
-	places []conf.Problem // of each record; none where the trap made them
+	typ     uint16
+	ttl     uint32
+	records []record
 }
 
-// place is where the RRset begins.
-func (s *rrset) place() conf.Problem { return s.placeOf(0) }
+// place is what an RRset's first record is, for a fault of the whole.
+func (s *rrset) place() *record { return &s.records[0] }
 
-func (s *rrset) placeOf(i int) conf.Problem {
-	if i < len(s.places) {
-		return s.places[i]
+// newContent sorts records into RRsets. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
+// RRset differ the lowest holds (RFC 2181 5.2); differing hears of that.
+func newContent(apex name, records []record, differing func(*record)) *content {
+	c := &content{apex: apex, nodes: make([]contentNode, 1, len(records)+4), index: make(map[name]int, len(records)+4)}
+	c.nodes[0].name, c.index[apex] = apex, 0
+	type placed struct {
+		node   int
+		record *record
 	}
-	return conf.Problem{}
-}
-
-func newContent(apex name) *content {
-	return &content{apex: apex, sets: map[name][]*rrset{}, nodes: map[name]bool{apex: true}}
-}
-
-// add takes a record in. A record that is there already is left out (RFC 2181 5), and where the TTLs within an RRset differ
-// the lowest holds (RFC 2181 5.2); it says whether that was so.
-func (c *content) add(r record) (ttlsDiffer bool) {
-	set := c.get(r.owner, r.rr.Header().Rrtype)
-	if set == nil {
-		c.put(&rrset{owner: r.owner, typ: r.rr.Header().Rrtype, rrs: []dns.RR{r.rr}, places: []conf.Problem{r.place}})
-		return false
+	order := make([]placed, len(records))
+	for i := range records {
+		order[i] = placed{c.node(records[i].owner), &records[i]}
 	}
-	ttl := set.rrs[0].Header().Ttl
-	if r.rr.Header().Ttl != ttl {
-		ttlsDiffer = true
-		ttl = min(ttl, r.rr.Header().Ttl)
-		for _, rr := range set.rrs {
-			rr.Header().Ttl = ttl
+	slices.SortStableFunc(order, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.record.typ, b.record.typ))
+	})
+	all := make([]record, 0, len(records)) // of all sets, so that they are one piece of memory
+	sets := make([]rrset, 0, len(records))
+	for i := 0; i < len(order); {
+		node, firstSet := order[i].node, len(sets)
+		for i < len(order) && order[i].node == node {
+			set := rrset{typ: order[i].record.typ, ttl: order[i].record.ttl}
+			first := len(all)
+			for ; i < len(order) && order[i].node == node && order[i].record.typ == set.typ; i++ {
+				r := order[i].record
+				if r.ttl != set.ttl {
+					set.ttl = min(set.ttl, r.ttl)
+					differing(r)
+				}
+				if !slices.ContainsFunc(all[first:], func(other record) bool { return other.equal(r) }) {
+					all = append(all, *r)
+				}
+			}
+			set.records = all[first:len(all):len(all)]
+			sets = append(sets, set)
 		}
-		r.rr.Header().Ttl = ttl
+		c.nodes[node].sets = sets[firstSet:len(sets):len(sets)]
 	}
-	if !slices.ContainsFunc(set.rrs, func(rr dns.RR) bool { return dns.IsDuplicate(rr, r.rr) }) {
-		set.rrs, set.places = append(set.rrs, r.rr), append(set.places, r.place)
+	return c
+}
+
+// node finds the node of a name below the apex, and makes it and those above it where there are none.
+func (c *content) node(n name) int {
+	if i, ok := c.index[n]; ok {
+		return i
 	}
-	return ttlsDiffer
+	parent := c.node(n.parent())
+	c.nodes = append(c.nodes, contentNode{name: n, parent: parent})
+	c.index[n] = len(c.nodes) - 1
+	return len(c.nodes) - 1
+}
+
+// exists says whether a name exists.
+func (c *content) exists(n name) bool {
+	_, ok := c.index[n]
+	return ok
 }
 
 // put adds an RRset, in the place of one of the same type.
-func (c *content) put(set *rrset) {
-	sets := slices.DeleteFunc(c.sets[set.owner], func(s *rrset) bool { return s.typ == set.typ })
-	sets = append(sets, set)
-	sortSets(sets)
-	c.sets[set.owner] = sets
-	for n := set.owner; !c.nodes[n]; n = n.parent() {
-		c.nodes[n] = true
+func (c *content) put(owner name, set rrset) {
+	n := &c.nodes[c.node(owner)]
+	i, found := slices.BinarySearchFunc(n.sets, set.typ, func(s rrset, typ uint16) int { return cmp.Compare(s.typ, typ) })
+	if found {
+		n.sets[i] = set
+	} else {
+		n.sets = slices.Insert(n.sets, i, set)
 	}
 }
 
+// get is an RRset of a name, nil where there is none.
 func (c *content) get(owner name, typ uint16) *rrset {
-	for _, set := range c.sets[owner] {
-		if set.typ == typ {
-			return set
+	i, ok := c.index[owner]
+	if !ok {
+		return nil
+	}
+	return c.nodes[i].get(typ)
+}
+
+func (n *contentNode) get(typ uint16) *rrset {
+	for i := range n.sets {
+		if n.sets[i].typ == typ {
+			return &n.sets[i]
 		}
 	}
 	return nil
 }
 
-// names are the owners in canonical order (RFC 4034 6.1).
-func (c *content) names() []name {
-	owners := make([]name, 0, len(c.sets))
-	for owner := range c.sets {
-		owners = append(owners, owner)
-	}
-	slices.SortFunc(owners, name.compare)
-	return owners
-}
-
-// isCut says whether a name is delegated.
-func (c *content) isCut(n name) bool { return n != c.apex && c.get(n, dns.TypeNS) != nil }
+// isCut says whether a node is delegated.
+func (c *content) isCut(node int) bool { return node != 0 && c.nodes[node].get(dns.TypeNS) != nil }
 
 // standing is what a name is to this zone.
 type standing int
@@ -105,34 +132,27 @@ const (
 )
 
 // find says what a name is to this zone, and where its data stand: at itself or at the wildcard that answers for it.
-func (c *content) find(n name) (standing, name) {
+func (c *content) find(n name) (standing, *contentNode) {
 	if !n.within(c.apex) {
-		return elsewhere, ""
+		return elsewhere, nil
 	}
-	var path []name // from n up to the apex
-	for m := n; ; m = m.parent() {
-		path = append(path, m)
-		if m == c.apex {
-			break
-		}
-	}
-	at := c.apex
-	for _, next := range slices.Backward(path[:len(path)-1]) {
-		if c.get(at, dns.TypeDNAME) != nil {
+	at := &c.nodes[0]
+	for below := n.countLabels() - c.apex.countLabels() - 1; below >= 0; below-- {
+		if at.get(dns.TypeDNAME) != nil {
 			return isAlias, at
 		}
-		if !c.nodes[next] {
-			if next = at.wildcard(); !c.nodes[next] {
-				return isGone, ""
+		i, ok := c.index[n.without(below)]
+		if !ok {
+			if at = c.at(at.name.wildcard()); at == nil {
+				return isGone, nil
 			}
-			at = next
 			break
 		}
-		if at = next; c.isCut(at) {
-			return elsewhere, ""
+		if at = &c.nodes[i]; c.isCut(i) {
+			return elsewhere, nil
 		}
 	}
-	if c.get(at, dns.TypeCNAME) != nil {
+	if at.get(dns.TypeCNAME) != nil {
 		return isAlias, at
 	}
 	return ownData, at
@@ -141,52 +161,37 @@ func (c *content) find(n name) (standing, name) {
 // occluded says whether a name lies where this zone has nothing to say: at or below a cut, or below a DNAME.
 func (c *content) occluded(n name) bool {
 	for m := n; m != c.apex; m = m.parent() {
-		if c.isCut(m) || c.get(m.parent(), dns.TypeDNAME) != nil {
+		if i, ok := c.index[m]; ok && c.isCut(i) || c.get(m.parent(), dns.TypeDNAME) != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// hasAddress says whether a name of this zone has an A or AAAA record.
-func (c *content) hasAddress(at name) bool {
-	return c.get(at, dns.TypeA) != nil || c.get(at, dns.TypeAAAA) != nil
+// hasAddress says whether a name has an A or AAAA record.
+func (n *contentNode) hasAddress() bool {
+	return n != nil && (n.get(dns.TypeA) != nil || n.get(dns.TypeAAAA) != nil)
+}
+
+// at is the node of a name, nil where it does not exist.
+func (c *content) at(n name) *contentNode {
+	if i, ok := c.index[n]; ok {
+		return &c.nodes[i]
+	}
+	return nil
 }
 
 // mentioned are the hosts that records of the zone lead to.
 func (c *content) mentioned() map[name]bool {
 	hosts := map[name]bool{}
-	for _, sets := range c.sets {
-		for _, set := range sets {
-			for _, rr := range set.rrs {
-				if host := hostOf(rr); !host.isRoot() {
+	for i := range c.nodes {
+		for _, set := range c.nodes[i].sets {
+			for j := range set.records {
+				if host := set.records[j].host(); !host.isRoot() {
 					hosts[host] = true
 				}
 			}
 		}
 	}
 	return hosts
-}
-
-// hostOf is the host that a record leads to, the root where it leads to none.
-func hostOf(rr dns.RR) name {
-	switch rr := rr.(type) {
-	case *dns.NS:
-		return mustName(rr.Ns)
-	case *dns.MX:
-		return mustName(rr.Mx)
-	case *dns.CNAME:
-		return mustName(rr.Target)
-	case *dns.PTR:
-		return mustName(rr.Ptr)
-	case *dns.SRV:
-		return mustName(rr.Target)
-	case *dns.SVCB:
-		return mustName(rr.Target)
-	case *dns.HTTPS:
-		return mustName(rr.Target)
-	case *dns.SOA:
-		return mustName(rr.Ns)
-	}
-	return "\x00"
 }

@@ -49,7 +49,7 @@ func (a addresses) only(f families) addresses {
 
 // decoys makes the decoy MX records of an owner, and adds the decoys' hosts to the zone. There are none while it is not known
 // where they would lead: fail safe.
-func (b *builder) decoys(t trapped, hosts []name) []dns.RR {
+func (b *builder) decoys(t trapped, hosts []name) []record {
 	real := t.families()
 	if !real.fixed {
 		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
@@ -90,23 +90,22 @@ func (b *builder) decoys(t trapped, hosts []name) []dns.RR {
 		return nil
 	}
 	ttl4, ttl6 := b.hostTTLs(t)
-	var rrs []dns.RR
+	var records []record
 	for n, decoy := range hosts {
 		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
 		b.trap.hosts = append(b.trap.hosts, trapHost{Host{Name: decoy.relative(b.c.apex), Decoy: true, For: trimDot(t.name.String())}, decoy})
-		rrs = append(rrs, b.decoyMX(t, n+1, decoy))
+		records = append(records, b.decoyMX(t, n+1, decoy))
 	}
-	return rrs
+	return records
 }
 
 // decoyMX is the n-th decoy's MX record.
-func (b *builder) decoyMX(t trapped, n int, host name) dns.RR {
-	h := *t.set.rrs[0].Header()
-	return &dns.MX{Hdr: h, Preference: uint16(b.preference(t, n)), Mx: host.String()}
+func (b *builder) decoyMX(t trapped, n int, host name) record {
+	return record{owner: t.name, typ: dns.TypeMX, data: mxData(uint16(b.preference(t, n)), host)}
 }
 
 // directDecoys name the target itself (S2).
-func (b *builder) directDecoys(t trapped, host name, what standing, target addresses) []dns.RR {
+func (b *builder) directDecoys(t trapped, host name, what standing, target addresses) []record {
 	if what == elsewhere {
 		cover, ok := b.covers[host]
 		if !ok {
@@ -122,12 +121,12 @@ func (b *builder) directDecoys(t trapped, host name, what standing, target addre
 		b.unfit(real, b.targetItem(host), "has an address of a family that the real exchanges lack")
 		return nil
 	}
-	var rrs []dns.RR
+	var records []record
 	for n := 1; n <= b.count; n++ {
-		rrs = append(rrs, b.decoyMX(t, n, host))
+		records = append(records, b.decoyMX(t, n, host))
 	}
 	b.checkShared(t, target)
-	return rrs
+	return records
 }
 
 // unfit tells of addresses that do not go with the real exchanges'. Where those were looked up that is no fault of the files: there
@@ -170,7 +169,7 @@ func (b *builder) checkTarget(host name, what standing, target addresses) bool {
 
 // targetItem is where the operator chose the target.
 func (b *builder) targetItem(host name) conf.Item {
-	return conf.Item{Key: b.table.Key("target"), Text: host.relative(b.c.apex)}
+	return b.table.Item("target", host.relative(b.c.apex))
 }
 
 // checkShared warns of decoys that lead to an address that is not globally routable: some sites distrust a domain with such an MX.
@@ -190,7 +189,7 @@ func (b *builder) checkAddresses(owners []trapped) {
 		may.v4, may.v6, may.fixed = may.v4 || f.v4, may.v6 || f.v6, may.fixed && f.fixed
 	}
 	if b.direct && len(b.addresses) > 0 {
-		b.warn(conf.Item{Key: b.table.Key("addresses")}, `decoys of style "direct" have no addresses of their own; these are not used`)
+		b.warn(b.table.Item("addresses", ""), `decoys of style "direct" have no addresses of their own; these are not used`)
 		return
 	}
 	for _, p := range b.addresses {
@@ -216,7 +215,7 @@ func (b *builder) checkAddresses(owners []trapped) {
 	}
 	for family, k := range map[string]*deck{"IPv4": &b.dealer.v4, "IPv6": &b.dealer.v6} {
 		if k.again {
-			b.warn(conf.Item{Key: b.table.Key("addresses")}, "more decoys than "+family+" addresses: some decoys share one")
+			b.warn(b.table.Item("addresses", ""), "more decoys than "+family+" addresses: some decoys share one")
 		}
 	}
 }

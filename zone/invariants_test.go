@@ -218,9 +218,9 @@ func everyDecoyResolvesAndIsNoAlias(v *trapView) {
 // Invariant 3: a decoy never takes a name that exists.
 func noDecoyTakesAnExistingName(v *trapView) {
 	for _, h := range v.z.hosts {
-		host, _ := parseName(h.Name, v.z.apex.String())
-		for i := range v.plain.nodes {
-			if v.plain.nodeName(uint32(i)) == host {
+		host, _ := parseName(h.Name, v.z.apex())
+		for _, at := range v.plain.nodes() {
+			if v.plain.nodeName(at) == host {
 				v.t.Errorf("%s existed before", h.Name)
 			}
 		}
@@ -236,14 +236,13 @@ func noDecoyTakesAnExistingName(v *trapView) {
 
 // Invariant 5: all that was written is served, but for the exchanges that got a cover.
 func whatWasWrittenIsServed(v *trapView) {
-	served := map[name]*node{}
-	for i := range v.z.nodes {
-		served[v.z.nodeName(uint32(i))] = &v.z.nodes[i]
+	served := map[name]uint32{}
+	for _, at := range v.z.nodes() {
+		served[v.z.nodeName(at)] = at
 	}
-	for i := range v.plain.nodes {
-		owner := v.plain.nodeName(uint32(i))
-		n := &v.plain.nodes[i]
-		for _, set := range v.plain.sets[n.sets:][:n.count] {
+	for _, at := range v.plain.nodes() {
+		owner := v.plain.nodeName(at)
+		for _, set := range v.plain.allSets(at) {
 			want := v.plain.records(owner, set)
 			got, _ := v.z.set(served[owner], set.typ)
 			have := v.z.records(owner, got)
@@ -274,7 +273,7 @@ func tooLargeAnswersAreWarnedOf(v *trapView) {
 		}
 		var report conf.Report
 		v.s.Compile(v.look, &report)
-		warned := slices.ContainsFunc(report.Warnings(), func(p conf.Problem) bool {
+		warned := slices.ContainsFunc(report.Problems(), func(p conf.Problem) bool {
 			return strings.Contains(p.Reason, "the answer to "+trimDot(owner.String())+" MX has")
 		})
 		if m.Len() > maxUDP && !warned {
@@ -350,12 +349,7 @@ func noFamilyThatTheRealOnesLack(v *trapView) {
 
 // newFromPlain is the content without the trap.
 func newFromPlain(v *trapView) *content {
-	c := newContent(v.s.apex)
-	for _, r := range v.s.records {
-		r.rr = dns.Copy(r.rr)
-		c.add(r)
-	}
-	return c
+	return newContent(v.s.apex, v.s.records, func(*record) {})
 }
 
 // Invariant 9: another server with the same file gives the same answers.

@@ -47,7 +47,7 @@ type Owner struct {
 }
 
 // Synthesized says whether the record has no RRset of its own.
-func (i *Item) Synthesized() bool { return i.Set.size == 0 }
+func (i *Item) Synthesized() bool { return i.Set.off == 0 }
 
 // Target is the name that a link leads to, in wire format: that of link 1 is the first alias's target.
 func (a *Answer) Target(link int) []byte { return a.aliases[link-1].Wire() }
@@ -68,55 +68,53 @@ func (z *Zone) Lookup(q *QName, typ uint16, a *Answer) {
 
 // reset makes the Answer ready for a question. It leaves the aliases alone: links says that none of them counts.
 func (a *Answer) reset(z *Zone, q *QName) {
-	a.Zone, a.question, a.apex, a.links = z, q, int(q.starts[q.labels-z.labels]), 0
+	a.Zone, a.question, a.apex, a.links = z, q, int(q.starts[q.labels-int(z.labels)]), 0
 	a.Rcode, a.Required, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, 0
 	a.Answer, a.Authority, a.Glue = a.Answer[:0], a.Authority[:0], a.Glue[:0]
 }
 
 // walk looks one name up. It says whether that name was an alias to be followed.
 func (z *Zone) walk(q *QName, typ uint16, a *Answer) (follow bool) {
-	var at uint32
-	for i := q.labels - z.labels - 1; i >= 0; i-- {
-		n := &z.nodes[at]
-		if n.flags&(isCut|hasDNAME) != 0 {
-			if n.flags&isCut != 0 {
+	at := z.top
+	for i := q.labels - int(z.labels) - 1; i >= 0; i-- {
+		if flags := z.flags(at); flags&(isCut|hasDNAME) != 0 {
+			if flags&isCut != 0 {
 				return z.referral(q, i+1, at, a)
 			}
-			return z.dname(q, i+1, typ, n, a)
+			return z.dname(q, i+1, typ, at, a)
 		}
 		next := z.child(at, q.label(i))
 		if next == 0 {
-			if n.wildcard != 0 {
-				return z.found(q, typ, &z.nodes[n.wildcard], a) // RFC 4592 3.3.1: n is the closest encloser
+			if wildcard := z.wildcard(at); wildcard != 0 {
+				return z.found(q, typ, wildcard, a) // RFC 4592 3.3.1: the node is the closest encloser
 			}
 			a.Rcode = dns.RcodeNameError
 			return z.denied(a)
 		}
 		at = next
 	}
-	n := &z.nodes[at]
-	if n.flags&isCut != 0 && typ != dns.TypeDS { // RFC 4035 3.1.4.1: the DS set is on this side of the cut
+	if z.flags(at)&isCut != 0 && typ != dns.TypeDS { // RFC 4035 3.1.4.1: the DS set is on this side of the cut
 		return z.referral(q, 0, at, a)
 	}
 	if a.links == 0 {
-		a.Decoy = int(n.decoy)
+		a.Decoy = int(binary.LittleEndian.Uint16(z.data[at+nodeDecoy:]))
 	}
-	return z.found(q, typ, n, a)
+	return z.found(q, typ, at, a)
 }
 
 // found answers from a node: the one of the name, or the wildcard that stands in for it.
-func (z *Zone) found(q *QName, typ uint16, n *node, a *Answer) (follow bool) {
+func (z *Zone) found(q *QName, typ uint16, node uint32, a *Answer) (follow bool) {
 	owner := Owner{Link: a.links}
-	if s, ok := z.set(n, typ); ok {
-		a.Trapped = a.links == 0 && typ == dns.TypeMX && n.flags&isTrapped != 0
+	if s, ok := z.set(node, typ); ok {
+		a.Trapped = a.links == 0 && typ == dns.TypeMX && z.flags(node)&isTrapped != 0
 		a.Answer = append(a.Answer, Item{Set: s, Owner: owner})
 		return false
 	}
-	if typ == dns.TypeANY && n.count > 0 { // RFC 8482 4.1: one RRset will do
-		a.Answer = append(a.Answer, Item{Set: z.sets[n.sets], Owner: owner})
+	if sets := z.sets(node); typ == dns.TypeANY && len(sets) > 0 { // RFC 8482 4.1: one RRset will do
+		a.Answer = append(a.Answer, Item{Set: readSet(sets), Owner: owner})
 		return false
 	}
-	s, ok := z.set(n, dns.TypeCNAME)
+	s, ok := z.set(node, dns.TypeCNAME)
 	if !ok {
 		return z.denied(a)
 	}
@@ -132,7 +130,7 @@ func (z *Zone) found(q *QName, typ uint16, n *node, a *Answer) (follow bool) {
 // next takes a target in and says whether to go on with it: within the zone, and not where the chain has been before.
 func (z *Zone) next(target *QName, a *Answer) bool {
 	a.links++
-	if target.labels < z.labels || string(target.suffix(target.labels-z.labels)) != string(z.apex) || target.equal(a.question) {
+	if target.labels < int(z.labels) || string(target.suffix(target.labels-int(z.labels))) != string(z.apexWire()) || target.equal(a.question) {
 		return false
 	}
 	for i := range a.links - 1 {
@@ -144,15 +142,15 @@ func (z *Zone) next(target *QName, a *Answer) bool {
 }
 
 // dname replaces the suffix of the name (RFC 6672 3.2). The node's name is q without its first labels.
-func (z *Zone) dname(q *QName, labels int, typ uint16, n *node, a *Answer) (follow bool) {
-	s, _ := z.set(n, dns.TypeDNAME)
+func (z *Zone) dname(q *QName, labels int, typ uint16, node uint32, a *Answer) (follow bool) {
+	s, _ := z.set(node, dns.TypeDNAME)
 	if !a.holds(s) {
 		a.Answer = append(a.Answer, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})
 	}
 	if a.links == MaxAliases {
 		return false
 	}
-	record := z.Wire(s)
+	record, _, _ := z.Wire(s)
 	target := &a.aliases[a.links]
 	if !target.join(q, labels, record[rdataAt:]) {
 		a.Rcode = dns.RcodeYXDomain
@@ -175,7 +173,7 @@ func (a *Answer) holds(s RRset) bool {
 
 // referral leads to the servers of a delegated name, which is q without its first labels.
 func (z *Zone) referral(q *QName, labels int, at uint32, a *Answer) (follow bool) {
-	s, _ := z.set(&z.nodes[at], dns.TypeNS)
+	s, _ := z.set(at, dns.TypeNS)
 	a.Authority = append(a.Authority, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})
 	c := z.cuts[at]
 	a.Glue, a.Required = append(a.Glue, c.glue...), c.required
@@ -190,12 +188,13 @@ func (z *Zone) denied(a *Answer) (follow bool) {
 
 // target reads where a CNAME leads.
 func (z *Zone) target(s RRset, to *QName) {
-	data := z.Wire(s)[rdataAt:]
-	if s.apexes > 0 {
-		var wire [maxName]byte
-		n := copy(wire[:], data[:len(data)-2])
-		n += copy(wire[n:], z.apex)
-		data = wire[:n]
+	wire, _, apexes := z.Wire(s)
+	data := wire[rdataAt:]
+	if apexes.Len() > 0 {
+		var whole [maxName]byte
+		n := copy(whole[:], data[:len(data)-2])
+		n += copy(whole[n:], z.apexWire())
+		data = whole[:n]
 	}
 	to.Read(data, 0)
 }

@@ -32,7 +32,7 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 		report.Add(s.table.Problem("file", file, plain(err).Error()))
 		return
 	}
-	s.master = true
+	s.master = file
 	s.files = append(s.files, f)
 	records := len(s.records)
 	// The parser stops at its first error. So that one run finds them all, the line is blanked and the reading begun anew.
@@ -59,12 +59,12 @@ func (s *Source) parseMaster(root *os.Root, file string, text []byte, report *co
 	parser.SetIncludeFS(includes{root, filepath.Dir(file), s})
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
 		h := rr.Header()
-		r := record{rr: rr, owner: mustName(h.Name), place: conf.Problem{File: file, Key: h.Name + " " + dns.Type(h.Rrtype).String()}}
-		switch err := checkRecord(rr); {
+		r, err := packRecord(rr, mustName(h.Name))
+		switch {
 		case err != nil:
-			fault(report, r.place, err.Error())
+			s.fault(report, &r, err.Error())
 		case !r.owner.within(s.apex):
-			fault(report, r.place, "the owner is outside the zone "+s.Name())
+			s.fault(report, &r, "the owner is outside the zone "+s.Name())
 		default:
 			s.records = append(s.records, r)
 		}

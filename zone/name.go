@@ -14,12 +14,17 @@ const maxName = 255
 type name string
 
 // parseName reads presentation format; a name without a final dot is relative to origin.
-func parseName(s, origin string) (name, error) {
+func parseName(s string, origin name) (name, error) {
+	var room [maxName]byte
+	if wire, ok := appendName(room[:0], s, origin); ok {
+		lower(wire)
+		return name(wire), nil
+	}
 	switch {
 	case s == "@":
-		s = origin
+		return origin, nil
 	case !dns.IsFqdn(s):
-		s += "." + strings.TrimPrefix(origin, ".")
+		s += "." + strings.TrimPrefix(origin.String(), ".")
 	}
 	var wire [maxName + 1]byte
 	if _, ok := dns.IsDomainName(s); !ok || s == "" {
@@ -33,11 +38,40 @@ func parseName(s, origin string) (name, error) {
 	return name(wire[:n]), nil
 }
 
+// appendName appends the wire format of a name whose characters stand for themselves, its letters as written. It says whether it
+// was one: all others, and what is no name, are left to the DNS library.
+func appendName(to []byte, s string, origin name) ([]byte, bool) {
+	if s == "@" {
+		return append(to, origin...), true
+	}
+	begin := len(to)
+	for s != "" {
+		label, rest, dotted := strings.Cut(s, ".")
+		if label == "" || len(label) > 63 {
+			return to, false
+		}
+		for i := range len(label) {
+			if c := label[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '*') {
+				return to, false
+			}
+		}
+		to = append(append(to, byte(len(label))), label...)
+		if s = rest; dotted && rest == "" {
+			origin = root
+		}
+	}
+	to = append(to, origin...)
+	return to, len(to)-begin <= maxName && len(to)-begin > len(origin)
+}
+
+// root is the root of all names.
+const root = name("\x00")
+
 // mustName is parseName for a name that a dns.RR holds: the DNS library checked it.
 func mustName(s string) name {
-	n, err := parseName(s, ".")
+	n, err := parseName(s, root)
 	if err != nil {
-		return name("\x00")
+		return root
 	}
 	return n
 }
@@ -62,6 +96,14 @@ func (n name) String() string {
 
 // parent is the name without its first label; the root has none.
 func (n name) parent() name { return n[1+n[0]:] }
+
+// without is the name without its first labels.
+func (n name) without(labels int) name {
+	for range labels {
+		n = n.parent()
+	}
+	return n
+}
 
 // label is the first label, without its length.
 func (n name) label() string { return string(n[1 : 1+n[0]]) }
@@ -108,4 +150,12 @@ func (n name) labels() []string {
 		out = append(out, n.label())
 	}
 	return out
+}
+
+// countLabels is how many labels the name has, without the root.
+func (n name) countLabels() (count int) {
+	for ; !n.isRoot(); n = n.parent() {
+		count++
+	}
+	return count
 }

@@ -16,15 +16,13 @@ func (z *Zone) Print(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	decoys, covers := z.Decoys()
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
-	order := make([]uint32, len(z.nodes))
-	names := make([]name, len(z.nodes))
-	for i := range order {
-		order[i], names[i] = uint32(i), z.nodeName(uint32(i))
+	order, names := z.nodes(), map[uint32]name{}
+	for _, at := range order {
+		names[at] = z.nodeName(at)
 	}
 	slices.SortFunc(order, func(a, b uint32) int { return names[a].compare(names[b]) })
 	for _, at := range order {
-		n := &z.nodes[at]
-		sets := slices.Clone(z.sets[n.sets:][:n.count])
+		sets := z.allSets(at)
 		slices.SortStableFunc(sets, func(a, b RRset) int { return cmp.Compare(rank(a), rank(b)) })
 		for _, s := range sets {
 			for i, rr := range z.records(names[at], s) {
@@ -75,7 +73,7 @@ func (z *Zone) note(at uint32, owner name, s RRset, i int) string {
 
 // host is the trap's host of a name, nil where it is none.
 func (z *Zone) host(n name) *Host {
-	relative := n.relative(z.apex)
+	relative := n.relative(z.apex())
 	for i := range z.hosts {
 		if z.hosts[i].Name == relative {
 			return &z.hosts[i]

@@ -1,31 +1,38 @@
 package zone
 
 import (
+	"bytes"
 	"hash/maphash"
 	"slices"
-	"strings"
 )
 
 // Set is all zones that are served. It never changes: a reload makes a new one.
 type Set struct {
-	zones  []*Zone  // by name
-	table  []uint32 // hash table: 1 + index in zones, 0 is free
+	zones  []*Zone // by name
+	table  []place // hash table by apex
 	depths [maxLabels + 1]bool
+}
+
+// place is a zone in the table of a Set; one without a zone is free.
+type place struct {
+	zone  *Zone
+	hash  uint32 // spares a look at zones that happen to stand in the way
+	index uint32 // in Set.zones
 }
 
 // NewSet puts zones together; no two may have the same name.
 func NewSet(zones []*Zone) *Set {
-	s := &Set{zones: slices.Clone(zones)}
-	slices.SortFunc(s.zones, func(a, b *Zone) int { return strings.Compare(string(a.apex), string(b.apex)) })
-	s.table = make([]uint32, tableSize(len(zones)))
+	s := &Set{zones: slices.Clone(zones), table: make([]place, tableSize(len(zones)))}
+	slices.SortFunc(s.zones, func(a, b *Zone) int { return bytes.Compare(a.apexWire(), b.apexWire()) })
 	mask := uint64(len(s.table) - 1)
 	for i, z := range s.zones {
 		s.depths[z.labels] = true
-		slot := maphash.String(seed, string(z.apex)) & mask
-		for s.table[slot] != 0 {
+		hash := maphash.Bytes(seed, z.apexWire())
+		slot := hash & mask
+		for s.table[slot].zone != nil {
 			slot = (slot + 1) & mask
 		}
-		s.table[slot] = uint32(i + 1)
+		s.table[slot] = place{z, uint32(hash >> 32), uint32(i)}
 	}
 	return s
 }
@@ -53,13 +60,16 @@ func (s *Set) Find(q *QName, parentSide bool) int {
 
 func (s *Set) find(apex []byte) int {
 	mask := uint64(len(s.table) - 1)
-	for slot := maphash.Bytes(seed, apex) & mask; s.table[slot] != 0; slot = (slot + 1) & mask {
-		i := int(s.table[slot] - 1)
-		if string(s.zones[i].apex) == string(apex) {
-			return i
+	hash := maphash.Bytes(seed, apex)
+	for slot := hash & mask; ; slot = (slot + 1) & mask {
+		p := &s.table[slot]
+		if p.zone == nil {
+			return -1
+		}
+		if p.hash == uint32(hash>>32) && bytes.Equal(p.zone.apexWire(), apex) {
+			return int(p.index)
 		}
 	}
-	return -1
 }
 
 // tableSize is a power of two that leaves at least half of a hash table free.
@@ -75,7 +85,7 @@ func tableSize(entries int) int {
 func (z *Zone) Shadowed(s *Set) (host, by string) {
 	var q QName
 	for _, h := range z.hosts {
-		n, err := parseName(h.Name, z.apex.String())
+		n, err := parseName(h.Name, z.apex())
 		if err != nil {
 			continue
 		}

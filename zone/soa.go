@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"encoding/binary"
 	"math"
 	"strings"
 
@@ -25,7 +26,7 @@ func readSOA(t *conf.Table, apex name) soaTable {
 		if t.String(key, &text); text == "" {
 			return
 		}
-		n, err := parseName(text, apex.String())
+		n, err := parseName(text, apex)
 		switch {
 		case strings.Contains(text, "@"):
 			t.Fault(key, text, `a mail address is written as a name here: hostmaster.example.com. for hostmaster@example.com`)
@@ -56,50 +57,80 @@ func readSOA(t *conf.Table, apex name) soaTable {
 	return s
 }
 
+// soa is an SOA record (RFC 1035 3.3.13).
+type soa struct {
+	ttl                                      uint32
+	mname, rname                             []byte // in wire format, letters as written
+	serial, refresh, retry, expire, negative uint32 // negative is the field MINIMUM (RFC 2308 4)
+}
+
 // makeSOA makes the SOA record: the one in the records, where there is one, with what the table overrides.
-func (s *Source) makeSOA(c *content, report *conf.Report) *dns.SOA {
-	soa := &dns.SOA{
-		Hdr:     dns.RR_Header{Name: s.apex.String(), Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: s.ttl},
-		Mbox:    mustName("hostmaster." + strings.TrimPrefix(s.apex.String(), ".")).String(),
-		Serial:  0,
-		Refresh: 2 * 3600,
-		Retry:   30 * 60,
-		Expire:  14 * 86400,
-		Minttl:  5 * 60,
-	}
-	if set := c.get(s.apex, dns.TypeSOA); set != nil {
-		written := *set.rrs[0].(*dns.SOA)
-		soa = &written
-		if len(set.rrs) > 1 {
-			fault(report, set.placeOf(1), "a zone has one SOA record (RFC 2181 6.1)")
+func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
+	r := &soa{ttl: s.ttl, rname: []byte(hostmaster(s.apex)), refresh: 2 * 3600, retry: 30 * 60, expire: 14 * 86400, negative: 5 * 60}
+	written := c.nodes[0].get(dns.TypeSOA)
+	if written != nil {
+		r.read(written)
+		if len(written.records) > 1 {
+			s.fault(report, &written.records[1], "a zone has one SOA record (RFC 2181 6.1)")
 		}
-	} else if s.master && !s.soa.given && !s.partial {
+	} else if s.master != "" && !s.soa.given && !s.partial {
 		report.Add(s.table.Problem("file", "", "the master file has no SOA record: add one, or a table [soa]"))
-	} else if ns := c.get(s.apex, dns.TypeNS); ns != nil {
-		soa.Ns = ns.rrs[0].(*dns.NS).Ns
+	} else if ns := c.nodes[0].get(dns.TypeNS); ns != nil {
+		r.mname = ns.records[0].data
 	}
 	for _, o := range []struct {
 		from name
-		to   *string
-	}{{s.soa.mname, &soa.Ns}, {s.soa.rname, &soa.Mbox}} {
+		to   *[]byte
+	}{{s.soa.mname, &r.mname}, {s.soa.rname, &r.rname}} {
 		if o.from != "" {
-			*o.to = o.from.String()
+			*o.to = []byte(o.from)
 		}
 	}
 	for _, o := range []struct{ from, to *uint32 }{
-		{s.soa.serial, &soa.Serial}, {s.soa.refresh, &soa.Refresh}, {s.soa.retry, &soa.Retry}, {s.soa.expire, &soa.Expire}, {s.soa.minimum, &soa.Minttl},
+		{s.soa.serial, &r.serial}, {s.soa.refresh, &r.refresh}, {s.soa.retry, &r.retry}, {s.soa.expire, &r.expire}, {s.soa.minimum, &r.negative},
 	} {
 		if o.from != nil {
 			*o.to = *o.from
 		}
 	}
-	if soa.Ns == "" {
-		soa.Ns = "." // only where there is no NS, which is refused
+	if r.mname == nil {
+		r.mname = []byte(root) // only where there is no NS, which is refused
 	}
-	automatic := c.get(s.apex, dns.TypeSOA) == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0
+	automatic := written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0
 	if automatic {
 		// The time of the newest file grows with each change and is the same wherever the files are the same.
-		soa.Serial = max(1, s.modified())
+		r.serial = max(1, s.modified())
 	}
-	return soa
+	return r
+}
+
+// hostmaster is the mailbox of the one responsible, where the operator names none (RFC 2142 7).
+func hostmaster(apex name) name {
+	n, err := parseName("hostmaster", apex)
+	if err != nil {
+		return root // the apex is too long
+	}
+	return n
+}
+
+// read takes the fields of a record.
+func (r *soa) read(set *rrset) {
+	data := set.records[0].data
+	r.ttl = set.ttl
+	n := nameSize(data)
+	r.mname, data = data[:n], data[n:]
+	n = nameSize(data)
+	r.rname, data = data[:n], data[n:]
+	for i, to := range []*uint32{&r.serial, &r.refresh, &r.retry, &r.expire, &r.negative} {
+		*to = binary.BigEndian.Uint32(data[4*i:])
+	}
+}
+
+// set is the record as an RRset.
+func (r *soa) set(apex name) rrset {
+	data := append(append(make([]byte, 0, len(r.mname)+len(r.rname)+20), r.mname...), r.rname...)
+	for _, v := range []uint32{r.serial, r.refresh, r.retry, r.expire, r.negative} {
+		data = binary.BigEndian.AppendUint32(data, v)
+	}
+	return rrset{typ: dns.TypeSOA, ttl: r.ttl, records: []record{{owner: apex, typ: dns.TypeSOA, ttl: r.ttl, data: data}}}
 }

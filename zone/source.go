@@ -6,11 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
-	"strings"
+	"slices"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
 )
@@ -25,16 +22,9 @@ type Source struct {
 	soa     soaTable
 	trap    *trapTable
 	table   *conf.Table
-	master  bool // records came from a master file too
-	partial bool // some of the records could not be read
+	master  string // the master file, "" where there is none
+	partial bool   // some of the records could not be read
 	files   []file
-}
-
-// record is one record and where it was written.
-type record struct {
-	rr    dns.RR
-	owner name
-	place conf.Problem // without a reason
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
@@ -53,18 +43,17 @@ func Parse(path string, text []byte, report *conf.Report) *Source {
 }
 
 func parse(path string, text []byte, files []file, report *conf.Report) *Source {
-	var faults conf.Report
-	defer func() { report.Add(faults.Problems()...) }()
-	t := conf.Parse(path, text, &faults)
+	before := report.Faults()
+	t := conf.Parse(path, text, report)
 	if t == nil {
 		return nil
 	}
 	s := &Source{Path: path, ttl: 3600, table: t, files: files}
 	var origin, master string
 	t.String("name", &origin)
-	apex, err := parseName(origin, ".")
+	apex, err := parseName(origin, root)
 	if origin == "" {
-		faults.Add(t.Problem("name", "", `missing: say which zone this is, such as name = "example.com"`))
+		report.Add(t.Problem("name", "", `missing: say which zone this is, such as name = "example.com"`))
 		return nil
 	} else if err != nil {
 		t.Fault("name", origin, err.Error())
@@ -79,17 +68,17 @@ func parse(path string, text []byte, files []file, report *conf.Report) *Source 
 		if !filepath.IsAbs(master) {
 			master = filepath.Join(filepath.Dir(path), master)
 		}
-		s.readMaster(master, &faults)
+		s.readMaster(master, report)
 	}
 	s.readRecords(t.Table("records"))
 	if t.Has("trap") {
 		s.trap = readTrap(t.Table("trap"), apex)
 	}
 	t.Close()
-	if faults.Faulty() {
+	if report.Faults() > before {
 		// What is left is judged all the same, so that one run tells every fault, but for what may be among the lost.
 		s.partial = true
-		s.Compile(nil, &faults)
+		s.Compile(nil, report)
 		return nil
 	}
 	return s
@@ -100,9 +89,10 @@ func (s *Source) Name() string { return trimDot(s.apex.String()) }
 
 // readRecords reads the table of owners and their records.
 func (s *Source) readRecords(t *conf.Table) {
-	origin := s.apex.String()
-	for _, key := range t.Keys() {
-		owner, err := parseName(key, origin)
+	keys := t.Keys()
+	s.records = slices.Grow(s.records, 2*len(keys))
+	for _, key := range keys {
+		owner, err := parseName(key, s.apex)
 		switch {
 		case err != nil:
 			t.Fault(key, "", "the owner is "+err.Error())
@@ -114,14 +104,14 @@ func (s *Source) readRecords(t *conf.Table) {
 			t.Fault(key, "", "the owner is outside the zone "+s.Name())
 		}
 		for _, item := range t.Strings(key) {
-			rr, err := parseRecord(item.Text, origin, s.ttl)
+			r, err := parseRecord(item.Text, owner, s.apex, s.ttl)
 			if err != nil {
-				t.FaultAt(item.Key, item.Text, err.Error())
+				item.Fault(err.Error())
 				continue
 			}
 			if owner != "" && owner.within(s.apex) {
-				rr.Header().Name = owner.String()
-				s.records = append(s.records, record{rr: rr, owner: owner, place: t.Problem(item.Key, item.Text, "")})
+				r.item = item
+				s.records = append(s.records, r)
 			}
 		}
 	}
@@ -139,62 +129,6 @@ func quoted(t *conf.Table, key string) string {
 		t = t.Table(next)
 	}
 	return `"` + owner + `"`
-}
-
-// parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
-func parseRecord(text, origin string, ttl uint32) (dns.RR, error) {
-	if strings.TrimSpace(text) == "" {
-		return nil, errors.New("empty: write TYPE and data, such as MX 10 mail")
-	}
-	if strings.ContainsAny(text, "\r\n") {
-		return nil, errors.New("a record is one line; long data may stand in several quoted strings")
-	}
-	parser := dns.NewZoneParser(strings.NewReader("@ "+text+"\n"), origin, "")
-	parser.SetDefaultTTL(ttl)
-	rr, ok := parser.Next()
-	if err := parser.Err(); err != nil {
-		_, reason := parseReason(err)
-		return nil, errors.New(reason)
-	}
-	if !ok {
-		return nil, errors.New("no record: write TYPE and data, such as MX 10 mail")
-	}
-	return rr, checkRecord(rr)
-}
-
-// checkRecord refuses what the DNS library reads but no zone can hold.
-func checkRecord(rr dns.RR) error {
-	h := rr.Header()
-	switch t := h.Rrtype; {
-	case h.Class != dns.ClassINET:
-		return errors.New("only the class IN is served")
-	case t == dns.TypeNone || t == dns.TypeOPT || 128 <= t && t <= 255:
-		return fmt.Errorf("%s is a type for questions and packets, not for zones", dns.TypeToString[t])
-	case h.Ttl > 1<<31-1:
-		return errors.New("the TTL is above 2147483647 seconds (RFC 2181 8)")
-	}
-	if isEmpty(rr) {
-		return errors.New("the data is missing")
-	}
-	if _, _, _, err := packRRset("\x00", []dns.RR{rr}); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "dns: "))
-	}
-	return nil
-}
-
-// isEmpty says whether a record is a type alone, as dynamic updates have it: the library reads that, with every field zero.
-func isEmpty(rr dns.RR) bool {
-	switch rr.(type) {
-	case *dns.APL, *dns.NULL, *dns.RFC3597, *dns.EUI48, *dns.EUI64, *dns.NID, *dns.L64, *dns.UID, *dns.GID, *dns.CSYNC, *dns.LOC:
-		return false // zero is data, or no data are needed
-	}
-	blankOf, ok := dns.TypeToRR[rr.Header().Rrtype]
-	if !ok {
-		return false
-	}
-	zero := blankOf()
-	*zero.Header() = *rr.Header()
-	return reflect.DeepEqual(rr, zero)
 }
 
 // file is a file that a zone was read from, as it was then.

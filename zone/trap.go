@@ -28,7 +28,7 @@ type trapTable struct {
 
 // fixed is the addresses that the operator gives to an exchange outside the zone.
 type fixed struct {
-	key   string // where
+	item  conf.Item // where
 	addrs []netip.Addr
 }
 
@@ -47,7 +47,7 @@ const (
 
 func readTrap(t *conf.Table, apex name) *trapTable {
 	r := &trapTable{table: t, names: "mx{n}", covers: map[name]fixed{}}
-	r.at = []conf.Item{{Text: "@", Key: t.Key("at")}}
+	r.at = []conf.Item{t.Item("at", "@")}
 	if t.Has("at") {
 		if r.at = t.Strings("at"); len(r.at) == 0 {
 			t.Fault("at", "", `names no owner: "@" is the zone itself`)
@@ -64,7 +64,7 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 	r.count, r.step, r.first = int(count), int(step), int(first)
 	if t.String("target", &target); target != "" {
 		var err error
-		if r.target, err = parseName(target, apex.String()); err != nil {
+		if r.target, err = parseName(target, apex); err != nil {
 			t.Fault("target", target, err.Error())
 		}
 	}
@@ -79,7 +79,7 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 	for _, item := range t.Strings("addresses") {
 		p, err := parsePool(item.Text)
 		if err != nil {
-			t.FaultAt(item.Key, item.Text, err.Error())
+			item.Fault(err.Error())
 			continue
 		}
 		r.addresses = append(r.addresses, pooled{p, item})
@@ -97,11 +97,11 @@ func (r *trapTable) readCovers(t *conf.Table) {
 			t.Fault(key, "", "an exchange with a dot must be quoted: "+quoted(t, key)+` = ["192.0.2.7"]`)
 			continue
 		}
-		exchange, err := parseName(key, ".")
+		exchange, err := parseName(key, root)
 		if err != nil {
 			t.Fault(key, "", "the exchange is "+err.Error())
 		}
-		cover := fixed{key: t.Key(key)}
+		cover := fixed{item: t.Item(key, "")}
 		items := t.Strings(key)
 		if len(items) == 0 {
 			t.Fault(key, "", "no address; leave the exchange out to have it looked up")
@@ -112,7 +112,7 @@ func (r *trapTable) readCovers(t *conf.Table) {
 				err = errors.New("a cover has addresses, not prefixes")
 			}
 			if err != nil {
-				t.FaultAt(item.Key, item.Text, err.Error())
+				item.Fault(err.Error())
 				continue
 			}
 			cover.addrs = append(cover.addrs, p.Addr())
@@ -123,14 +123,14 @@ func (r *trapTable) readCovers(t *conf.Table) {
 
 // hostName is the n-th name of the pattern.
 func (r *trapTable) hostName(n int, apex name) (name, error) {
-	return parseName(strings.Replace(r.names, "{n}", strconv.Itoa(n), 1), apex.String())
+	return parseName(strings.Replace(r.names, "{n}", strconv.Itoa(n), 1), apex)
 }
 
 // owners are the trap's owners, those that can be read.
 func (r *trapTable) owners(apex name) []name {
 	var out []name
 	for _, item := range r.at {
-		if n, err := parseName(item.Text, apex.String()); err == nil {
+		if n, err := parseName(item.Text, apex); err == nil {
 			out = append(out, n)
 		}
 	}

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/maphash"
 
 	"github.com/miekg/dns"
@@ -9,36 +10,49 @@ import (
 
 // Zone is a compiled zone. It never changes; any number of goroutines may read it.
 //
-// Names are a tree of nodes, the apex at index 0; empty non-terminals are nodes too (RFC 4592 2.2.2). What a node owns is a run
-// of RRsets, and an RRset is a piece of wire that is copied into a packet and patched. There are no pointers inside, so the
-// garbage collector passes a zone by however large it is.
+// All that a lookup reads is one piece of memory, so that it lies close together and the garbage collector passes it by: the apex in
+// wire format, a hash table of children, the nodes, and the RRsets. Names are a tree of nodes; empty non-terminals are nodes too
+// (RFC 4592 2.2.2). What a node owns is RRsets, and an RRset is a piece of wire that is copied into a packet and patched. Numbers are
+// little-endian; an offset is from the beginning, and 0, where the apex is, means none.
 type Zone struct {
-	apex     name
-	labels   int // of the apex
-	nodes    []node
-	children []uint32 // hash table: index into nodes, 0 is free (the apex is nobody's child)
-	sets     []RRset
-	wire     []byte
-	patches  []uint16
-	names    []byte // labels of the nodes, each with its length
+	data     []byte
+	children uint32 // offset of the hash table: offsets of nodes, by parent and label
+	mask     uint32 // its size is mask + 1
+	top, end uint32 // offsets of the first node, the apex's, and behind the last
 	negative RRset  // the SOA with the TTL of a negative answer (RFC 2308 3)
-	cuts     map[uint32]cut
+	apexSize uint8
+	labels   uint8 // of the apex
 	serial   uint32
+	cuts     map[uint32]cut // by node
 	hosts    []Host
 	trapped  []trappedSet
 	lookups  []string
 }
 
-// node is a name of the zone.
-type node struct {
-	parent   uint32
-	label    uint32 // offset in names
-	sets     uint32 // first of its RRsets
-	count    uint16 // of its RRsets, by type number
-	decoy    uint16 // 1 + index in Zone.hosts where the name is a decoy's
-	wildcard uint32 // the child "*", 0: none
-	flags    nodeFlags
-}
+// The parts of a node: head, label with its length, and for each RRset by type number its type (2 octets) and offset (4).
+const (
+	nodeParent   = 0  // 4 octets: offset; of the apex 0
+	nodeWildcard = 4  // 4: offset of the child "*"
+	nodeDecoy    = 8  // 2: 1 + index in Zone.hosts where the name is a decoy's
+	nodeSets     = 10 // 2: how many RRsets
+	nodeFlag     = 12 // 1: nodeFlags
+	nodeLabel    = 13
+	setEntry     = 6
+)
+
+// The parts of an RRset: sizes, offsets in its wire of the owners and of the apex's pointers (2 octets each), wire.
+const (
+	setSize    = 0 // 2 octets: of the wire
+	setOwners  = 2 // 2: how many records
+	setApexes  = 4 // 2: how many names in their data end in the apex
+	setPatches = 6
+)
+
+// Where the parts of a record stand in the wire, behind two octets for its owner.
+const (
+	ttlAt   = 6
+	rdataAt = 12
+)
 
 type nodeFlags uint8
 
@@ -50,12 +64,8 @@ const (
 
 // RRset is a set of records as it goes on the wire, less the names that depend on the packet.
 type RRset struct {
-	off    uint32 // in Zone.wire
-	patch  uint32 // in Zone.patches: offsets of the owners, then of the apex pointers
-	size   uint16
-	typ    uint16
-	owners uint16 // how many records
-	apexes uint16 // how many names in their data end in the apex
+	off uint32 // in Zone.data
+	typ uint16
 }
 
 // cut is a delegation's glue: the addresses that a referral carries (RFC 9471).
@@ -80,21 +90,35 @@ type Host struct {
 // trappedSet is a node whose MX set holds decoys behind so many real exchanges.
 type trappedSet struct{ node, real uint32 }
 
-// Wire is the RRset with two octets of room for each owner and each pointer to the apex, at the offsets that Owners and Apexes
-// tell.
-func (z *Zone) Wire(s RRset) []byte { return z.wire[s.off : s.off+uint32(s.size)] }
+// Offsets are places in the wire of an RRset.
+type Offsets []byte
 
-// Owners are the offsets of the owner names in Wire, one a record.
-func (z *Zone) Owners(s RRset) []uint16 { return z.patches[s.patch:][:s.owners] }
+// Len is how many there are.
+func (o Offsets) Len() int { return len(o) / 2 }
 
-// Apexes are the offsets in Wire of what must point to the zone's apex.
-func (z *Zone) Apexes(s RRset) []uint16 { return z.patches[s.patch+uint32(s.owners):][:s.apexes] }
+// At is the i-th.
+func (o Offsets) At(i int) int { return int(binary.LittleEndian.Uint16(o[2*i:])) }
+
+// Wire is the RRset with two octets of room for the owner of each record, and for each name in their data that ends in the apex two
+// for a pointer to it.
+func (z *Zone) Wire(s RRset) (wire []byte, owners, apexes Offsets) {
+	head := z.data[s.off:]
+	size := int(binary.LittleEndian.Uint16(head[setSize:]))
+	apexAt := setPatches + 2*int(binary.LittleEndian.Uint16(head[setOwners:]))
+	wireAt := apexAt + 2*int(binary.LittleEndian.Uint16(head[setApexes:]))
+	return head[wireAt : wireAt+size], Offsets(head[setPatches:apexAt]), Offsets(head[apexAt:wireAt])
+}
 
 // Type is the type of the records.
 func (s RRset) Type() uint16 { return s.typ }
 
+// apex is the zone's name.
+func (z *Zone) apex() name { return name(z.apexWire()) }
+
+func (z *Zone) apexWire() []byte { return z.data[:z.apexSize] }
+
 // Name is the zone's apex without the final dot, as the operator names it.
-func (z *Zone) Name() string { return trimDot(z.apex.String()) }
+func (z *Zone) Name() string { return trimDot(z.apex().String()) }
 
 // Serial is the serial number of the SOA record.
 func (z *Zone) Serial() uint32 { return z.serial }
@@ -105,8 +129,9 @@ func (z *Zone) Hosts() []Host { return z.hosts }
 // Decoys counts the decoy MX records and the covers of the zone.
 func (z *Zone) Decoys() (decoys, covers int) {
 	for _, t := range z.trapped {
-		s, _ := z.set(&z.nodes[t.node], dns.TypeMX)
-		decoys += int(s.owners) - int(t.real)
+		s, _ := z.set(t.node, dns.TypeMX)
+		_, owners, _ := z.Wire(s)
+		decoys += owners.Len() - int(t.real)
 	}
 	for _, h := range z.hosts {
 		if !h.Decoy {
@@ -129,49 +154,84 @@ func childHash(parent uint32, label []byte) uint32 {
 
 // child finds the node of a label right below a node; 0: there is none.
 func (z *Zone) child(parent uint32, label []byte) uint32 {
-	mask := uint32(len(z.children) - 1)
-	for slot := childHash(parent, label) & mask; ; slot = (slot + 1) & mask {
-		i := z.children[slot]
-		if i == 0 {
+	for slot := childHash(parent, label) & z.mask; ; slot = (slot + 1) & z.mask {
+		at := binary.LittleEndian.Uint32(z.data[z.children+4*slot:])
+		if at == 0 {
 			return 0
 		}
-		n := &z.nodes[i]
-		if n.parent == parent && bytes.HasPrefix(z.names[n.label:], label) {
-			return i
+		if n := z.data[at:]; binary.LittleEndian.Uint32(n[nodeParent:]) == parent && bytes.HasPrefix(n[nodeLabel:], label) {
+			return at
 		}
 	}
 }
 
+func (z *Zone) flags(node uint32) nodeFlags { return nodeFlags(z.data[node+nodeFlag]) }
+
+func (z *Zone) wildcard(node uint32) uint32 {
+	return binary.LittleEndian.Uint32(z.data[node+nodeWildcard:])
+}
+
+// sets are the entries of a node's RRsets.
+func (z *Zone) sets(node uint32) []byte {
+	n := z.data[node:]
+	first := nodeLabel + 1 + int(n[nodeLabel])
+	return n[first : first+setEntry*int(binary.LittleEndian.Uint16(n[nodeSets:]))]
+}
+
+// readSet reads the first of the entries.
+func readSet(entries []byte) RRset {
+	return RRset{typ: binary.LittleEndian.Uint16(entries), off: binary.LittleEndian.Uint32(entries[2:])}
+}
+
 // set finds an RRset of a node by its type.
-func (z *Zone) set(n *node, typ uint16) (RRset, bool) {
-	for _, s := range z.sets[n.sets:][:n.count] {
-		if s.typ == typ {
+func (z *Zone) set(node uint32, typ uint16) (RRset, bool) {
+	for e := z.sets(node); len(e) > 0; e = e[setEntry:] {
+		if s := readSet(e); s.typ == typ {
 			return s, true
 		}
 	}
 	return RRset{}, false
 }
 
-// nodeName is the whole name of a node, in lower case.
-func (z *Zone) nodeName(i uint32) name {
-	var wire []byte
-	for ; i != 0; i = z.nodes[i].parent {
-		label := z.names[z.nodes[i].label:]
-		wire = append(wire, label[:1+label[0]]...)
+// allSets are a node's RRsets by type.
+func (z *Zone) allSets(node uint32) (sets []RRset) {
+	for e := z.sets(node); len(e) > 0; e = e[setEntry:] {
+		sets = append(sets, readSet(e))
 	}
-	return name(wire) + z.apex
+	return sets
+}
+
+// nodes are the offsets of all nodes.
+func (z *Zone) nodes() (nodes []uint32) {
+	for at := z.top; at < z.end; {
+		nodes = append(nodes, at)
+		at += nodeLabel + 1 + uint32(z.data[at+nodeLabel]) + uint32(len(z.sets(at)))
+	}
+	return nodes
+}
+
+// nodeName is the whole name of a node, in lower case.
+func (z *Zone) nodeName(node uint32) name {
+	var wire []byte
+	for node != z.top {
+		n := z.data[node:]
+		wire = append(wire, n[nodeLabel:nodeLabel+1+int(n[nodeLabel])]...)
+		node = binary.LittleEndian.Uint32(n[nodeParent:])
+	}
+	return name(append(wire, z.apexWire()...))
 }
 
 // records are the records of an RRset as the DNS library has them.
 func (z *Zone) records(owner name, s RRset) []dns.RR {
 	// A packet that begins with the owner, so that owners and apexes have something to point to.
-	msg := append([]byte(owner), z.Wire(s)...)
-	begin, apex := len(owner), len(owner)-len(z.apex)
-	for _, at := range z.Owners(s) {
-		putPointer(msg[begin+int(at):], 0)
+	wire, owners, apexes := z.Wire(s)
+	msg := append([]byte(owner), wire...)
+	begin, apex := len(owner), len(owner)-int(z.apexSize)
+	for i := range owners.Len() {
+		putPointer(msg[begin+owners.At(i):], 0)
 	}
-	for _, at := range z.Apexes(s) {
-		putPointer(msg[begin+int(at):], apex)
+	for i := range apexes.Len() {
+		putPointer(msg[begin+apexes.At(i):], apex)
 	}
 	var rrs []dns.RR
 	for off := begin; off < len(msg); {

@@ -73,7 +73,7 @@ func loadFile(path string, look Lookups) (*Zone, string) {
 	var report conf.Report
 	var z *Zone
 	if s := Load(path, &report); s != nil {
-		if s.soa.serial == nil && !s.master {
+		if s.soa.serial == nil && s.master == "" {
 			one := uint32(1)
 			s.soa.serial = &one // the time of a temporary file would differ in each run
 		}

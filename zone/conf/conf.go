@@ -10,77 +10,105 @@
 package conf
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/BurntSushi/toml"
 )
 
-// Table is a TOML table with the places of its keys. Every getter leaves its default alone where the key is absent.
+// Table is a TOML table: its keys in the order of the file, each with its line. Every getter leaves its default alone where the key
+// is absent.
 type Table struct {
-	doc    *document
-	path   toml.Key
-	values map[string]any
-	asked  map[string]bool
+	doc     *document
+	parent  *Table // nil of the file's root
+	key     string // in parent
+	line    int    // 0: not in the file
+	entries []entry
 }
 
 // document is what the tables of one file share.
 type document struct {
 	file   string
-	lines  map[string]int // by key as [toml.Key.String] writes it, with [i] for the elements of an array
 	report *Report
+}
+
+// entry is a key with its value: string, int64, float64, bool, a time, []element or *Table.
+type entry struct {
+	key   string
+	line  int
+	value any
+	asked bool
+}
+
+// element is one value of a list.
+type element struct {
+	value any
+	line  int
 }
 
 // Parse reads a whole file. Where the text is not TOML, that is reported and the result is nil.
 func Parse(file string, text []byte, report *Report) *Table {
-	values := map[string]any{}
-	if _, err := toml.Decode(string(text), &values); err != nil {
-		problem := Problem{File: file, Reason: err.Error()}
-		var parse toml.ParseError
-		if errors.As(err, &parse) {
-			problem.Line, problem.Key, problem.Reason = parse.Position.Line, parse.LastKey, parse.Message
-		}
-		report.Add(problem)
-		return nil
+	doc := &document{file: file, report: report}
+	if root := readSimple(string(text), doc); root != nil {
+		return root
 	}
-	return &Table{
-		doc:    &document{file: file, lines: places(string(text)), report: report},
-		values: values,
-		asked:  map[string]bool{},
-	}
+	return readWhole(string(text), doc)
 }
 
-// Item is one string of a list, with the key that names its place.
+// Item is a text of the file and where it stands.
 type Item struct {
-	Text string
-	Key  string // such as trap.addresses[1]
+	Text  string
+	table *Table
+	key   string // of the table
+	index int    // in the list that the key holds, or -1
 }
+
+// Item makes an item of a key that stands in no list, or that is absent.
+func (t *Table) Item(key, text string) Item { return Item{text, t, key, -1} }
+
+// Exists says whether this is an item of a file.
+func (i Item) Exists() bool { return i.table != nil }
+
+// Problem says what is wrong with an item.
+func (i Item) Problem(reason string) Problem {
+	p := Problem{Text: i.Text, Reason: reason}
+	if t := i.table; t != nil {
+		p.File, p.Line, p.Key = t.doc.file, t.line, t.Key(i.key)
+		e := t.find(i.key)
+		if e != nil {
+			p.Line = e.line
+		}
+		if i.index >= 0 {
+			p.Key += "[" + strconv.Itoa(i.index) + "]"
+			p.Line = e.value.([]element)[i.index].line
+		}
+	}
+	return p
+}
+
+// Fault reports what is wrong with an item.
+func (i Item) Fault(reason string) { i.table.doc.report.Add(i.Problem(reason)) }
 
 // Has says whether the key stands in the file.
-func (t *Table) Has(key string) bool {
-	_, ok := t.values[key]
-	return ok
-}
+func (t *Table) Has(key string) bool { return t.find(key) != nil }
 
 // Keys lists the keys in the order of the file.
 func (t *Table) Keys() []string {
-	keys := make([]string, 0, len(t.values))
-	for key := range t.values {
-		keys = append(keys, key)
+	keys := make([]string, len(t.entries))
+	for i := range t.entries {
+		keys[i] = t.entries[i].key
 	}
-	slices.SortFunc(keys, func(a, b string) int {
-		return cmp.Or(cmp.Compare(t.doc.lines[t.Key(a)], t.doc.lines[t.Key(b)]), strings.Compare(a, b))
-	})
 	return keys
 }
 
 // Key is the whole name of a key of this table, as TOML writes it.
-func (t *Table) Key(key string) string {
-	return append(slices.Clone(t.path), key).String()
+func (t *Table) Key(key string) string { return append(t.path(), key).String() }
+
+func (t *Table) path() toml.Key {
+	if t.parent == nil {
+		return nil
+	}
+	return append(t.parent.path(), t.key)
 }
 
 // String reads a string.
@@ -126,69 +154,78 @@ func (t *Table) Seconds(key string, to *uint32) {
 
 // Strings reads a list of strings.
 func (t *Table) Strings(key string) []Item {
-	var list []any
+	var list []element
 	if !get(t, key, "a list of strings", &list) {
 		return nil
 	}
 	items := make([]Item, 0, len(list))
-	for i, v := range list {
-		place := t.Key(key) + "[" + strconv.Itoa(i) + "]"
-		if text, ok := v.(string); ok {
-			items = append(items, Item{Text: text, Key: place})
-		} else {
-			t.FaultAt(place, fmt.Sprint(v), typeName(v)+" where a string is wanted")
+	for i, e := range list {
+		text, ok := e.value.(string)
+		item := Item{text, t, key, i}
+		if ok {
+			items = append(items, item)
+			continue
 		}
+		item.Text = fmt.Sprint(e.value)
+		item.Fault(typeName(e.value) + " where a string is wanted")
 	}
 	return items
 }
 
 // Table reads a table; where there is none it is empty.
 func (t *Table) Table(key string) *Table {
-	var values map[string]any
-	get(t, key, "a table", &values)
-	return &Table{doc: t.doc, path: append(slices.Clone(t.path), key), values: values, asked: map[string]bool{}}
+	var table *Table
+	if !get(t, key, "a table", &table) {
+		table = &Table{doc: t.doc, parent: t, key: key, line: t.line}
+		if e := t.find(key); e != nil {
+			table.line = e.line
+		}
+	}
+	return table
 }
 
 // IsTable says whether the key holds a table.
 func (t *Table) IsTable(key string) bool {
-	_, ok := t.values[key].(map[string]any)
+	e := t.find(key)
+	if e == nil {
+		return false
+	}
+	_, ok := e.value.(*Table)
 	return ok
 }
 
 // Close reports every key that no getter asked for.
 func (t *Table) Close() {
-	for _, key := range t.Keys() {
-		if !t.asked[key] {
-			t.Fault(key, "", "unknown key")
+	for i := range t.entries {
+		if !t.entries[i].asked {
+			t.Fault(t.entries[i].key, "", "unknown key")
 		}
 	}
 }
 
 // Fault reports what is wrong with the value of a key.
-func (t *Table) Fault(key, text, reason string) { t.FaultAt(t.Key(key), text, reason) }
+func (t *Table) Fault(key, text, reason string) { t.Item(key, text).Fault(reason) }
 
-// FaultAt is Fault for a whole key, as [Item] has it.
-func (t *Table) FaultAt(key, text, reason string) {
-	t.doc.report.Add(t.Problem(key, text, reason))
-}
+// Problem is Fault for a report that is made later.
+func (t *Table) Problem(key, text, reason string) Problem { return t.Item(key, text).Problem(reason) }
 
-// Problem says where the whole key stands, for a report that is made later.
-func (t *Table) Problem(key, text, reason string) Problem {
-	return Problem{File: t.doc.file, Line: t.line(key), Key: key, Text: text, Reason: reason}
-}
-
-// line is where a whole key stands, or else its table: 0 where neither is in the file.
-func (t *Table) line(key string) int {
-	if line := t.doc.lines[key]; line > 0 || len(t.path) == 0 {
-		return line
+func (t *Table) find(key string) *entry {
+	for i := range t.entries {
+		if t.entries[i].key == key {
+			return &t.entries[i]
+		}
 	}
-	return t.doc.lines[t.path.String()]
+	return nil
 }
 
 // take marks a key as known and returns its value, nil where it is absent.
 func (t *Table) take(key string) any {
-	t.asked[key] = true
-	return t.values[key]
+	e := t.find(key)
+	if e == nil {
+		return nil
+	}
+	e.asked = true
+	return e.value
 }
 
 func get[T any](t *Table, key, want string, to *T) bool {
@@ -224,9 +261,9 @@ func typeName(v any) string {
 		return "a fraction"
 	case bool:
 		return "true or false"
-	case []any, []map[string]any:
+	case []element:
 		return "a list"
-	case map[string]any:
+	case *Table:
 		return "a table"
 	}
 	return "a date or time"

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -75,30 +76,67 @@ func TestProblemsAreSortedAndNoneTwice(t *testing.T) {
 	if got := fmt.Sprint(r.Problems()); got != "[warning: a:1:  a:2:  b: ]" {
 		t.Error(got)
 	}
-	if len(r.Faults()) != 2 || len(r.Warnings()) != 1 || !r.Faulty() {
+	if r.Faults() != 3 || r.Warnings() != 1 {
 		t.Error(r.Faults(), r.Warnings())
+	}
+	quiet := Report{Quiet: true}
+	quiet.Join(&r)
+	quiet.Add(Problem{File: "c", Warning: true})
+	if got := fmt.Sprint(quiet.Problems()); got != "[warning: a:1:  a:2:  b: ]" || quiet.Warnings() != 2 || quiet.Faults() != 3 {
+		t.Error(got, quiet.Warnings(), quiet.Faults())
 	}
 }
 
-// FuzzPlaces: whatever the library takes for TOML has places for all of its keys, and scanning it ends.
-func FuzzPlaces(f *testing.F) {
+// FuzzTOML: whatever the library takes for TOML has places for all of its keys, and scanning it ends; what is read without the
+// library is what the library reads.
+func FuzzTOML(f *testing.F) {
 	f.Add("a = 1\n[b]\nc.'d' = [1, {x = \"\\\"\"}]\n")
-	f.Add("a = \"\"\"x\"\"\"\"\"\n'' = ''''''\n[ a . b ]\r\n")
+	f.Add("a = \"\"\"x\"\"\"\"\"\n'' = \n[ a . b ]\r\n")
+	f.Add("name = \"example.com\" # a zone\n[records]\n\"@\" = [\"NS ns1\", # first\n 'TXT \"x\"',\n]\n[trap]\ncount = 20\ncover = true\n[trap.covers]\n")
+	f.Add("a = 0x1\nb = 1_0\nc = -1\nd = 00\ne = 1.5\nf = 1979-05-27\ng = \"\"\nh = 12:00:00\ni = falsex\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		var report Report
-		table := Parse("fuzz.toml", []byte(text), &report)
-		if table == nil {
-			return
-		}
 		values := map[string]any{}
 		meta, err := toml.Decode(text, &values)
+		simple := readSimple(text, &document{report: &Report{}})
 		if err != nil {
-			t.Fatal(err)
+			if simple != nil {
+				t.Fatalf("%q is read without the library, which says: %v", text, err)
+			}
+			return
 		}
+		whole := readWhole(text, &document{report: &Report{}})
+		if simple != nil && !reflect.DeepEqual(plain(simple), plain(whole)) {
+			t.Errorf("%q is read as %v, by the library as %v", text, plain(simple), plain(whole))
+		}
+		lines := places(text)
 		for _, key := range meta.Keys() {
-			if table.doc.lines[key.String()] == 0 && !strings.Contains(text, "[[") {
+			if lines[key.String()] == 0 && !strings.Contains(text, "[[") {
 				t.Errorf("no place for %q in %q", key, text)
 			}
 		}
 	})
+}
+
+// plain is a table with its lines, for comparison.
+func plain(t *Table) any {
+	out := map[string]any{"": t.line}
+	for _, e := range t.entries {
+		value := e.value
+		if child, ok := value.(*Table); ok {
+			value = plain(child)
+		}
+		out[t.Key(e.key)] = []any{e.line, value}
+	}
+	return out
+}
+
+func TestWhatZoneFilesAreMadeOfNeedsNoLibrary(t *testing.T) {
+	for text, want := range map[string]bool{
+		"name = \"example.com\"\n\n# text\n[records]\n\"@\" = [ \"NS ns1\", 'TXT \"x\"', # end\n]\n[trap]\ncount = 3\ncover = true\n[trap.covers]\nx = []": true,
+		"a = \"\\n\"": false, "a.b = 1": false, "[[a]]": false, "a = 1.5": false, "a = 1\na = 2": false, "[a]\n[a]": false, "a = [1]": false, "a": false, "a = ": false, "a = 1 b": false,
+	} {
+		if got := readSimple(text, &document{report: &Report{}}) != nil; got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
 }

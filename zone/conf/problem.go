@@ -42,38 +42,50 @@ func (p Problem) String() string {
 
 // Report collects problems.
 type Report struct {
+	// Quiet keeps no warnings: a server that starts with very many zones says only how many there are.
+	Quiet bool
+
 	problems []Problem
+	faults   int
+	warnings int
 }
 
 // Add takes problems in.
-func (r *Report) Add(problems ...Problem) { r.problems = append(r.problems, problems...) }
-
-// Faulty says whether something is wrong, not only doubtful.
-func (r *Report) Faulty() bool {
-	return slices.ContainsFunc(r.problems, func(p Problem) bool { return !p.Warning })
+func (r *Report) Add(problems ...Problem) {
+	for _, p := range problems {
+		if p.Warning {
+			r.Warn(func() Problem { return p })
+			continue
+		}
+		r.faults++
+		r.problems = append(r.problems, p)
+	}
 }
 
-// Problems are all of them by place, none twice.
+// Warn is Add for a warning that is put in words only where it is kept.
+func (r *Report) Warn(words func() Problem) {
+	r.warnings++
+	if !r.Quiet {
+		r.problems = append(r.problems, words())
+	}
+}
+
+// Join takes another report in.
+func (r *Report) Join(other *Report) {
+	r.faults, r.warnings, r.problems = r.faults+other.faults, r.warnings+other.warnings, append(r.problems, other.problems...)
+}
+
+// Faults is how many things are wrong, and Warnings how many are only doubtful.
+func (r *Report) Faults() int { return r.faults }
+
+// Warnings is how many problems do not keep a zone from being served.
+func (r *Report) Warnings() int { return r.warnings }
+
+// Problems are all that were kept, by place, none twice.
 func (r *Report) Problems() []Problem {
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key))
 	})
 	r.problems = slices.Compact(r.problems)
 	return r.problems
-}
-
-// Faults are the problems that are no warnings, and Warnings the others.
-func (r *Report) Faults() []Problem { return r.only(false) }
-
-// Warnings are the problems that do not keep a zone from being served.
-func (r *Report) Warnings() []Problem { return r.only(true) }
-
-func (r *Report) only(warning bool) []Problem {
-	var out []Problem
-	for _, p := range r.Problems() {
-		if p.Warning == warning {
-			out = append(out, p)
-		}
-	}
-	return out
 }

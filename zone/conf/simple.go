@@ -1,0 +1,217 @@
+package conf
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// readSimple reads the TOML that zone files are mostly made of: tables, and keys with a string, a whole number, true or false, or a
+// list of strings. It is what makes the start with very many zones fast. At anything else, faults too, it gives up and returns nil:
+// then the library reads the file. A fuzz test holds both to the same outcome.
+func readSimple(text string, doc *document) *Table {
+	if !utf8.ValidString(text) {
+		return nil
+	}
+	root := &Table{doc: doc}
+	s := &simple{text: text, line: 1}
+	table := root
+	for {
+		s.blank(true)
+		switch {
+		case s.text == "":
+			return root
+		case s.text[0] == '[':
+			s.text = s.text[1:]
+			if table = s.header(root); table == nil {
+				return nil
+			}
+		default:
+			if !s.pair(table) {
+				return nil
+			}
+		}
+		if s.blank(false); s.text != "" && s.text[0] != '\n' {
+			return nil
+		}
+	}
+}
+
+// simple is how far the reading has come.
+type simple struct {
+	text string // what is left
+	line int
+}
+
+// blank passes over spaces and a comment, and where newlines may stand over those too.
+func (s *simple) blank(newlines bool) {
+	for s.text != "" {
+		switch c := s.text[0]; {
+		case c == ' ' || c == '\t':
+		case c == '\n' && newlines:
+			s.line++
+		case c == '#':
+			n := 0
+			for n < len(s.text) && (s.text[n] >= ' ' && s.text[n] != 0x7f || s.text[n] == '\t') {
+				n++
+			}
+			s.text = s.text[n:]
+			continue
+		default:
+			return
+		}
+		s.text = s.text[1:]
+	}
+}
+
+// header reads a table's header, behind its bracket. A table that is there already, in whatever way, is left to the library.
+func (s *simple) header(root *Table) *Table {
+	t := root
+	for {
+		s.blanks()
+		key, ok := s.key()
+		if !ok {
+			return nil
+		}
+		s.blanks()
+		if s.text == "" {
+			return nil
+		}
+		end := s.text[0]
+		s.text = s.text[1:]
+		switch e := t.find(key); {
+		case end == ']' && e == nil:
+			child := &Table{doc: root.doc, parent: t, key: key, line: s.line}
+			t.entries = append(t.entries, entry{key: key, line: s.line, value: child})
+			return child
+		case end == '.' && e != nil:
+			if t, ok = e.value.(*Table); !ok {
+				return nil
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// blanks passes over spaces.
+func (s *simple) blanks() { s.text = strings.TrimLeft(s.text, " \t") }
+
+// key reads a bare or a quoted key.
+func (s *simple) key() (key string, ok bool) {
+	if s.text != "" && (s.text[0] == '"' || s.text[0] == '\'') {
+		return s.str()
+	}
+	n := 0
+	for n < len(s.text) && isBare(s.text[n]) {
+		n++
+	}
+	key, s.text = s.text[:n], s.text[n:]
+	return key, n > 0
+}
+
+func isBare(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+}
+
+// pair reads a key and its value into a table.
+func (s *simple) pair(t *Table) bool {
+	line := s.line
+	key, ok := s.key()
+	if s.blanks(); !ok || s.text == "" || s.text[0] != '=' || t.find(key) != nil {
+		return false
+	}
+	s.text = s.text[1:]
+	s.blanks()
+	value := s.value()
+	t.entries = append(t.entries, entry{key: key, line: line, value: value})
+	return value != nil
+}
+
+// value reads a value, nil where it is not a simple one.
+func (s *simple) value() any {
+	if s.text == "" {
+		return nil
+	}
+	switch c := s.text[0]; {
+	case c == '"' || c == '\'':
+		if v, ok := s.str(); ok {
+			return v
+		}
+	case c == '[':
+		return s.list()
+	case c == 't' && s.word("true"):
+		return true
+	case c == 'f' && s.word("false"):
+		return false
+	case '0' <= c && c <= '9':
+		n := 0
+		for n < len(s.text) && isBare(s.text[n]) {
+			n++
+		}
+		digits := s.text[:n]
+		if digits[0] == '0' && n > 1 || n < len(s.text) && strings.IndexByte(".:+", s.text[n]) >= 0 {
+			return nil
+		}
+		v, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return nil
+		}
+		s.text = s.text[n:]
+		return v
+	}
+	return nil
+}
+
+func (s *simple) word(word string) bool {
+	rest, ok := strings.CutPrefix(s.text, word)
+	if ok = ok && (rest == "" || !isBare(rest[0])); ok {
+		s.text = rest
+	}
+	return ok
+}
+
+// str reads a string of one line without escapes.
+func (s *simple) str() (v string, ok bool) {
+	quote := s.text[0]
+	for n := 1; n < len(s.text); n++ {
+		switch c := s.text[n]; {
+		case c == quote:
+			v, s.text = s.text[1:n], s.text[n+1:]
+			return v, v != "" || s.text == "" || s.text[0] != quote // three quotes begin a string of several lines
+		case c < ' ' && c != '\t', c == 0x7f, c == '\\' && quote == '"':
+			return "", false
+		}
+	}
+	return "", false
+}
+
+// list reads a list of strings.
+func (s *simple) list() any {
+	list := make([]element, 0, 4)
+	s.text = s.text[1:]
+	for {
+		s.blank(true)
+		switch {
+		case s.text == "":
+			return nil
+		case s.text[0] == ']':
+			s.text = s.text[1:]
+			return list
+		case s.text[0] != '"' && s.text[0] != '\'':
+			return nil
+		}
+		line := s.line
+		v, ok := s.str()
+		if !ok {
+			return nil
+		}
+		list = append(list, element{v, line})
+		if s.blank(true); s.text == "" || s.text[0] != ',' && s.text[0] != ']' {
+			return nil
+		}
+		if s.text[0] == ',' {
+			s.text = s.text[1:]
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package conf
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// readWhole reads any TOML, by the library.
+func readWhole(text string, doc *document) *Table {
+	values := map[string]any{}
+	if _, err := toml.Decode(text, &values); err != nil {
+		problem := Problem{File: doc.file, Reason: err.Error()}
+		var parse toml.ParseError
+		if errors.As(err, &parse) {
+			problem.Line, problem.Key, problem.Reason = parse.Position.Line, parse.LastKey, parse.Message
+		}
+		doc.report.Add(problem)
+		return nil
+	}
+	t := &Table{doc: doc}
+	t.fill(values, places(text))
+	return t
+}
+
+// fill takes the library's values in, with the lines where they stand.
+func (t *Table) fill(values map[string]any, lines map[string]int) {
+	for key, v := range values {
+		name := t.Key(key)
+		e := entry{key: key, line: lines[name]}
+		switch v := v.(type) {
+		case map[string]any:
+			e.value = t.filled(key, e.line, v, lines)
+		case []map[string]any:
+			list := make([]any, len(v))
+			for i := range v {
+				list[i] = v[i]
+			}
+			e.value = elements(name, e.line, list, lines)
+		case []any:
+			e.value = elements(name, e.line, v, lines)
+		default:
+			e.value = v
+		}
+		t.entries = append(t.entries, e)
+	}
+	slices.SortFunc(t.entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.line, b.line), strings.Compare(a.key, b.key)) })
+}
+
+func (t *Table) filled(key string, line int, values map[string]any, lines map[string]int) *Table {
+	child := &Table{doc: t.doc, parent: t, key: key, line: line}
+	child.fill(values, lines)
+	return child
+}
+
+// elements are the values of a list. What is in a list within the list nobody asks for.
+func elements(name string, line int, values []any, lines map[string]int) []element {
+	list := make([]element, len(values))
+	for i, v := range values {
+		list[i] = element{value: v, line: cmp.Or(lines[name+"["+strconv.Itoa(i)+"]"], line)}
+		switch v.(type) {
+		case map[string]any:
+			list[i].value = &Table{}
+		case []any:
+			list[i].value = []element{}
+		}
+	}
+	return list
+}

@@ -1,0 +1,71 @@
+package zone
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mxtrap/zone/conf"
+)
+
+// mailDomain is a zone file as people who run mail domains have them: MX, SPF, DMARC, DKIM, and a trap with addresses of its own.
+func mailDomain(name string) string {
+	key := strings.Repeat("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA", 5)
+	return fmt.Sprintf(`name = %q
+ttl = "1h"
+[soa]
+mname = "ns1"
+rname = "hostmaster"
+[records]
+"@" = ["NS ns1", "NS ns2", "MX 10 mail", "MX 20 mx1", 'TXT "v=spf1 mx -all"']
+_dmarc = ['TXT "v=DMARC1; p=reject; rua=mailto:dmarc@%s"']
+"k1._domainkey" = ['TXT "v=DKIM1; k=rsa; p=" "%s" "%s"']
+ns1 = ["A 192.0.2.53"]
+ns2 = ["A 198.51.100.53"]
+www = ["A 203.0.113.7"]
+mail = ["A 192.0.2.25", "AAAA 2001:db8::25"]
+mx1 = ["A 198.51.100.7"]
+[trap]
+count = 2
+addresses = ["192.0.2.26", "192.0.2.27"]
+`, name, name, key, key)
+}
+
+func BenchmarkLoad(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "zone.toml")
+	if err := os.WriteFile(path, []byte(mailDomain("example.com")), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("file", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var report conf.Report
+			s := Load(path, &report)
+			if s == nil || s.Compile(nil, &report) == nil {
+				b.Fatal(report.Problems())
+			}
+		}
+	})
+	text := []byte(mailDomain("example.com"))
+	b.Run("parse", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Parse(path, text, &conf.Report{})
+		}
+	})
+	s := Parse(path, text, &conf.Report{})
+	b.Run("compile", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Compile(nil, &conf.Report{})
+		}
+	})
+	b.Run("toml", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			conf.Parse(path, text, &conf.Report{})
+		}
+	})
+}

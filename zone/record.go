@@ -1,0 +1,260 @@
+package zone
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+)
+
+// record is one record of a zone, its data in wire format with whole names, and where it was written.
+type record struct {
+	owner name
+	typ   uint16
+	ttl   uint32
+	data  []byte
+	item  conf.Item // none where it is from a master file, or the trap made it
+}
+
+// parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
+func parseRecord(text string, owner, apex name, ttl uint32) (record, error) {
+	if r, ok := commonRecord(text, apex, ttl); ok {
+		r.owner = owner
+		return r, nil
+	}
+	if strings.TrimSpace(text) == "" {
+		return record{}, errors.New("empty: write TYPE and data, such as MX 10 mail")
+	}
+	if strings.ContainsAny(text, "\r\n") {
+		return record{}, errors.New("a record is one line; long data may stand in several quoted strings")
+	}
+	parser := dns.NewZoneParser(strings.NewReader("@ "+text+"\n"), apex.String(), "")
+	parser.SetDefaultTTL(ttl)
+	rr, ok := parser.Next()
+	if err := parser.Err(); err != nil {
+		_, reason := parseReason(err)
+		return record{}, errors.New(reason)
+	}
+	if !ok {
+		return record{}, errors.New("no record: write TYPE and data, such as MX 10 mail")
+	}
+	return packRecord(rr, owner)
+}
+
+// commonRecord reads the records that nearly all of a mail domain is made of, in their plainest form. It says whether this was one:
+// all others, and what is none, are left to the DNS library. A fuzz test holds both to the same data.
+func commonRecord(text string, apex name, ttl uint32) (r record, ok bool) {
+	word, rest := nextWord(text)
+	if n, ok := parseNumber(word, 1<<31-1); ok {
+		ttl = n
+		word, rest = nextWord(rest)
+	}
+	r.ttl = ttl
+	if word == "TXT" {
+		r.typ = dns.TypeTXT
+		r.data, ok = appendStrings(make([]byte, 0, len(rest)), rest)
+		return r, ok
+	}
+	value, rest := nextWord(rest)
+	switch word {
+	case "A", "AAAA":
+		addr, err := netip.ParseAddr(value)
+		r.typ, r.data = addressType(addr), addr.AsSlice()
+		ok = err == nil && dns.TypeToString[r.typ] == word && (r.typ == dns.TypeA || strings.IndexAny(value, ".%") < 0)
+	case "NS", "CNAME":
+		r.typ = dns.StringToType[word]
+		r.data, ok = appendName(make([]byte, 0, len(value)+2+len(apex)), value, apex)
+	case "MX":
+		var preference uint32
+		if preference, ok = parseNumber(value, math.MaxUint16); ok {
+			value, rest = nextWord(rest)
+			r.typ = dns.TypeMX
+			r.data, ok = appendName(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(value)+2+len(apex)), uint16(preference)), value, apex)
+		}
+	}
+	return r, ok && strings.Trim(rest, " \t") == ""
+}
+
+func addressType(a netip.Addr) uint16 {
+	if a.Is4() {
+		return dns.TypeA
+	}
+	return dns.TypeAAAA
+}
+
+// nextWord cuts the first word off.
+func nextWord(text string) (word, rest string) {
+	text = strings.TrimLeft(text, " \t")
+	if n := strings.IndexAny(text, " \t"); n >= 0 {
+		return text[:n], text[n:]
+	}
+	return text, ""
+}
+
+// parseNumber reads a number of digits alone.
+func parseNumber(s string, most uint32) (uint32, bool) {
+	n := uint32(0)
+	if s == "" || len(s) > 9 {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + uint32(s[i]-'0')
+	}
+	return n, n <= most
+}
+
+// appendStrings appends quoted strings of printable characters, as TXT has them.
+func appendStrings(to []byte, text string) ([]byte, bool) {
+	for {
+		text = strings.TrimLeft(text, " \t")
+		if text == "" {
+			return to, len(to) > 0
+		}
+		if text[0] != '"' {
+			return to, false
+		}
+		n := 1
+		for n < len(text) && text[n] != '"' {
+			if text[n] == '\\' || text[n] < ' ' || text[n] > '~' {
+				return to, false
+			}
+			n++
+		}
+		if n == len(text) || n-1 > 255 || n+1 < len(text) && text[n+1] != ' ' && text[n+1] != '\t' {
+			return to, false
+		}
+		to = append(append(to, byte(n-1)), text[1:n]...)
+		text = text[n+1:]
+	}
+}
+
+// packBuffers hold a record while it is packed.
+var packBuffers = sync.Pool{New: func() any { return new([math.MaxUint16]byte) }}
+
+// packRecord takes a record of the DNS library, and refuses what the library reads but no zone can hold.
+func packRecord(rr dns.RR, owner name) (record, error) {
+	h := rr.Header()
+	r := record{owner: owner, typ: h.Rrtype, ttl: h.Ttl}
+	switch t := h.Rrtype; {
+	case h.Class != dns.ClassINET:
+		return r, errors.New("only the class IN is served")
+	case t == dns.TypeNone || t == dns.TypeOPT || 128 <= t && t <= 255:
+		return r, fmt.Errorf("%s is a type for questions and packets, not for zones", dns.TypeToString[t])
+	case h.Ttl > 1<<31-1:
+		return r, errors.New("the TTL is above 2147483647 seconds (RFC 2181 8)")
+	}
+	if isEmpty(rr) {
+		return r, errors.New("the data is missing")
+	}
+	scratch := packBuffers.Get().(*[math.MaxUint16]byte)
+	defer packBuffers.Put(scratch)
+	before := h.Name
+	h.Name = "."
+	end, err := dns.PackRR(rr, scratch[:], 0, nil, false)
+	h.Name = before
+	if err != nil {
+		return r, errors.New(strings.TrimPrefix(err.Error(), "dns: "))
+	}
+	const head = 1 + 10 // the root, type, class, TTL, length
+	r.data = bytes.Clone(scratch[head:end])
+	return r, nil
+}
+
+// isEmpty says whether a record is a type alone, as dynamic updates have it: the library reads that, with every field zero.
+func isEmpty(rr dns.RR) bool {
+	switch rr.(type) {
+	case *dns.APL, *dns.NULL, *dns.RFC3597, *dns.EUI48, *dns.EUI64, *dns.NID, *dns.L64, *dns.UID, *dns.GID, *dns.CSYNC, *dns.LOC:
+		return false // zero is data, or no data are needed
+	}
+	blankOf, ok := dns.TypeToRR[rr.Header().Rrtype]
+	if !ok {
+		return false
+	}
+	zero := blankOf()
+	*zero.Header() = *rr.Header()
+	return reflect.DeepEqual(rr, zero)
+}
+
+// names says where in the data of a type there are names that are hosts: behind so many octets, so many in a row.
+func names(typ uint16) (skip, count int) {
+	switch typ {
+	case dns.TypeNS, dns.TypeCNAME, dns.TypePTR:
+		return 0, 1
+	case dns.TypeMX, dns.TypeSVCB, dns.TypeHTTPS:
+		return 2, 1
+	case dns.TypeSRV:
+		return 6, 1
+	case dns.TypeSOA:
+		return 0, 2
+	}
+	return 0, 0
+}
+
+// compressible says where in the data of a type names stand that may be compressed (RFC 3597 4: those of RFC 1035 only).
+func compressible(typ uint16) (skip, count int) {
+	switch typ {
+	case dns.TypeSRV, dns.TypeSVCB, dns.TypeHTTPS:
+		return 0, 0
+	}
+	return names(typ)
+}
+
+// host is the host that a record leads to, the root where it leads to none.
+func (r *record) host() name {
+	skip, count := names(r.typ)
+	if count == 0 || len(r.data) <= skip {
+		return root
+	}
+	return lowered(r.data[skip : skip+nameSize(r.data[skip:])])
+}
+
+// lowered makes a name of wire format in any letters.
+func lowered(wire []byte) name {
+	var room [maxName]byte
+	low := append(room[:0], wire...)
+	lower(low)
+	return name(low)
+}
+
+// preference is that of an MX record.
+func (r *record) preference() uint16 { return binary.BigEndian.Uint16(r.data) }
+
+// address is that of an A or AAAA record.
+func (r *record) address() netip.Addr {
+	a, _ := netip.AddrFromSlice(r.data)
+	return a
+}
+
+// equal says whether two records of a set are the same, whatever the letters of a host are.
+func (r *record) equal(other *record) bool {
+	if len(r.data) != len(other.data) {
+		return false
+	}
+	if bytes.Equal(r.data, other.data) {
+		return true
+	}
+	skip, count := names(r.typ)
+	host, otherHost := r.host(), other.host()
+	return count == 1 && host == otherHost && bytes.Equal(r.data[:skip], other.data[:skip]) && bytes.Equal(r.data[skip+len(host):], other.data[skip+len(host):])
+}
+
+// nameSize is the length of the uncompressed name that wire begins with.
+func nameSize(wire []byte) int {
+	n := 0
+	for wire[n] != 0 {
+		n += int(wire[n]) + 1
+	}
+	return n + 1
+}
