@@ -46,8 +46,7 @@ var decoyTypes = [DecoyCounters]string{"A", "AAAA", "other"}
 type Metrics struct {
 	*Counters
 	registry *prometheus.Registry
-	zones    atomic.Pointer[[]Zone]
-	perZone  atomic.Bool
+	zones    atomic.Pointer[shown]
 	ready    atomic.Bool
 
 	// ReloadOK is 1 when the last load took everything in, and ReloadTime when that last was so.
@@ -74,7 +73,7 @@ func New(workers int, version, commit string) *Metrics {
 			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones; the last good answer is kept.",
 		}),
 	}
-	m.zones.Store(&[]Zone{})
+	m.Show(0, nil)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "mxtrap_build_info", Help: "Always 1; the labels tell the build.",
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": runtime.Version()},
@@ -87,11 +86,14 @@ func New(workers int, version, commit string) *Metrics {
 	return m
 }
 
-// Show sets the zones that are served, and whether each has series of its own.
-func (m *Metrics) Show(zones []Zone, perZone bool) {
-	m.zones.Store(&zones)
-	m.perZone.Store(perZone)
+// shown is which zones there are.
+type shown struct {
+	count  int
+	series []Zone
 }
+
+// Show sets how many zones are served, and those that have series of their own.
+func (m *Metrics) Show(count int, series []Zone) { m.zones.Store(&shown{count, series}) }
 
 // SetReady says whether the server answers queries.
 func (m *Metrics) SetReady(ready bool) { m.ready.Store(ready) }
@@ -187,11 +189,8 @@ func (c *collector) duration() prometheus.Metric {
 
 func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*prometheus.Desc, uint64, ...string)) {
 	zones := *c.zones.Load()
-	to <- prometheus.MustNewConstMetric(zonesDesc, prometheus.GaugeValue, float64(len(zones)))
-	if !c.perZone.Load() {
-		return
-	}
-	for _, z := range zones {
+	to <- prometheus.MustNewConstMetric(zonesDesc, prometheus.GaugeValue, float64(zones.count))
+	for _, z := range zones.series {
 		to <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(z.Serial), z.Name)
 		count(zoneDesc, c.Sum(z.Queries, ZoneQueries), z.Name)
 		if len(z.Decoys) > 0 {

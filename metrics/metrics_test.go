@@ -26,7 +26,7 @@ func scrape(t *testing.T, m *Metrics, path string) (status int, body string) {
 func TestWorkersAreAddedUp(t *testing.T) {
 	m := New(3, "1.2.3", "abc")
 	zone := Zone{Name: "example.com", Serial: 7, Queries: m.Reserve("example.com", ZoneCounters), Decoys: []string{"mx2"}, Hosts: m.Reserve("example.com mx2", DecoyCounters)}
-	m.Show([]Zone{zone}, true)
+	m.Show(1, []Zone{zone})
 	var wg sync.WaitGroup
 	for i := range 3 {
 		wg.Go(func() {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"mxtrap/configs"
 	"mxtrap/zone"
@@ -13,8 +14,9 @@ import (
 
 // zoneFile is a zone as it was last taken in.
 type zoneFile struct {
-	source *zone.Source
 	zone   *zone.Zone
+	files  zone.Files
+	source *zone.Source // nil where nothing will have to be compiled again
 }
 
 // loading is the outcome of reading every zone file.
@@ -32,8 +34,9 @@ type failure struct {
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
-func load(c *Config, before map[string]*zoneFile, look zone.Lookups) *loading {
-	l := &loading{files: map[string]*zoneFile{}}
+// Quiet keeps no warnings, but for their number.
+func load(c *Config, before map[string]*zoneFile, look zone.Lookups, quiet bool) *loading {
+	l := &loading{files: map[string]*zoneFile{}, report: conf.Report{Quiet: quiet}}
 	if c.Path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
 		if f := compile(source, look, &l.report); f != nil {
@@ -48,10 +51,11 @@ func load(c *Config, before map[string]*zoneFile, look zone.Lookups) *loading {
 	}
 	files, reports := make([]*zoneFile, len(paths)), make([]conf.Report, len(paths))
 	each(len(paths), func(i int) {
-		if old := before[paths[i]]; old != nil && !old.source.Changed() {
+		if old := before[paths[i]]; old != nil && !old.files.Changed() {
 			files[i] = old
 			return
 		}
+		reports[i].Quiet = quiet
 		files[i] = compile(zone.Load(paths[i], &reports[i]), look, &reports[i])
 	})
 	for i, path := range paths {
@@ -71,23 +75,19 @@ func load(c *Config, before map[string]*zoneFile, look zone.Lookups) *loading {
 
 // each calls do for 0 to n-1 on all processors.
 func each(n int, do func(i int)) {
-	next := make(chan int)
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for i := range next {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				do(i)
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
 }
 
-// compile makes a zone ready. Where nothing will have to be compiled again, the source is no longer needed.
+// compile makes a zone ready.
 func compile(source *zone.Source, look zone.Lookups, report *conf.Report) *zoneFile {
 	if source == nil {
 		return nil
@@ -96,10 +96,11 @@ func compile(source *zone.Source, look zone.Lookups, report *conf.Report) *zoneF
 	if z == nil {
 		return nil
 	}
-	if len(z.Lookups()) == 0 {
-		source.Forget()
+	f := &zoneFile{zone: z, files: source.Files()}
+	if len(z.Lookups()) > 0 {
+		f.source = source
 	}
-	return &zoneFile{source, z}
+	return f
 }
 
 // fail notes that a file was not taken in, and returns what goes on being served in its place.

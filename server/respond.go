@@ -73,7 +73,9 @@ func (r *responder) lookup(snap *snapshot) (rcode int, authoritative bool) {
 	}
 	a := &r.answer
 	snap.zones.Zones()[i].Lookup(&q.name, q.typ, a)
-	r.count(&snap.counts[i], a)
+	if len(snap.counts) > 0 {
+		r.count(&snap.counts[i], a)
+	}
 	r.encoder.answer(a)
 	// NSD answers the class ANY without AA.
 	return a.Rcode, a.Authoritative && q.class == dns.ClassINET

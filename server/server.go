@@ -23,7 +23,7 @@ type state struct {
 // snapshot is all that an answer depends on. It never changes.
 type snapshot struct {
 	zones   *zone.Set
-	counts  []zoneCounts // by index in zones
+	counts  []zoneCounts // by index in zones; none where zones have no series of their own
 	nsid    string
 	version string // in CH TXT; "" where that is switched off
 	id      string
@@ -78,7 +78,7 @@ func New(c *Config, version, commit string, log *slog.Logger, notify func(Event)
 		metrics: metrics.New(workers+1, version, commit), // the last is for TCP
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, log)
-	l := load(c, nil, s.resolver.known)
+	l := load(c, nil, s.resolver.known, true)
 	if l.report.Faults() > 0 {
 		return nil, Problems(l.report.Problems())
 	}
@@ -134,7 +134,7 @@ func (s *Server) reload() {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := load(c, s.files, s.resolver.known)
+	l := load(c, s.files, s.resolver.known, false)
 	s.logProblems(l.report.Problems())
 	if err := s.listen(c); err != nil {
 		s.log.Error("not reloaded: everything stays as it was", "error", err)
@@ -187,19 +187,20 @@ func (s *Server) publish(c *Config, l *loading) {
 		}
 	}
 	var wanted []string
-	shown := make([]metrics.Zone, 0, len(l.files))
+	var shown []metrics.Zone
 	for _, z := range next.zones.Zones() {
 		wanted = append(wanted, z.Lookups()...)
+		if !c.ZoneMetrics {
+			continue
+		}
 		counts, show := s.count(z)
 		next.counts = append(next.counts, counts)
 		shown = append(shown, show)
-		if c.ZoneMetrics {
-			s.metrics.LoadFailures.WithLabelValues(z.Name())
-		}
+		s.metrics.LoadFailures.WithLabelValues(z.Name())
 	}
 	s.config, s.files = c, l.files
 	s.state.current.Store(next)
-	s.metrics.Show(shown, c.ZoneMetrics)
+	s.metrics.Show(len(l.files), shown)
 	s.resolver.want(wanted)
 }
 

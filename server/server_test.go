@@ -328,9 +328,9 @@ func TestUnchangedZonesAreReused(t *testing.T) {
 	write("b.zone.toml", simpleZone("b.test", 1), time.Hour)
 	write("fresh.zone.toml", simpleZone("fresh.test", 1), 0)
 	config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
-	before := load(config, nil, nil)
+	before := load(config, nil, nil, false)
 	write("b.zone.toml", simpleZone("b.test", 2), time.Minute)
-	after := load(config, before.files, nil)
+	after := load(config, before.files, nil, false)
 	for name, reused := range map[string]bool{"a": true, "b": false, "fresh": false} {
 		path := filepath.Join(dir, name+".zone.toml")
 		if (before.files[path].zone == after.files[path].zone) != reused {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/miekg/dns"
 )
@@ -19,12 +20,19 @@ type compiler struct {
 	at   []uint32 // offset of each node of the content
 }
 
+// compileBuffers are where zones are written before their size is known.
+var compileBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxScratch is the largest of these that is kept.
+const maxScratch = 1 << 20
+
 // compile makes the Zone of checked content.
 func compile(c *content, soa *soa, t *trap) *Zone {
+	scratch := compileBuffers.Get().(*[]byte)
 	b := &compiler{
 		content: c,
 		zone:    &Zone{apexSize: uint8(len(c.apex)), labels: uint8(c.apex.countLabels()), serial: soa.serial},
-		data:    make([]byte, 0, 4096),
+		data:    (*scratch)[:0],
 		at:      make([]uint32, len(c.nodes)),
 	}
 	z := b.zone
@@ -46,6 +54,9 @@ func compile(c *content, soa *soa, t *trap) *Zone {
 	z.negative = b.addSet(&set)
 	b.markTrap(t)
 	z.data = slices.Clone(b.data)
+	if *scratch = b.data; cap(b.data) <= maxScratch {
+		compileBuffers.Put(scratch)
+	}
 	b.addGlue()
 	return z
 }

@@ -3,6 +3,7 @@ package zone
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ type Source struct {
 	table   *conf.Table
 	master  string // the master file, "" where there is none
 	partial bool   // some of the records could not be read
-	files   []file
+	files   Files
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
@@ -42,7 +43,7 @@ func Parse(path string, text []byte, report *conf.Report) *Source {
 	return parse(path, text, nil, report)
 }
 
-func parse(path string, text []byte, files []file, report *conf.Report) *Source {
+func parse(path string, text []byte, files Files, report *conf.Report) *Source {
 	before := report.Faults()
 	t := conf.Parse(path, text, report)
 	if t == nil {
@@ -147,31 +148,56 @@ const maxFile = 1 << 30
 
 // readFile reads a regular file and notes what it was.
 func readFile(path string) (file, []byte, error) {
-	dir, err := os.OpenRoot(filepath.Dir(path))
+	f, err := os.Open(path)
 	if err != nil {
 		return file{}, nil, plain(err)
 	}
-	defer dir.Close()
-	return readIn(dir, filepath.Base(path), path)
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil {
+		err = checkFile(info)
+	}
+	if err != nil {
+		return file{}, nil, plain(err)
+	}
+	text := make([]byte, info.Size())
+	n, err := io.ReadFull(f, text)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { // it may have become shorter
+		return file{}, nil, plain(err)
+	}
+	return noted(path, info), text[:n], nil
+}
+
+// checkFile refuses what is no file to be read into memory.
+func checkFile(info fs.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
+		return errors.New("not a regular file")
+	case info.Size() > maxFile:
+		return fmt.Errorf("larger than %d bytes", maxFile)
+	}
+	return nil
+}
+
+// noted is a file as it was when it was read just now.
+func noted(path string, info fs.FileInfo) file {
+	return file{path: path, size: info.Size(), modified: info.ModTime(), racy: time.Since(info.ModTime()) < racyAge}
 }
 
 // readIn reads a file below a folder, to which its links are kept too.
 func readIn(dir *os.Root, rel, path string) (file, []byte, error) {
 	info, err := dir.Stat(rel)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = checkFile(info)
+	}
+	if err != nil {
 		return file{}, nil, plain(err)
-	case !info.Mode().IsRegular():
-		return file{}, nil, errors.New("not a regular file")
-	case info.Size() > maxFile:
-		return file{}, nil, fmt.Errorf("larger than %d bytes", maxFile)
 	}
 	text, err := dir.ReadFile(rel)
 	if err != nil {
 		return file{}, nil, plain(err)
 	}
-	now := time.Now()
-	return file{path: path, size: info.Size(), modified: info.ModTime(), racy: now.Sub(info.ModTime()) < racyAge}, text, nil
+	return noted(path, info), text, nil
 }
 
 // plain takes the operation and the path off an error that is told with its place.
@@ -183,15 +209,21 @@ func plain(err error) error {
 	return err
 }
 
-// Changed says whether a file of the zone may differ from what was read.
-func (s *Source) Changed() bool {
-	for _, f := range s.files {
+// Files are what a zone was read from.
+type Files []file
+
+// Files are the files of the zone.
+func (s *Source) Files() Files { return s.files }
+
+// Changed says whether one of them may differ from what was read.
+func (files Files) Changed() bool {
+	for _, f := range files {
 		info, err := os.Stat(f.path)
 		if err != nil || f.racy || info.Size() != f.size || !info.ModTime().Equal(f.modified) {
 			return true
 		}
 	}
-	return len(s.files) == 0
+	return len(files) == 0
 }
 
 // modified is the time of the newest file, in seconds since 1970; 0 where there is none.
@@ -201,9 +233,4 @@ func (s *Source) modified() uint32 {
 		newest = max(newest, f.modified.Unix())
 	}
 	return uint32(newest)
-}
-
-// Forget frees what only Compile needs.
-func (s *Source) Forget() {
-	s.records, s.table, s.trap, s.soa = nil, nil, nil, soaTable{}
 }
