@@ -69,7 +69,7 @@ func commonRecord(text string, apex name, ttl uint32) (r record, ok bool) {
 	case "A", "AAAA":
 		addr, err := netip.ParseAddr(value)
 		r.typ, r.data = addressType(addr), addr.AsSlice()
-		ok = err == nil && dns.TypeToString[r.typ] == word && (r.typ == dns.TypeA || strings.IndexAny(value, ".%") < 0)
+		ok = err == nil && dns.TypeToString[r.typ] == word && (r.typ == dns.TypeA || !strings.ContainsAny(value, ".%"))
 	case "NS", "CNAME":
 		r.typ = dns.StringToType[word]
 		r.data, ok = appendName(make([]byte, 0, len(value)+2+len(apex)), value, apex)
