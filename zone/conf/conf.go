@@ -166,7 +166,7 @@ func (t *Table) Strings(key string) []Item {
 			items = append(items, item)
 			continue
 		}
-		item.Text = fmt.Sprint(e.value)
+		item.Text = shown(e.value)
 		item.Fault(typeName(e.value) + " where a string is wanted")
 	}
 	return items
@@ -243,12 +243,16 @@ func get[T any](t *Table, key, want string, to *T) bool {
 }
 
 func (t *Table) wrongType(key string, v any, want string) {
-	text := ""
+	t.Fault(key, shown(v), typeName(v)+" where "+want+" is wanted")
+}
+
+// shown is what a message shows of a value.
+func shown(v any) string {
 	switch v.(type) {
 	case string, int64, float64, bool:
-		text = fmt.Sprint(v)
+		return fmt.Sprint(v)
 	}
-	t.Fault(key, text, typeName(v)+" where "+want+" is wanted")
+	return ""
 }
 
 func typeName(v any) string {

@@ -87,6 +87,18 @@ func TestProblemsAreSortedAndNoneTwice(t *testing.T) {
 	}
 }
 
+func TestAListOfOtherThingsThanStrings(t *testing.T) {
+	var report Report
+	table := Parse("x.toml", []byte("a = [\"one\", 2,\n [3], {k = 4}]\nb = [[1]]\n"), &report)
+	if got := table.Strings("a"); len(got) != 1 || got[0].Text != "one" {
+		t.Error(got)
+	}
+	want := `[x.toml:1: a[1]: "2": a whole number where a string is wanted x.toml:2: a[2]: a list where a string is wanted x.toml:2: a[3]: a table where a string is wanted]`
+	if got := fmt.Sprint(report.Problems()); got != want {
+		t.Error(got)
+	}
+}
+
 // FuzzTOML: whatever the library takes for TOML has places for all of its keys, and scanning it ends; what is read without the
 // library is what the library reads.
 func FuzzTOML(f *testing.F) {
