@@ -66,7 +66,7 @@ func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
 }
 
 // rrset copies an RRset, where it fits.
-func (e *encoder) rrset(z *zone.Zone, set zone.RRset, owner, section int) bool {
+func (e *encoder) rrset(z zone.Body, set zone.RRset, owner, section int) bool {
 	wire, owners, apexes := z.Wire(set)
 	at := len(e.out)
 	if at+len(wire) > e.limit {

@@ -67,12 +67,12 @@ func (r *responder) lookup(snap *snapshot) (rcode int, authoritative bool) {
 	case dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeNone:
 		return dns.RcodeFormatError, false
 	}
-	i := snap.zones.Find(&q.name, q.typ == dns.TypeDS)
-	if i < 0 {
+	z, i := snap.zones.Find(&q.name, q.typ == dns.TypeDS)
+	if z == nil {
 		return dns.RcodeRefused, false
 	}
 	a := &r.answer
-	snap.zones.Zones()[i].Lookup(&q.name, q.typ, a)
+	z.Lookup(&q.name, q.typ, a)
 	if len(snap.counts) > 0 {
 		r.count(&snap.counts[i], a)
 	}

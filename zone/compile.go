@@ -12,11 +12,10 @@ import (
 // maxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
 const maxRRset = math.MaxUint16 - 12 - maxName - 4 - 11 - 4 - 255
 
-// compiler writes a Zone.
+// compiler writes the body of a Zone.
 type compiler struct {
 	*content
-	zone *Zone
-	data []byte
+	data Body
 	at   []uint32 // offset of each node of the content
 }
 
@@ -29,37 +28,39 @@ const maxScratch = 1 << 20
 // compile makes the Zone of checked content.
 func compile(c *content, soa *soa, t *trap) *Zone {
 	scratch := compileBuffers.Get().(*[]byte)
-	b := &compiler{
-		content: c,
-		zone:    &Zone{apexSize: uint8(len(c.apex)), labels: uint8(c.apex.countLabels()), serial: soa.serial},
-		data:    (*scratch)[:0],
-		at:      make([]uint32, len(c.nodes)),
-	}
-	z := b.zone
+	b := &compiler{content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.nodes))}
+	b.data[headLabels], b.data[headApexSize] = byte(c.apex.countLabels()), byte(len(c.apex))
 	b.data = append(b.data, c.apex...)
 	slots := tableSize(len(c.nodes))
-	z.children, z.mask = uint32(len(b.data)), uint32(slots-1)
+	b.mark(headChildren)
+	b.putUint32(headMask, uint32(slots-1))
 	b.data = append(b.data, make([]byte, 4*slots)...)
-	z.top = uint32(len(b.data))
+	b.mark(headTop)
 	for i := range c.nodes {
 		b.addNode(i)
 	}
-	z.end = uint32(len(b.data))
+	b.mark(headEnd)
 	for i := range c.nodes {
 		b.addSets(i)
 	}
 	negative := *soa
 	negative.ttl = min(soa.ttl, soa.negative) // RFC 2308 5
 	set := negative.set(c.apex)
-	z.negative = b.addSet(&set)
-	b.markTrap(t)
-	z.data = slices.Clone(b.data)
+	b.putUint32(headNegative, b.addSet(&set).off)
+	b.addGlue()
+	z := &Zone{serial: soa.serial}
+	b.markTrap(z, t)
+	z.body = slices.Clone(b.data)
 	if *scratch = b.data; cap(b.data) <= maxScratch {
 		compileBuffers.Put(scratch)
 	}
-	b.addGlue()
 	return z
 }
+
+func (b *compiler) putUint32(at, value uint32) { binary.LittleEndian.PutUint32(b.data[at:], value) }
+
+// mark puts the offset of what will be written next.
+func (b *compiler) mark(at uint32) { b.putUint32(at, uint32(len(b.data))) }
 
 // addNode writes a node with room for where its sets are, and enters it into the hash table of children.
 func (b *compiler) addNode(i int) {
@@ -82,13 +83,14 @@ func (b *compiler) addNode(i int) {
 		label = n.name[:1+n.name[0]]
 		binary.LittleEndian.PutUint32(head[nodeParent:], parent)
 		if label == "\x01*" {
-			binary.LittleEndian.PutUint32(b.data[parent+nodeWildcard:], at)
+			b.putUint32(parent+nodeWildcard, at)
 		}
-		slot := childHash(parent, []byte(label)) & b.zone.mask
-		for binary.LittleEndian.Uint32(b.data[b.zone.children+4*slot:]) != 0 {
-			slot = (slot + 1) & b.zone.mask
+		children, mask := b.data.uint32(headChildren), b.data.uint32(headMask)
+		slot := childHash(parent, []byte(label)) & mask
+		for b.data.uint32(children+4*slot) != 0 {
+			slot = (slot + 1) & mask
 		}
-		binary.LittleEndian.PutUint32(b.data[b.zone.children+4*slot:], at)
+		b.putUint32(children+4*slot, at)
 	}
 	binary.LittleEndian.PutUint16(head[nodeSets:], uint16(len(n.sets)))
 	head[nodeFlag] = byte(flags)
@@ -101,8 +103,7 @@ func (b *compiler) addSets(i int) {
 	entry := b.at[i] + nodeLabel + 1 + uint32(b.data[b.at[i]+nodeLabel])
 	for j := range b.nodes[i].sets {
 		s := b.addSet(&b.nodes[i].sets[j])
-		binary.LittleEndian.PutUint16(b.data[entry:], s.typ)
-		binary.LittleEndian.PutUint32(b.data[entry+2:], s.off)
+		putSet(b.data[entry:], s)
 		entry += setEntry
 	}
 }
@@ -196,28 +197,27 @@ func splitApex(wire []byte, apex name) (head []byte, inside bool) {
 }
 
 // markTrap notes which names and sets are the trap's, for counters and for show.
-func (b *compiler) markTrap(t *trap) {
+func (b *compiler) markTrap(z *Zone, t *trap) {
 	if t == nil {
 		return
 	}
 	for _, owner := range t.owners {
 		at := b.at[b.index[owner.name]]
 		b.data[at+nodeFlag] |= byte(isTrapped)
-		b.zone.trapped = append(b.zone.trapped, trappedSet{at, uint32(owner.real)})
+		z.trapped = append(z.trapped, trappedSet{at, uint32(owner.real)})
 	}
 	for i, h := range t.hosts {
-		b.zone.hosts = append(b.zone.hosts, h.Host)
+		z.hosts = append(z.hosts, h.Host)
 		if h.Decoy {
 			binary.LittleEndian.PutUint16(b.data[b.at[b.index[h.name]]+nodeDecoy:], uint16(i+1))
 		}
 	}
-	b.zone.hosts, b.zone.lookups = slices.Clip(b.zone.hosts), t.lookups
+	z.hosts, z.lookups = slices.Clip(z.hosts), t.lookups
 }
 
 // addGlue lists for every cut the addresses of its name servers that only this zone can tell: those at or below a cut, the
 // ones below the cut itself first (RFC 9471).
 func (b *compiler) addGlue() {
-	z := b.zone
 	for i := range b.nodes {
 		if !b.isCut(i) {
 			continue
@@ -230,7 +230,7 @@ func (b *compiler) addGlue() {
 				continue
 			}
 			for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-				s, ok := z.set(b.at[h], typ)
+				s, ok := b.data.set(b.at[h], typ)
 				switch {
 				case !ok:
 				case host.within(b.nodes[i].name):
@@ -240,10 +240,15 @@ func (b *compiler) addGlue() {
 				}
 			}
 		}
-		if z.cuts == nil {
-			z.cuts = map[uint32]cut{}
+		b.mark(b.at[i] + nodeWildcard)
+		b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(own)+len(sibling)))
+		b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(own)))
+		for _, g := range append(own, sibling...) {
+			var entry [glueEntry]byte
+			putSet(entry[:], g.Set)
+			binary.LittleEndian.PutUint16(entry[setEntry:], uint16(g.NS))
+			b.data = append(b.data, entry[:]...)
 		}
-		z.cuts[b.at[i]] = cut{glue: append(own, sibling...), required: len(own)}
 	}
 }
 

@@ -134,7 +134,7 @@ func ask(z *Zone, n name, typ uint16) (rcode int, rrs []dns.RR, a *Answer) {
 	var q QName
 	q.Read([]byte(n), 0)
 	a = &Answer{}
-	z.Lookup(&q, typ, a)
+	z.body.Lookup(&q, typ, a)
 	for _, item := range a.Answer {
 		if !item.Synthesized() {
 			rrs = append(rrs, z.records(n, item.Set)...)
@@ -244,7 +244,7 @@ func whatWasWrittenIsServed(v *trapView) {
 		owner := v.plain.nodeName(at)
 		for _, set := range v.plain.allSets(at) {
 			want := v.plain.records(owner, set)
-			got, _ := v.z.set(served[owner], set.typ)
+			got, _ := v.z.body.set(served[owner], set.typ)
 			have := v.z.records(owner, got)
 			for j, rr := range want {
 				if mx, ok := rr.(*dns.MX); ok && mx.Mx != have[j].(*dns.MX).Mx {
@@ -311,11 +311,11 @@ func decoysLookLikeTheRealOnes(v *trapView) {
 				}
 			}
 			rcode, rrs, a := ask(v.z, host, dns.TypeTXT)
-			if rcode != dns.RcodeSuccess || len(rrs) > 0 || len(a.Authority) != 1 || a.Authority[0].Set != v.z.negative {
+			if rcode != dns.RcodeSuccess || len(rrs) > 0 || len(a.Authority) != 1 || a.Authority[0].Set != v.z.body.negative() {
 				v.t.Errorf("%s TXT is no plain NODATA", d.Mx)
 			}
 			rcode, _, a = ask(v.z, "\x01x"+host, dns.TypeA)
-			if rcode != dns.RcodeNameError || len(a.Authority) != 1 || a.Authority[0].Set != v.z.negative {
+			if rcode != dns.RcodeNameError || len(a.Authority) != 1 || a.Authority[0].Set != v.z.body.negative() {
 				v.t.Errorf("x.%s is no plain NXDOMAIN", d.Mx)
 			}
 		}

@@ -12,7 +12,7 @@ const MaxAliases = 20
 // Answer is what a lookup found: RRsets by section, and the names they stand under. One Answer serves a goroutine for all its
 // lookups; nothing is allocated once its slices have grown.
 type Answer struct {
-	Zone          *Zone
+	Zone          Body
 	Rcode         int
 	Authoritative bool
 	Answer        []Item
@@ -58,79 +58,79 @@ func (a *Answer) Apex() int { return a.apex }
 // Lookup answers a question for a name at or below the apex, as RFC 1034 4.3.2 says, with its later companions: it walks down
 // from the apex label by label and stops at a cut (referral), a DNAME, a name that is not there (wildcard or NXDOMAIN), or the
 // name itself. An alias that stays within the zone begins the walk again.
-func (z *Zone) Lookup(q *QName, typ uint16, a *Answer) {
-	a.reset(z, q)
-	for z.walk(q, typ, a) {
+func (b Body) Lookup(q *QName, typ uint16, a *Answer) {
+	a.reset(b, q)
+	for b.walk(q, typ, a) {
 		q = &a.aliases[a.links-1]
 	}
 	a.Authoritative = len(a.Answer) > 0 || len(a.Authority) == 0 || a.Authority[0].Set.typ != dns.TypeNS
 }
 
 // reset makes the Answer ready for a question. It leaves the aliases alone: links says that none of them counts.
-func (a *Answer) reset(z *Zone, q *QName) {
-	a.Zone, a.question, a.apex, a.links = z, q, int(q.starts[q.labels-int(z.labels)]), 0
+func (a *Answer) reset(b Body, q *QName) {
+	a.Zone, a.question, a.apex, a.links = b, q, int(q.starts[q.labels-b.labels()]), 0
 	a.Rcode, a.Required, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, 0
 	a.Answer, a.Authority, a.Glue = a.Answer[:0], a.Authority[:0], a.Glue[:0]
 }
 
 // walk looks one name up. It says whether that name was an alias to be followed.
-func (z *Zone) walk(q *QName, typ uint16, a *Answer) (follow bool) {
-	at := z.top
-	for i := q.labels - int(z.labels) - 1; i >= 0; i-- {
-		if flags := z.flags(at); flags&(isCut|hasDNAME) != 0 {
+func (b Body) walk(q *QName, typ uint16, a *Answer) (follow bool) {
+	at := b.uint32(headTop)
+	for i := q.labels - b.labels() - 1; i >= 0; i-- {
+		if flags := b.flags(at); flags&(isCut|hasDNAME) != 0 {
 			if flags&isCut != 0 {
-				return z.referral(q, i+1, at, a)
+				return b.referral(q, i+1, at, a)
 			}
-			return z.dname(q, i+1, typ, at, a)
+			return b.dname(q, i+1, typ, at, a)
 		}
-		next := z.child(at, q.label(i))
+		next := b.child(at, q.label(i))
 		if next == 0 {
-			if wildcard := z.wildcard(at); wildcard != 0 {
-				return z.found(q, typ, wildcard, a) // RFC 4592 3.3.1: the node is the closest encloser
+			if wildcard := b.uint32(at + nodeWildcard); wildcard != 0 {
+				return b.found(q, typ, wildcard, a) // RFC 4592 3.3.1: the node is the closest encloser
 			}
 			a.Rcode = dns.RcodeNameError
-			return z.denied(a)
+			return b.denied(a)
 		}
 		at = next
 	}
-	if z.flags(at)&isCut != 0 && typ != dns.TypeDS { // RFC 4035 3.1.4.1: the DS set is on this side of the cut
-		return z.referral(q, 0, at, a)
+	if b.flags(at)&isCut != 0 && typ != dns.TypeDS { // RFC 4035 3.1.4.1: the DS set is on this side of the cut
+		return b.referral(q, 0, at, a)
 	}
 	if a.links == 0 {
-		a.Decoy = int(binary.LittleEndian.Uint16(z.data[at+nodeDecoy:]))
+		a.Decoy = int(binary.LittleEndian.Uint16(b[at+nodeDecoy:]))
 	}
-	return z.found(q, typ, at, a)
+	return b.found(q, typ, at, a)
 }
 
 // found answers from a node: the one of the name, or the wildcard that stands in for it.
-func (z *Zone) found(q *QName, typ uint16, node uint32, a *Answer) (follow bool) {
+func (b Body) found(q *QName, typ uint16, node uint32, a *Answer) (follow bool) {
 	owner := Owner{Link: a.links}
-	if s, ok := z.set(node, typ); ok {
-		a.Trapped = a.links == 0 && typ == dns.TypeMX && z.flags(node)&isTrapped != 0
+	if s, ok := b.set(node, typ); ok {
+		a.Trapped = a.links == 0 && typ == dns.TypeMX && b.flags(node)&isTrapped != 0
 		a.Answer = append(a.Answer, Item{Set: s, Owner: owner})
 		return false
 	}
-	if sets := z.sets(node); typ == dns.TypeANY && len(sets) > 0 { // RFC 8482 4.1: one RRset will do
+	if sets := b.sets(node); typ == dns.TypeANY && len(sets) > 0 { // RFC 8482 4.1: one RRset will do
 		a.Answer = append(a.Answer, Item{Set: readSet(sets), Owner: owner})
 		return false
 	}
-	s, ok := z.set(node, dns.TypeCNAME)
+	s, ok := b.set(node, dns.TypeCNAME)
 	if !ok {
-		return z.denied(a)
+		return b.denied(a)
 	}
 	a.Answer = append(a.Answer, Item{Set: s, Owner: owner, Alias: true})
 	if a.links == MaxAliases {
 		return false
 	}
 	target := &a.aliases[a.links]
-	z.target(s, target)
-	return z.next(target, a)
+	b.target(s, target)
+	return b.next(target, a)
 }
 
 // next takes a target in and says whether to go on with it: within the zone, and not where the chain has been before.
-func (z *Zone) next(target *QName, a *Answer) bool {
+func (b Body) next(target *QName, a *Answer) bool {
 	a.links++
-	if target.labels < int(z.labels) || string(target.suffix(target.labels-int(z.labels))) != string(z.apexWire()) || target.equal(a.question) {
+	if target.labels < b.labels() || string(target.suffix(target.labels-b.labels())) != string(b.apex()) || target.equal(a.question) {
 		return false
 	}
 	for i := range a.links - 1 {
@@ -142,15 +142,15 @@ func (z *Zone) next(target *QName, a *Answer) bool {
 }
 
 // dname replaces the suffix of the name (RFC 6672 3.2). The node's name is q without its first labels.
-func (z *Zone) dname(q *QName, labels int, typ uint16, node uint32, a *Answer) (follow bool) {
-	s, _ := z.set(node, dns.TypeDNAME)
+func (b Body) dname(q *QName, labels int, typ uint16, node uint32, a *Answer) (follow bool) {
+	s, _ := b.set(node, dns.TypeDNAME)
 	if !a.holds(s) {
 		a.Answer = append(a.Answer, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})
 	}
 	if a.links == MaxAliases {
 		return false
 	}
-	record, _, _ := z.Wire(s)
+	record, _, _ := b.Wire(s)
 	target := &a.aliases[a.links]
 	if !target.join(q, labels, record[rdataAt:]) {
 		a.Rcode = dns.RcodeYXDomain
@@ -158,7 +158,7 @@ func (z *Zone) dname(q *QName, labels int, typ uint16, node uint32, a *Answer) (
 	}
 	a.Answer = append(a.Answer, Item{Owner: Owner{Link: a.links}, Alias: true, TTL: binary.BigEndian.Uint32(record[ttlAt:])})
 	// Whoever asks for the CNAME has it now.
-	return z.next(target, a) && typ != dns.TypeCNAME && typ != dns.TypeANY
+	return b.next(target, a) && typ != dns.TypeCNAME && typ != dns.TypeANY
 }
 
 // holds says whether a DNAME is in the answer already: a chain may pass it again (RFC 2181 5.5).
@@ -172,28 +172,27 @@ func (a *Answer) holds(s RRset) bool {
 }
 
 // referral leads to the servers of a delegated name, which is q without its first labels.
-func (z *Zone) referral(q *QName, labels int, at uint32, a *Answer) (follow bool) {
-	s, _ := z.set(at, dns.TypeNS)
+func (b Body) referral(q *QName, labels int, at uint32, a *Answer) (follow bool) {
+	s, _ := b.set(at, dns.TypeNS)
 	a.Authority = append(a.Authority, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})
-	c := z.cuts[at]
-	a.Glue, a.Required = append(a.Glue, c.glue...), c.required
+	a.Glue, a.Required = b.appendGlue(a.Glue, at)
 	return false
 }
 
 // denied adds the SOA record of a negative answer (RFC 2308 2).
-func (z *Zone) denied(a *Answer) (follow bool) {
-	a.Authority = append(a.Authority, Item{Set: z.negative, Owner: Owner{Skip: a.apex}})
+func (b Body) denied(a *Answer) (follow bool) {
+	a.Authority = append(a.Authority, Item{Set: b.negative(), Owner: Owner{Skip: a.apex}})
 	return false
 }
 
 // target reads where a CNAME leads.
-func (z *Zone) target(s RRset, to *QName) {
-	wire, _, apexes := z.Wire(s)
+func (b Body) target(s RRset, to *QName) {
+	wire, _, apexes := b.Wire(s)
 	data := wire[rdataAt:]
 	if apexes.Len() > 0 {
 		var whole [maxName]byte
 		n := copy(whole[:], data[:len(data)-2])
-		n += copy(whole[n:], z.apexWire())
+		n += copy(whole[n:], b.apex())
 		data = whole[:n]
 	}
 	to.Read(data, 0)

@@ -15,7 +15,7 @@ type Set struct {
 
 // place is a zone in the table of a Set; one without a zone is free.
 type place struct {
-	zone  *Zone
+	zone  Body
 	hash  uint32 // spares a look at zones that happen to stand in the way
 	index uint32 // in Set.zones
 }
@@ -23,16 +23,16 @@ type place struct {
 // NewSet puts zones together; no two may have the same name.
 func NewSet(zones []*Zone) *Set {
 	s := &Set{zones: slices.Clone(zones), table: make([]place, tableSize(len(zones)))}
-	slices.SortFunc(s.zones, func(a, b *Zone) int { return bytes.Compare(a.apexWire(), b.apexWire()) })
+	slices.SortFunc(s.zones, func(a, b *Zone) int { return bytes.Compare(a.body.apex(), b.body.apex()) })
 	mask := uint64(len(s.table) - 1)
 	for i, z := range s.zones {
-		s.depths[z.labels] = true
-		hash := maphash.Bytes(seed, z.apexWire())
+		s.depths[z.body.labels()] = true
+		hash := maphash.Bytes(seed, z.body.apex())
 		slot := hash & mask
 		for s.table[slot].zone != nil {
 			slot = (slot + 1) & mask
 		}
-		s.table[slot] = place{z, uint32(hash >> 32), uint32(i)}
+		s.table[slot] = place{z.body, uint32(hash >> 32), uint32(i)}
 	}
 	return s
 }
@@ -41,33 +41,32 @@ func NewSet(zones []*Zone) *Set {
 func (s *Set) Zones() []*Zone { return s.zones }
 
 // Find finds the zone that a name is in: the one with the longest apex. The parent's side of a cut answers for DS
-// (RFC 4035 3.1.4.1), so parentSide looks for a zone above the name first. The index is -1 where there is no zone.
-func (s *Set) Find(q *QName, parentSide bool) int {
-	at := -1
+// (RFC 4035 3.1.4.1), so parentSide looks for a zone above the name first. The Body is nil where there is no zone.
+func (s *Set) Find(q *QName, parentSide bool) (zone Body, index int) {
 	for skip := range q.labels + 1 {
 		if !s.depths[q.labels-skip] {
 			continue
 		}
-		if i := s.find(q.suffix(skip)); i >= 0 {
-			at = i
+		if p := s.find(q.suffix(skip)); p != nil {
+			zone, index = p.zone, int(p.index)
 			if !parentSide || skip > 0 {
-				return at
+				break
 			}
 		}
 	}
-	return at
+	return zone, index
 }
 
-func (s *Set) find(apex []byte) int {
+func (s *Set) find(apex []byte) *place {
 	mask := uint64(len(s.table) - 1)
 	hash := maphash.Bytes(seed, apex)
 	for slot := hash & mask; ; slot = (slot + 1) & mask {
 		p := &s.table[slot]
 		if p.zone == nil {
-			return -1
+			return nil
 		}
-		if p.hash == uint32(hash>>32) && bytes.Equal(p.zone.apexWire(), apex) {
-			return int(p.index)
+		if p.hash == uint32(hash>>32) && bytes.Equal(p.zone.apex(), apex) {
+			return p
 		}
 	}
 }
@@ -90,7 +89,7 @@ func (z *Zone) Shadowed(s *Set) (host, by string) {
 			continue
 		}
 		q.Read([]byte(n), 0)
-		if i := s.Find(&q, false); i >= 0 && s.zones[i].labels > z.labels {
+		if deeper, i := s.Find(&q, false); deeper != nil && deeper.labels() > z.body.labels() {
 			return h.Name, s.zones[i].Name()
 		}
 	}
