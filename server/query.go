@@ -23,24 +23,50 @@ const (
 	opcodeMask = 0xf << 11
 )
 
-// query is a parsed question.
+// query is a packet that was read.
 type query struct {
-	packet []byte
-	name   zone.QName
-	typ    uint16
-	class  uint16
-	end    int // of the question section; 0: none could be read
-	flags  uint16
-	edns   edns
+	zone.Question
+	packet  []byte
+	class   uint16
+	end     int // of the question section; 0: none could be read
+	flags   uint16
+	edns    edns
+	verdict int
 }
 
 // noAnswer is the verdict on what is not answered at all.
 const noAnswer = -1
 
-// parse reads a packet. The verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header
-// or is an answer itself.
+// read reads a packet. Its verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header or
+// is an answer itself.
+func (q *query) read(packet []byte) {
+	q.packet, q.end, q.Type, q.edns = packet, 0, dns.TypeNone, edns{}
+	if q.verdict = q.parse(packet); q.verdict == dns.RcodeSuccess {
+		q.verdict = q.permit()
+	}
+}
+
+// permit is the verdict on a well-formed question.
+func (q *query) permit() (verdict int) {
+	switch q.class {
+	case dns.ClassINET, dns.ClassANY:
+	case dns.ClassCHAOS:
+		return dns.RcodeSuccess
+	default:
+		return dns.RcodeRefused
+	}
+	switch q.Type {
+	case dns.TypeAXFR, dns.TypeIXFR:
+		return dns.RcodeRefused // nobody may transfer
+	case dns.TypeMAILA, dns.TypeMAILB:
+		return dns.RcodeNotImplemented
+	case dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeNone:
+		return dns.RcodeFormatError
+	}
+	return dns.RcodeSuccess
+}
+
 func (q *query) parse(packet []byte) (verdict int) {
-	q.packet, q.end, q.typ, q.edns = packet, 0, dns.TypeNone, edns{}
 	if len(packet) < headerSize {
 		return noAnswer
 	}
@@ -63,11 +89,11 @@ func (q *query) parseQuestion() bool {
 	if binary.BigEndian.Uint16(q.packet[4:]) != 1 {
 		return false
 	}
-	at := q.name.Read(q.packet, headerSize)
+	at := q.Name.Read(q.packet, headerSize)
 	if at < 0 || at+4 > len(q.packet) {
 		return false
 	}
-	q.typ = binary.BigEndian.Uint16(q.packet[at:])
+	q.Type = binary.BigEndian.Uint16(q.packet[at:])
 	q.class = binary.BigEndian.Uint16(q.packet[at+2:])
 	q.end = at + 4
 	return true

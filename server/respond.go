@@ -15,91 +15,106 @@ type client struct {
 	family    metrics.Family
 }
 
-// responder answers queries, one at a time. Between queries it holds nothing but memory that it uses again.
+// responder answers queries by rounds. Between rounds it holds nothing but memory that it uses again.
 type responder struct {
 	state    *state
 	counters *metrics.Worker
-	query    query
-	answer   zone.Answer
+	queries  [zone.Round]query
+	asked    [zone.Round]*zone.Question
 	encoder  encoder
 }
 
-// respond answers a packet into out, which must have room for the largest response of the transport. It returns nil for what gets no
-// answer. It allocates nothing.
+// respondAll answers the packets of a batch, each in its place; nil stands for what gets no answer.
+func (r *responder) respondAll(packets [][]byte, c client) {
+	for len(packets) > 0 {
+		n := min(len(packets), zone.Round)
+		r.round(packets[:n], c)
+		packets = packets[n:]
+	}
+}
+
+func (r *responder) round(packets [][]byte, c client) {
+	snap := r.state.current.Load()
+	r.lookUp(packets, snap)
+	for i, packet := range packets {
+		packets[i] = r.write(&r.queries[i], packet[:0], c, snap)
+	}
+}
+
+// respond answers one packet into out, which must have room for the largest response of the transport. It returns nil for what gets
+// no answer. It allocates nothing.
 func (r *responder) respond(packet, out []byte, c client) []byte {
 	snap := r.state.current.Load()
-	q := &r.query
-	rcode := q.parse(packet)
-	if rcode == noAnswer {
-		if len(packet) < headerSize {
+	r.lookUp([][]byte{packet}, snap)
+	return r.write(&r.queries[0], out, c, snap)
+}
+
+// lookUp reads the packets of a round and finds what they ask for.
+func (r *responder) lookUp(packets [][]byte, snap *snapshot) {
+	asked := r.asked[:0]
+	for i, packet := range packets {
+		q := &r.queries[i]
+		q.read(packet)
+		if q.verdict == dns.RcodeSuccess && q.class != dns.ClassCHAOS {
+			asked = append(asked, &q.Question)
+		}
+	}
+	snap.zones.LookUp(asked)
+}
+
+// write writes the response to a query that was looked up.
+func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte {
+	if q.verdict == noAnswer {
+		if len(q.packet) < headerSize {
 			r.counters.Dropped(metrics.Malformed)
 		} else {
 			r.counters.Dropped(metrics.Response)
 		}
 		return nil
 	}
-	r.counters.Query(c.transport, c.family, q.typ)
+	r.counters.Query(c.transport, c.family, q.Type)
 	e := &r.encoder
 	e.begin(q, out, c, snap.nsid)
-	authoritative := false
-	if rcode == dns.RcodeSuccess {
-		rcode, authoritative = r.lookup(snap)
+	rcode, authoritative := q.verdict, false
+	switch {
+	case rcode != dns.RcodeSuccess:
+	case q.class == dns.ClassCHAOS:
+		rcode, authoritative = r.chaos(q, snap)
+	case q.Zone < 0:
+		rcode = dns.RcodeRefused
+	default:
+		r.count(q, snap)
+		e.answer(&q.Answer)
+		// NSD answers the class ANY without AA.
+		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.class == dns.ClassINET
 	}
 	r.counters.Response(rcode, e.cut)
 	return e.end(q, rcode, authoritative, snap.nsid)
 }
 
-// lookup finds the answer to a well-formed question and writes its sections.
-func (r *responder) lookup(snap *snapshot) (rcode int, authoritative bool) {
-	q := &r.query
-	switch q.class {
-	case dns.ClassINET, dns.ClassANY:
-	case dns.ClassCHAOS:
-		return r.chaos(snap)
-	default:
-		return dns.RcodeRefused, false
-	}
-	switch q.typ {
-	case dns.TypeAXFR, dns.TypeIXFR:
-		return dns.RcodeRefused, false // nobody may transfer
-	case dns.TypeMAILA, dns.TypeMAILB:
-		return dns.RcodeNotImplemented, false
-	case dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeNone:
-		return dns.RcodeFormatError, false
-	}
-	z, i := snap.zones.Find(&q.name, q.typ == dns.TypeDS)
-	if z == nil {
-		return dns.RcodeRefused, false
-	}
-	a := &r.answer
-	z.Lookup(&q.name, q.typ, a)
-	if len(snap.counts) > 0 {
-		r.count(&snap.counts[i], a)
-	}
-	r.encoder.answer(a)
-	// NSD answers the class ANY without AA.
-	return a.Rcode, a.Authoritative && q.class == dns.ClassINET
-}
-
 // count counts a query for its zone, and for the trap.
-func (r *responder) count(c *zoneCounts, a *zone.Answer) {
+func (r *responder) count(q *query, snap *snapshot) {
+	if len(snap.counts) == 0 {
+		return
+	}
+	c, a := &snap.counts[q.Zone], &q.Answer
 	r.counters.Add(c.zone, metrics.ZoneQueries)
 	if a.Trapped {
 		r.counters.Add(c.zone, metrics.ZoneMX)
 	}
 	if a.Decoy > 0 {
 		decoy := a.Decoy - 1 - c.covers
-		r.counters.Add(c.decoys, decoy*metrics.DecoyCounters+metrics.DecoyCounter(r.query.typ))
+		r.counters.Add(c.decoys, decoy*metrics.DecoyCounters+metrics.DecoyCounter(q.Type))
 	}
 }
 
 // chaos tells about the server itself (RFC 4892).
-func (r *responder) chaos(snap *snapshot) (rcode int, authoritative bool) {
-	if r.query.typ != dns.TypeTXT && r.query.typ != dns.TypeANY {
+func (r *responder) chaos(q *query, snap *snapshot) (rcode int, authoritative bool) {
+	if q.Type != dns.TypeTXT && q.Type != dns.TypeANY {
 		return dns.RcodeRefused, false
 	}
 	text := ""
-	switch string(r.query.name.Wire()) {
+	switch string(q.Name.Wire()) {
 	case "\x07version\x04bind\x00", "\x07version\x06server\x00":
 		text = snap.version
 	case "\x02id\x06server\x00", "\x08hostname\x04bind\x00":

@@ -300,6 +300,34 @@ func TestRespondAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
+	r := newResponder(t, exampleZone)
+	var packets, want [][]byte
+	for range 2 {
+		for _, q := range hotQueries {
+			packets = append(packets, packQuery(q.qname, q.qtype), []byte("no header"))
+		}
+	}
+	for _, packet := range packets {
+		want = append(want, bytes.Clone(r.respond(packet, make([]byte, 0, maxUDP), client{})))
+	}
+	room, got := make([][packetSize]byte, len(packets)), make([][]byte, len(packets))
+	answer := func() {
+		for i, packet := range packets {
+			got[i] = append(room[i][:0], packet...)
+		}
+		r.respondAll(got, client{})
+	}
+	if n := testing.AllocsPerRun(100, answer); n != 0 {
+		t.Errorf("%v allocations per batch", n)
+	}
+	for i := range want {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Errorf("packet %d: got %x, want %x", i, got[i], want[i])
+		}
+	}
+}
+
 func BenchmarkRespond(b *testing.B) {
 	r := newResponder(b, exampleZone)
 	out := make([]byte, 0, maxUDP)

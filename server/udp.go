@@ -66,9 +66,7 @@ func (s *Server) serveUDP(conn packetConn, family metrics.Family, counters *metr
 			continue
 		}
 		began := time.Now()
-		for i, packet := range packets {
-			packets[i] = r.respond(packet, packet[:0], c)
-		}
+		r.respondAll(packets, c)
 		counters.DroppedMany(metrics.Unsent, uint64(conn.send()))
 		counters.DroppedMany(metrics.Overflow, conn.overflowed())
 		counters.Took(time.Since(began), len(packets))

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"hash/maphash"
 	"slices"
+
+	"github.com/miekg/dns"
 )
 
 // Set is all zones that are served. It never changes: a reload makes a new one.
@@ -39,6 +41,71 @@ func NewSet(zones []*Zone) *Set {
 
 // Zones are the zones of the set; Find tells them by their index here.
 func (s *Set) Zones() []*Zone { return s.zones }
+
+// Round is how many questions are best looked up together.
+const Round = 8
+
+// Question is a name and a type to look up, and what was found.
+type Question struct {
+	Name   QName
+	Type   uint16
+	Zone   int // index in Set.Zones of the zone that the name is in; -1: it is in none
+	Answer Answer
+
+	likely  *place
+	fetched byte // keeps the compiler from leaving the fetching out
+}
+
+// LookUp looks a round of questions up. What a zone has in memory is far from all other zones and seldom in the processor's cache,
+// so each step fetches what the next one will need, for all questions at once, and waits but once for all of it.
+func (s *Set) LookUp(round []*Question) {
+	for _, q := range round {
+		q.likely = s.likely(&q.Name)
+	}
+	for _, q := range round {
+		q.fetched += fetch(q.likely.zone, 0)
+	}
+	for _, q := range round {
+		q.Zone = -1
+		if zone, i := s.Find(&q.Name, q.Type == dns.TypeDS); zone != nil {
+			q.Zone = i
+			zone.Lookup(&q.Name, q.Type, &q.Answer)
+		}
+	}
+	for _, q := range round {
+		if q.Zone >= 0 {
+			q.fetched += q.Answer.fetch()
+		}
+	}
+}
+
+// likely is the place of the zone that a name is in, unless zones of other depths or the same hash stand before it.
+func (s *Set) likely(q *QName) *place {
+	skip := 0
+	for skip < q.labels && !s.depths[q.labels-skip] {
+		skip++
+	}
+	return &s.table[maphash.Bytes(seed, q.suffix(skip))&uint64(len(s.table)-1)]
+}
+
+// fetch reads what has to be in the cache soon; the sum says nothing.
+func fetch(b Body, at int) (sum byte) {
+	for end := min(len(b), at+192); at < end; at += 64 {
+		sum += b[at]
+	}
+	return sum
+}
+
+// fetch reads the first RRset.
+func (a *Answer) fetch() byte {
+	switch {
+	case len(a.Answer) > 0:
+		return fetch(a.Zone, int(a.Answer[0].Set.off))
+	case len(a.Authority) > 0:
+		return fetch(a.Zone, int(a.Authority[0].Set.off))
+	}
+	return 0
+}
 
 // Find finds the zone that a name is in: the one with the longest apex. The parent's side of a cut answers for DS
 // (RFC 4035 3.1.4.1), so parentSide looks for a zone above the name first. The Body is nil where there is no zone.
