@@ -19,6 +19,18 @@ type zoneFile struct {
 	source *zone.Source // nil where nothing will have to be compiled again
 }
 
+// renewed is the zone again where its files have not changed, else nil.
+func (f *zoneFile) renewed() *zoneFile {
+	if f == nil {
+		return nil
+	}
+	files := f.files.Renewed()
+	if len(files) == 0 {
+		return nil
+	}
+	return &zoneFile{zone: f.zone, files: files, source: f.source}
+}
+
 // loading is the outcome of reading every zone file.
 type loading struct {
 	files  map[string]*zoneFile // by path
@@ -51,8 +63,7 @@ func load(c *Config, before map[string]*zoneFile, look zone.Lookups, quiet bool)
 	}
 	files, reports := make([]*zoneFile, len(paths)), make([]conf.Report, len(paths))
 	each(len(paths), func(i int) {
-		if old := before[paths[i]]; old != nil && !old.files.Changed() {
-			files[i] = old
+		if files[i] = before[paths[i]].renewed(); files[i] != nil {
 			return
 		}
 		reports[i].Quiet = quiet

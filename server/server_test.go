@@ -326,12 +326,18 @@ func TestUnchangedZonesAreReused(t *testing.T) {
 	write("mxtrap.toml", "[server]\nzones = [\"*.zone.toml\"]\n", time.Hour)
 	write("a.zone.toml", simpleZone("a.test", 1), time.Hour)
 	write("b.zone.toml", simpleZone("b.test", 1), time.Hour)
+	write("touched.zone.toml", simpleZone("touched.test", 1), time.Hour)
 	write("fresh.zone.toml", simpleZone("fresh.test", 1), 0)
+	write("rewritten.zone.toml", simpleZone("rewritten.test", 1), 0)
 	config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
 	before := load(config, nil, nil, false)
 	write("b.zone.toml", simpleZone("b.test", 2), time.Minute)
+	write("touched.zone.toml", simpleZone("touched.test", 1), time.Minute)
+	fresh, _ := os.Stat(filepath.Join(dir, "rewritten.zone.toml"))
+	write("rewritten.zone.toml", simpleZone("rewritten.test", 2), 0) // of the same size, and within a tick of the file system's clock
+	os.Chtimes(filepath.Join(dir, "rewritten.zone.toml"), fresh.ModTime(), fresh.ModTime())
 	after := load(config, before.files, nil, false)
-	for name, reused := range map[string]bool{"a": true, "b": false, "fresh": false} {
+	for name, reused := range map[string]bool{"a": true, "b": false, "touched": false, "fresh": true, "rewritten": false} {
 		path := filepath.Join(dir, name+".zone.toml")
 		if (before.files[path].zone == after.files[path].zone) != reused {
 			t.Errorf("%s: reused %v, want %v", name, !reused, reused)

@@ -3,6 +3,7 @@ package zone
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -137,7 +138,8 @@ type file struct {
 	path     string
 	size     int64
 	modified time.Time
-	racy     bool // it was so fresh that a later change may show neither in its size nor in its time
+	racy     bool   // it was so fresh that a later change may show neither in its size nor in its time
+	hash     uint64 // of its text
 }
 
 // racyAge is how old a file must be when it is read for its time to be trusted: coarser than any file system's clock.
@@ -165,7 +167,7 @@ func readFile(path string) (file, []byte, error) {
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { // it may have become shorter
 		return file{}, nil, plain(err)
 	}
-	return noted(path, info), text[:n], nil
+	return noted(path, info, text[:n]), text[:n], nil
 }
 
 // checkFile refuses what is no file to be read into memory.
@@ -180,8 +182,23 @@ func checkFile(info fs.FileInfo) error {
 }
 
 // noted is a file as it was when it was read just now.
-func noted(path string, info fs.FileInfo) file {
-	return file{path: path, size: info.Size(), modified: info.ModTime(), racy: time.Since(info.ModTime()) < racyAge}
+func noted(path string, info fs.FileInfo, text []byte) file {
+	fresh := time.Since(info.ModTime()) < racyAge
+	return file{path: path, size: info.Size(), modified: info.ModTime(), racy: fresh, hash: maphash.Bytes(seed, text)}
+}
+
+// renewed is the note on the file as it is now, where it still holds what was read. Its time must be the same too, for the automatic
+// serial is made of it.
+func (f file) renewed() (now file, ok bool) {
+	info, err := os.Stat(f.path)
+	if err != nil || info.Size() != f.size || !info.ModTime().Equal(f.modified) {
+		return f, false
+	}
+	if !f.racy {
+		return f, true
+	}
+	now, _, err = readFile(f.path)
+	return now, err == nil && now.hash == f.hash && now.modified.Equal(f.modified)
 }
 
 // readIn reads a file below a folder, to which its links are kept too.
@@ -197,7 +214,7 @@ func readIn(dir *os.Root, rel, path string) (file, []byte, error) {
 	if err != nil {
 		return file{}, nil, plain(err)
 	}
-	return noted(path, info), text, nil
+	return noted(path, info, text), text, nil
 }
 
 // plain takes the operation and the path off an error that is told with its place.
@@ -215,15 +232,17 @@ type Files []file
 // Files are the files of the zone.
 func (s *Source) Files() Files { return s.files }
 
-// Changed says whether one of them may differ from what was read.
-func (files Files) Changed() bool {
-	for _, f := range files {
-		info, err := os.Stat(f.path)
-		if err != nil || f.racy || info.Size() != f.size || !info.ModTime().Equal(f.modified) {
-			return true
+// Renewed are the files as they are now, or nil where one of them has changed.
+func (files Files) Renewed() Files {
+	renewed := make(Files, len(files))
+	for i, f := range files {
+		now, ok := f.renewed()
+		if !ok {
+			return nil
 		}
+		renewed[i] = now
 	}
-	return len(files) == 0
+	return renewed
 }
 
 // modified is the time of the newest file, in seconds since 1970; 0 where there is none.
