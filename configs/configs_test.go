@@ -19,7 +19,7 @@ func TestTheExamplesLoad(t *testing.T) {
 	if c == nil {
 		t.Fatal(report.Problems())
 	}
-	zones, problems := server.Inspect(context.Background(), c, false)
+	zones, problems := server.Inspect(context.Background(), c, false, server.Progress{})
 	for _, p := range problems {
 		if !p.Warning || !strings.Contains(p.Reason, "not globally routable") {
 			t.Error(p)

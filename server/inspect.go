@@ -10,9 +10,10 @@ import (
 )
 
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
-func Inspect(ctx context.Context, c *Config, resolve bool) ([]*zone.Zone, []conf.Problem) {
+func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([]*zone.Zone, []conf.Problem) {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	l := load(c, nil, r.known, false)
+	loader := loader{look: r.known, progress: progress}
+	l := loader.load(c, nil)
 	if resolve {
 		var hosts []string
 		for _, f := range l.files {
@@ -20,7 +21,7 @@ func Inspect(ctx context.Context, c *Config, resolve bool) ([]*zone.Zone, []conf
 		}
 		r.want(hosts)
 		r.lookUp(ctx, hosts)
-		l = load(c, nil, r.known, false)
+		l = loader.load(c, nil)
 		for _, host := range r.unknown() {
 			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it", Warning: true})
 		}

@@ -147,7 +147,7 @@ func (s *Server) listenHTTP(c *Config) (*httpListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &httpListener{configured: name, listener: l, stop: s.metrics.Serve(l, s.log)}, nil
+	return &httpListener{configured: name, listener: l, stop: s.metrics.Serve(l, s.Log)}, nil
 }
 
 func (s *Server) closeHTTP() {

@@ -45,13 +45,19 @@ type failure struct {
 	kept bool   // its last good version goes on being served
 }
 
+// loader is what a load depends on beside the configuration.
+type loader struct {
+	look     zone.Lookups
+	progress Progress
+	quiet    bool // no warnings are kept, but for their number
+}
+
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
-// Quiet keeps no warnings, but for their number.
-func load(c *Config, before map[string]*zoneFile, look zone.Lookups, quiet bool) *loading {
-	l := &loading{files: map[string]*zoneFile{}, report: conf.Report{Quiet: quiet}}
+func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
+	l := &loading{files: map[string]*zoneFile{}, report: conf.Report{Quiet: o.quiet}}
 	if c.Path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
-		if f := compile(source, look, &l.report); f != nil {
+		if f := compile(source, o.look, &l.report); f != nil {
 			l.files[source.Path] = f
 		}
 		return l
@@ -62,12 +68,12 @@ func load(c *Config, before map[string]*zoneFile, look zone.Lookups, quiet bool)
 		return l
 	}
 	files, reports := make([]*zoneFile, len(paths)), make([]conf.Report, len(paths))
-	each(len(paths), func(i int) {
+	each(len(paths), o.progress, func(i int) {
 		if files[i] = before[paths[i]].renewed(); files[i] != nil {
 			return
 		}
-		reports[i].Quiet = quiet
-		files[i] = compile(zone.Load(paths[i], &reports[i]), look, &reports[i])
+		reports[i].Quiet = o.quiet
+		files[i] = compile(zone.Load(paths[i], &reports[i]), o.look, &reports[i])
 	})
 	for i, path := range paths {
 		l.report.Join(&reports[i])
@@ -85,13 +91,15 @@ func load(c *Config, before map[string]*zoneFile, look zone.Lookups, quiet bool)
 }
 
 // each calls do for 0 to n-1 on all processors.
-func each(n int, do func(i int)) {
-	var next atomic.Int64
+func each(n int, p Progress, do func(i int)) {
+	var next, done atomic.Int64
+	defer p.watch(&done, n)()
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				do(i)
+				done.Add(1)
 			}
 		})
 	}

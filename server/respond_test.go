@@ -35,7 +35,7 @@ func newResponder(t testing.TB, texts ...string) *responder {
 		l.files[path] = f
 	}
 	log := slog.New(slog.DiscardHandler)
-	s := &Server{version: "test", log: log, metrics: metrics.New(1, "", "")}
+	s := &Server{Options: Options{Version: "test", Log: log}, metrics: metrics.New(1, "", "")}
 	s.resolver = newResolver(nil, s.metrics, log)
 	s.publish(&Config{Chaos: true, NSID: "ns-test"}, l)
 	return &responder{state: &s.state, counters: s.metrics.Worker(0)}

@@ -46,11 +46,17 @@ const (
 	Stopping
 )
 
+// Options are what a server needs beside its configuration.
+type Options struct {
+	Version, Commit string // as it tells them
+	Log             *slog.Logger
+	Notify          func(Event)
+	Progress        Progress // of its loads
+}
+
 // Server serves the zones of a configuration.
 type Server struct {
-	version string
-	notify  func(Event)
-	log     *slog.Logger
+	Options
 	metrics *metrics.Metrics
 	state   state
 
@@ -68,22 +74,22 @@ type Problems []conf.Problem
 func (p Problems) Error() string { return fmt.Sprintf("%d problems in the configuration", len(p)) }
 
 // New loads everything. The error is [Problems] where the operator's files are at fault.
-func New(c *Config, version, commit string, log *slog.Logger, notify func(Event)) (*Server, error) {
+func New(c *Config, o Options) (*Server, error) {
 	workers := c.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	s := &Server{
-		version: version, notify: notify, log: log, config: c, listeners: map[string]*listener{},
-		metrics: metrics.New(workers+1, version, commit), // the last is for TCP
+		Options: o, config: c, listeners: map[string]*listener{},
+		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
-	s.resolver = newResolver(c.Resolvers, s.metrics, log)
-	l := load(c, nil, s.resolver.known, true)
+	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
+	l := loader{look: s.resolver.known, progress: o.Progress, quiet: true}.load(c, nil)
 	if l.report.Faults() > 0 {
 		return nil, Problems(l.report.Problems())
 	}
 	if n := l.report.Warnings(); n > 0 && c.Path != "" {
-		log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
+		o.Log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
 	}
 	s.publish(c, l)
 	return s, nil
@@ -98,21 +104,21 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	looked := s.resolver.run(ctx)
 	s.metrics.Reloaded(true, time.Now())
 	s.metrics.SetReady(true)
-	s.log.Info("serving", "zones", len(s.files), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
-	s.notify(Ready)
+	s.Log.Info("serving", "zones", len(s.files), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
+	s.Notify(Ready)
 	for {
 		select {
 		case <-ctx.Done():
-			s.notify(Stopping)
-			s.log.Info("stopping")
+			s.Notify(Stopping)
+			s.Log.Info("stopping")
 			s.metrics.SetReady(false)
 			s.shut()
 			s.resolver.wait()
 			return nil
 		case <-reload:
-			s.notify(Reloading)
+			s.Notify(Reloading)
 			s.reload()
-			s.notify(Ready)
+			s.Notify(Ready)
 		case <-looked:
 			s.recompile()
 		}
@@ -130,19 +136,19 @@ func (s *Server) reload() {
 	}
 	if c == nil {
 		s.logProblems(report.Problems())
-		s.log.Error("not reloaded: the server file has faults; everything stays as it was")
+		s.Log.Error("not reloaded: the server file has faults; everything stays as it was")
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := load(c, s.files, s.resolver.known, false)
+	l := loader{look: s.resolver.known, progress: s.Progress}.load(c, s.files)
 	s.logProblems(l.report.Problems())
 	if err := s.listen(c); err != nil {
-		s.log.Error("not reloaded: everything stays as it was", "error", err)
+		s.Log.Error("not reloaded: everything stays as it was", "error", err)
 		s.metrics.Reloaded(false, began)
 		return
 	}
 	if c.Workers != s.config.Workers {
-		s.log.Warn("a change of server.workers takes effect when mxtrap is started again")
+		s.Log.Warn("a change of server.workers takes effect when mxtrap is started again")
 		c.Workers = s.config.Workers
 	}
 	s.resolver.use(c.Resolvers)
@@ -153,11 +159,11 @@ func (s *Server) reload() {
 		if f.kept {
 			text = "a zone could not be loaded: its last good version is served on"
 		}
-		s.log.Error(text, "zone", f.zone, "file", f.path)
+		s.Log.Error(text, "zone", f.zone, "file", f.path)
 	}
 	ok := l.report.Faults() == 0
 	s.metrics.Reloaded(ok, time.Now())
-	s.log.Info("reloaded", "zones", len(s.files), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
+	s.Log.Info("reloaded", "zones", len(s.files), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
 }
 
 // recompile takes in what look-ups have found.
@@ -181,7 +187,7 @@ func (s *Server) recompile() {
 func (s *Server) publish(c *Config, l *loading) {
 	next := &snapshot{zones: zone.NewSet(l.zones()), nsid: c.NSID}
 	if c.Chaos {
-		next.version = "mxtrap " + s.version
+		next.version = "mxtrap " + s.Version
 		if next.id = c.NSID; next.id == "" {
 			next.id, _ = os.Hostname()
 		}
@@ -227,9 +233,9 @@ func (s *Server) logProblems(problems []conf.Problem) {
 	for _, p := range problems {
 		if p.Warning {
 			p.Warning = false
-			s.log.Warn(p.String())
+			s.Log.Warn(p.String())
 		} else {
-			s.log.Error(p.String())
+			s.Log.Error(p.String())
 		}
 	}
 }

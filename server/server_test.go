@@ -73,7 +73,7 @@ func start(t *testing.T, files map[string]string, change ...func(*Server)) *runn
 		t.Fatal(report.Problems())
 	}
 	var err error
-	r.Server, err = New(c, "test", "none", slog.New(slog.NewTextHandler(r.log, nil)), func(e Event) { r.events <- e })
+	r.Server, err = New(c, Options{Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) { r.events <- e }})
 	if err != nil {
 		t.Fatal(err, err.(Problems)[:])
 	}
@@ -306,7 +306,7 @@ func TestStartRefuses(t *testing.T) {
 			}
 			os.WriteFile(filepath.Join(dir, "mxtrap.toml"), []byte(serverFile), 0o644)
 			config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
-			_, err := New(config, "", "", slog.New(slog.DiscardHandler), nil)
+			_, err := New(config, Options{Log: slog.New(slog.DiscardHandler)})
 			problems, ok := err.(Problems)
 			if !ok || !strings.Contains(fmt.Sprint([]conf.Problem(problems)), c.want) {
 				t.Errorf("%v", problems)
@@ -330,13 +330,13 @@ func TestUnchangedZonesAreReused(t *testing.T) {
 	write("fresh.zone.toml", simpleZone("fresh.test", 1), 0)
 	write("rewritten.zone.toml", simpleZone("rewritten.test", 1), 0)
 	config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
-	before := load(config, nil, nil, false)
+	before := loader{}.load(config, nil)
 	write("b.zone.toml", simpleZone("b.test", 2), time.Minute)
 	write("touched.zone.toml", simpleZone("touched.test", 1), time.Minute)
 	fresh, _ := os.Stat(filepath.Join(dir, "rewritten.zone.toml"))
 	write("rewritten.zone.toml", simpleZone("rewritten.test", 2), 0) // of the same size, and within a tick of the file system's clock
 	os.Chtimes(filepath.Join(dir, "rewritten.zone.toml"), fresh.ModTime(), fresh.ModTime())
-	after := load(config, before.files, nil, false)
+	after := loader{}.load(config, before.files)
 	for name, reused := range map[string]bool{"a": true, "b": false, "touched": false, "fresh": true, "rewritten": false} {
 		path := filepath.Join(dir, name+".zone.toml")
 		if (before.files[path].zone == after.files[path].zone) != reused {

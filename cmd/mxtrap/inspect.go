@@ -94,7 +94,7 @@ func inspect(c *cobra.Command, path string, resolve bool) (zones []*zone.Zone, w
 	if err != nil {
 		return nil, 0, err
 	}
-	zones, problems := server.Inspect(c.Context(), config, resolve)
+	zones, problems := server.Inspect(c.Context(), config, resolve, progress(nil))
 	tell(problems)
 	for _, p := range problems {
 		if p.Warning {

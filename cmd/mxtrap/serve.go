@@ -33,16 +33,17 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 		if err != nil {
 			return err
 		}
-		version, commit := buildVersion()
-		events := notify
+		options := server.Options{Log: config.Logger(), Notify: notify}
+		options.Version, options.Commit = buildVersion()
+		options.Progress = progress(options.Log)
 		if *path == "" {
 			hint := sync.OnceFunc(func() { fmt.Fprint(os.Stderr, exampleHint) })
-			events = func(e server.Event) {
+			options.Notify = func(e server.Event) {
 				notify(e)
 				hint()
 			}
 		}
-		s, err := server.New(config, version, commit, config.Logger(), events)
+		s, err := server.New(config, options)
 		if problems := (server.Problems)(nil); errors.As(err, &problems) {
 			tell(problems)
 			return errReported
