@@ -19,7 +19,6 @@ type listener struct {
 	packets []packetConn // over udp
 	family  metrics.Family
 	tcp     *net.TCPListener
-	closing chan struct{}
 	running sync.WaitGroup
 }
 
@@ -77,7 +76,7 @@ func (s *Server) workers() int { return s.metrics.Workers() - 1 }
 // open opens the sockets of an address. TCP comes first: it fails where another process has the address, which UDP sockets that share
 // a port do not.
 func open(addr netip.AddrPort, workers int) (*listener, error) {
-	l := &listener{closing: make(chan struct{})}
+	l := &listener{}
 	if addr.Addr().Is6() {
 		l.family = metrics.IPv6
 	}
@@ -114,7 +113,6 @@ func (s *Server) start(l *listener) {
 
 // close lets a listener answer what it has received, and ends it.
 func (l *listener) close() {
-	close(l.closing)
 	l.tcp.Close()
 	for _, conn := range l.udp {
 		conn.SetReadDeadline(time.Now().Add(drainTime))

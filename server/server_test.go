@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -478,8 +480,7 @@ func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
 
 func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
 	r := start(t, map[string]string{"zones/a.toml": exampleZone})
-	query, _ := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
-	query = append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
+	query := tcpQueryFor("example.com.", dns.TypeMX)
 	served := func(conn net.Conn) bool {
 		conn.SetDeadline(time.Now().Add(5 * time.Second))
 		conn.Write(query)
@@ -504,6 +505,119 @@ func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
 	}
 	r.want("refused connections", r.metric(`mxtrap_dropped_total{reason="tcp_client_connections"}`), "3")
 	r.want("UDP goes on", r.ask("mail.example.com.", dns.TypeA), "192.0.2.25")
+}
+
+// TestSlowClientsHoldLittle: whoever does not take his answers, or does not finish his query, costs little memory and keeps nobody else
+// waiting.
+func TestSlowClientsHoldLittle(t *testing.T) {
+	r := start(t, map[string]string{"zones/a.toml": exampleZone})
+	query := tcpQueryFor("example.com.", dns.TypeMX)
+	endless := bytes.Repeat(query, 1000)
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc + m.StackInuse)
+	}
+	r.ask("mail.example.com.", dns.TypeA)
+	before := heap()
+	const clients = 50
+	var writing sync.WaitGroup
+	for i := range clients {
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.(*net.TCPConn).SetReadBuffer(4096)
+		writing.Go(func() {
+			if i%2 == 0 {
+				conn.Write(query[:len(query)-1])
+				return
+			}
+			for err := error(nil); err == nil; _, err = conn.Write(endless) { // until the server takes no more of them
+				conn.SetWriteDeadline(time.Now().Add(time.Second / 2))
+			}
+		})
+	}
+	writing.Wait()
+	if each := (heap() - before) / clients; each > 48<<10 {
+		t.Errorf("%d octets for each slow client", each)
+	}
+	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", r.addr)
+	if err != nil {
+		t.Skip("this system has no other address to ask from: ", err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.Write(query)
+	if _, err := (&dns.Conn{Conn: conn}).ReadMsg(); err != nil {
+		t.Error("another client gets no answer: ", err)
+	}
+}
+
+func TestAnAnswerLongerThanABatchGoesOverTCPWhole(t *testing.T) {
+	const records = 250
+	text := "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1.example.net.\"]\nbig = [\n"
+	for i := range records {
+		text += fmt.Sprintf("'TXT \"%d %s\"',\n", i, strings.Repeat("x", 230))
+	}
+	r := start(t, map[string]string{"zones/a.toml": text + "]\n"})
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	big, small := tcpQueryFor("big.example.com.", dns.TypeTXT), tcpQueryFor("example.com.", dns.TypeNS)
+	conn.Write(bytes.Join([][]byte{small, big, small, big, big, small}, nil))
+	c := &dns.Conn{Conn: conn}
+	for i, want := range []int{1, records, 1, records, records, 1} {
+		m, err := c.ReadMsg()
+		if err != nil || len(m.Answer) != want || m.Truncated {
+			t.Fatalf("answer %d: %v, want %d records", i, err, want)
+		}
+	}
+}
+
+func TestATCPConnectionThatSendsWhatIsNoQueryIsEnded(t *testing.T) {
+	r := start(t, map[string]string{"zones/a.toml": exampleZone})
+	good := tcpQueryFor("example.com.", dns.TypeMX)
+	response := bytes.Clone(good)
+	response[4] |= 0x80
+	for name, bad := range map[string][]byte{
+		"an answer":                          response,
+		"no octets at all":                   {0, 0},
+		"half a header":                      {0, 6, 1, 2, 3, 4, 5, 6},
+		"more octets than any query can use": append([]byte{0xff, 0xff}, make([]byte, 2*tcpQuery)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", r.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(5 * time.Second))
+			c := &dns.Conn{Conn: conn}
+			conn.Write(append(bytes.Clone(good), bad[:min(len(bad), 300)]...))
+			if _, err := c.ReadMsg(); err != nil {
+				t.Errorf("the query before it gets no answer: %v", err)
+			}
+			conn.Write(bad[min(len(bad), 300):])
+			if n, err := conn.Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%d octets, %v: the connection is still open", n, err)
+			}
+		})
+	}
+}
+
+// tcpQueryFor is a query behind its length.
+func tcpQueryFor(name string, qtype uint16) []byte {
+	p, err := new(dns.Msg).SetQuestion(name, qtype).Pack()
+	if err != nil {
+		panic(err)
+	}
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(p))), p...)
 }
 
 func TestStopAnswersWhatIsUnderWay(t *testing.T) {

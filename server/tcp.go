@@ -4,208 +4,140 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"mxtrap/metrics"
 )
 
-// Limits of TCP (RFC 7766 6.2, RFC 9210 4.2). They bound memory too: a connection holds 4 KiB while it waits, and a batch of
-// answers while it is served.
+// Limits of TCP (RFC 7766 6.2, RFC 9210 4.2). They bound memory too: a connection that waits for its client holds tcpQuery, one that
+// waits until its client has taken the answers tcpBatch, and the kernel holds some batches more.
 const (
-	tcpConnections       = 1024
+	tcpConnections       = 1024             // of a listener
 	tcpClientConnections = 64               // of one IPv4 address or IPv6 /64
 	tcpIdle              = 10 * time.Second // for a whole query to come in
 	tcpBusyIdle          = 2 * time.Second  // the same when half of the connections are taken
 	tcpSend              = 10 * time.Second // for a batch of answers to be taken
+	tcpQuery             = 4 << 10          // the longest query: longer than all names and options that are in use
+	tcpBatch             = 16 << 10         // of answers that are sent together; a longer answer goes alone
+	tcpRoom              = 4 << 10          // of a batch that must be free for the next answer
+	tcpKernel            = 2 * tcpBatch     // what the kernel may hold of a connection, in each direction
 )
 
-// tcpBuffer is a responder with room for a batch of answers, each with its length.
-type tcpBuffer struct {
-	responder
-	out [2 * (2 + dns.MaxMsgSize)]byte
-}
-
-// tcpClients counts connections.
-type tcpClients struct {
-	mu    sync.Mutex
-	all   int
-	count map[netip.Prefix]int
-}
-
-// enter takes a place for a client, or says why there is none.
-func (t *tcpClients) enter(client netip.Prefix) (ok bool, why metrics.Drop) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case t.all >= tcpConnections:
-		return false, metrics.TCPFull
-	case t.count[client] >= tcpClientConnections:
-		return false, metrics.TCPClient
-	}
-	t.all++
-	t.count[client]++
-	return true, 0
-}
-
-func (t *tcpClients) leave(client netip.Prefix) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.all--
-	if t.count[client]--; t.count[client] == 0 {
-		delete(t.count, client)
-	}
-}
-
-// idle is how long a connection may wait for a query.
-func (t *tcpClients) idle() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.all > tcpConnections/2 {
-		return tcpBusyIdle
-	}
-	return tcpIdle
+// tcpServer serves the connections of a listener.
+type tcpServer struct {
+	conns      tcpConns
+	counters   *metrics.Worker
+	responders sync.Pool // of *responder
+	batches    sync.Pool // of *[tcpBatch]byte
 }
 
 // serveTCP accepts connections until the listener is closed, and waits for them.
 func (s *Server) serveTCP(l *listener) {
-	clients := &tcpClients{count: map[netip.Prefix]int{}}
-	counters := s.metrics.Worker(s.workers())
-	buffers := &sync.Pool{New: func() any {
-		return &tcpBuffer{responder: responder{state: &s.state, counters: counters}}
-	}}
-	var open sync.WaitGroup
-	defer open.Wait()
+	t := &tcpServer{counters: s.metrics.Worker(s.workers())}
+	t.responders.New = func() any { return &responder{state: &s.state, counters: t.counters} }
+	t.batches.New = func() any { return new([tcpBatch]byte) }
+	var running sync.WaitGroup
 	for {
 		conn, err := l.tcp.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
+			t.conns.drain()
+			running.Wait()
 			return
 		}
 		if err != nil {
 			time.Sleep(10 * time.Millisecond) // such as no file descriptors: passing
 			continue
 		}
-		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-		prefix := clientPrefix(from)
-		ok, why := clients.enter(prefix)
-		if !ok {
-			counters.Dropped(why)
+		if ok, why := t.conns.enter(conn); !ok {
+			t.counters.Dropped(why)
 			conn.Close()
 			continue
 		}
-		open.Go(func() {
-			defer clients.leave(prefix)
+		running.Go(func() {
 			defer conn.Close()
-			ended := make(chan struct{})
-			defer close(ended)
-			go func() { // ends the wait for a query when the listener closes
-				select {
-				case <-l.closing:
-					conn.SetReadDeadline(time.Now().Add(drainTime))
-				case <-ended:
-				}
-			}()
-			c := client{transport: metrics.TCP}
-			if from.Is6() {
-				c.family = metrics.IPv6
-			}
-			serveConn(conn, c, clients, buffers, l.closing)
+			defer t.conns.leave(conn)
+			t.serve(conn)
 		})
 	}
 }
 
-// clientPrefix is what counts as one client: whoever has an IPv6 address has its /64.
-func clientPrefix(a netip.Addr) netip.Prefix {
-	bits := 32
-	if a.Is6() {
-		bits = 64
+// serve answers the queries of a connection in order; those that have come in together are answered together (RFC 7766 6.2.1.1).
+// While it waits for its client it holds neither a responder nor a batch.
+func (t *tcpServer) serve(conn *net.TCPConn) {
+	conn.SetReadBuffer(tcpKernel) // wishes, both
+	conn.SetWriteBuffer(tcpKernel)
+	c := client{transport: metrics.TCP}
+	if clientOf(conn).Addr().Is6() {
+		c.family = metrics.IPv6
 	}
-	p, _ := a.Prefix(bits)
-	return p
-}
-
-// serveConn answers the queries of a connection in order; those that have come in together are answered together (RFC 7766 6.2.1.1).
-func serveConn(conn net.Conn, c client, clients *tcpClients, buffers *sync.Pool, closing <-chan struct{}) {
-	in := bufio.NewReader(conn)
+	in := bufio.NewReaderSize(conn, 2+tcpQuery)
 	for {
-		idle := clients.idle()
-		select {
-		case <-closing:
-			idle = drainTime
-		default:
-		}
-		conn.SetReadDeadline(time.Now().Add(idle))
-		if _, err := in.Peek(2); err != nil {
+		t.conns.await(conn)
+		if size, err := in.Peek(2); err != nil {
+			return
+		} else if _, err := in.Peek(2 + int(binary.BigEndian.Uint16(size))); err != nil {
+			if errors.Is(err, bufio.ErrBufferFull) {
+				t.counters.Dropped(metrics.Malformed)
+			}
 			return
 		}
-		b := buffers.Get().(*tcpBuffer)
-		err := b.batch(conn, in, c)
-		buffers.Put(b)
-		if err != nil {
+		if t.answer(conn, in, c) != nil {
 			return
 		}
 	}
 }
 
-// batch answers the query that has begun to come in, and those that are there behind it.
-func (b *tcpBuffer) batch(conn net.Conn, in *bufio.Reader, c client) error {
-	out := b.out[:0]
-	for {
-		packet, err := readMessage(in)
-		if err != nil {
-			return err
-		}
-		began := time.Now()
-		reply := b.respond(packet, out[len(out)+2:len(out)+2], c)
-		if reply == nil {
-			return errNotQuery
-		}
-		binary.BigEndian.PutUint16(out[len(out):len(out)+2], uint16(len(reply)))
-		out = out[:len(out)+2+len(reply)]
-		b.counters.Took(time.Since(began), 1)
-		if cap(out)-len(out) < 2+dns.MaxMsgSize || !waiting(in) {
-			break
-		}
+// answer answers the query that has come in, and those that have come in whole behind it.
+func (t *tcpServer) answer(conn *net.TCPConn, in *bufio.Reader, c client) error {
+	batch := t.batches.Get().(*[tcpBatch]byte)
+	defer t.batches.Put(batch)
+	began := time.Now()
+	out, answers, end := t.respond(in, batch[:0], c)
+	if answers == 0 {
+		return end
 	}
-	conn.SetWriteDeadline(time.Now().Add(tcpSend))
+	conn.SetWriteDeadline(began.Add(tcpSend))
 	if _, err := conn.Write(out); err != nil {
-		b.counters.Dropped(metrics.Unsent)
+		t.counters.DroppedMany(metrics.Unsent, uint64(answers))
 		return err
 	}
-	return nil
+	t.counters.Took(time.Since(began), answers)
+	return end
 }
 
 // errNotQuery ends a connection: who sends that will send no better.
 var errNotQuery = errors.New("not a query")
 
-// waiting says whether a whole query has come in already.
-func waiting(in *bufio.Reader) bool {
-	if in.Buffered() < 2 {
-		return false
+// respond appends a batch of answers, each behind its length (RFC 1035 4.2.2).
+func (t *tcpServer) respond(in *bufio.Reader, out []byte, c client) (batch []byte, answers int, end error) {
+	r := t.responders.Get().(*responder)
+	defer t.responders.Put(r)
+	for packet := message(in); packet != nil && cap(out)-len(out) >= tcpRoom; packet = message(in) {
+		at := len(out)
+		reply := r.respond(packet, out[at+2:at+2], c)
+		if reply == nil {
+			return out, answers, errNotQuery
+		}
+		in.Discard(2 + len(packet))
+		out = binary.BigEndian.AppendUint16(out, uint16(len(reply)))
+		out = append(out, reply...) // stands there already, unless it was too long for the batch
+		answers++
 	}
-	size, _ := in.Peek(2)
-	return in.Buffered() >= 2+int(binary.BigEndian.Uint16(size))
+	return out, answers, nil
 }
 
-// readMessage reads a message with its length (RFC 1035 4.2.2). One that fits the reader's buffer is not copied.
-func readMessage(in *bufio.Reader) ([]byte, error) {
-	head, err := in.Peek(2)
-	if err != nil {
-		return nil, err
+// message is the next message where it has come in whole, else nil.
+func message(in *bufio.Reader) []byte {
+	if in.Buffered() < 2 {
+		return nil
 	}
-	size := int(binary.BigEndian.Uint16(head))
-	in.Discard(2)
-	if size <= in.Size() {
-		packet, err := in.Peek(size)
-		in.Discard(len(packet))
-		return packet, err
+	size, _ := in.Peek(2)
+	whole := 2 + int(binary.BigEndian.Uint16(size))
+	if in.Buffered() < whole {
+		return nil
 	}
-	packet := make([]byte, size)
-	_, err = io.ReadFull(in, packet)
-	return packet, err
+	packet, _ := in.Peek(whole)
+	return packet[2:]
 }
