@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"runtime"
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
@@ -12,7 +13,7 @@ import (
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([]*zone.Zone, []conf.Problem) {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := loader{look: r.known, progress: progress}
+	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0)}
 	l := loader.load(c, nil)
 	if resolve {
 		var hosts []string
@@ -26,7 +27,7 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it", Warning: true})
 		}
 	}
-	return zone.NewSet(l.zones()).Zones(), l.report.Problems()
+	return l.set.Zones(), l.report.Problems()
 }
 
 // unknown lists the hosts that have no address yet.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,9 +23,12 @@ func (f *zoneFile) renewed() *zoneFile {
 	if f == nil {
 		return nil
 	}
-	files := f.files.Renewed()
-	if len(files) == 0 {
+	files, ok := f.files.Renewed()
+	switch {
+	case !ok:
 		return nil
+	case files == nil:
+		return f
 	}
 	return &zoneFile{zone: f.zone, files: files, source: f.source}
 }
@@ -34,6 +36,7 @@ func (f *zoneFile) renewed() *zoneFile {
 // loading is the outcome of reading every zone file.
 type loading struct {
 	files  map[string]*zoneFile // by path
+	set    *zone.Set            // of their zones
 	failed []failure
 	report conf.Report
 }
@@ -50,6 +53,7 @@ type loader struct {
 	look     zone.Lookups
 	progress Progress
 	quiet    bool // no warnings are kept, but for their number
+	threads  int
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
@@ -60,22 +64,26 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 		if f := compile(source, o.look, &l.report); f != nil {
 			l.files[source.Path] = f
 		}
+		l.unite()
 		return l
 	}
 	paths := c.zoneFiles(&l.report)
 	if l.report.Faults() > 0 {
 		l.keepAll(before)
+		l.unite()
 		return l
 	}
 	files, reports := make([]*zoneFile, len(paths)), make([]conf.Report, len(paths))
-	each(len(paths), o.progress, func(i int) {
+	o.each(len(paths), func(i int) {
 		if files[i] = before[paths[i]].renewed(); files[i] != nil {
 			return
 		}
 		reports[i].Quiet = o.quiet
 		files[i] = compile(zone.Load(paths[i], &reports[i]), o.look, &reports[i])
 	})
+	rest := rests()
 	for i, path := range paths {
+		rest()
 		l.report.Join(&reports[i])
 		f := files[i]
 		if f == nil {
@@ -85,21 +93,36 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 			l.files[path] = f
 		}
 	}
-	l.refuseTwins(before)
+	if l.unite(); l.set.Twins() {
+		l.refuseTwins(before)
+		l.unite()
+	}
 	l.refuseOverlaps(before)
 	return l
 }
 
-// each calls do for 0 to n-1 on all processors.
-func each(n int, p Progress, do func(i int)) {
+// unite makes the set of the zones that were loaded.
+func (l *loading) unite() {
+	rest := rests()
+	zones := make([]*zone.Zone, 0, len(l.files))
+	for _, f := range l.files {
+		rest()
+		zones = append(zones, f.zone)
+	}
+	l.set = zone.NewSet(zones, rest)
+}
+
+// each calls do for 0 to n-1.
+func (o loader) each(n int, do func(i int)) {
 	var next, done atomic.Int64
-	defer p.watch(&done, n)()
+	defer o.progress.watch(&done, n)()
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range max(1, o.threads) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				do(i)
 				done.Add(1)
+				yield()
 			}
 		})
 	}
@@ -169,9 +192,16 @@ func (l *loading) refuseTwins(before map[string]*zoneFile) {
 
 // refuseOverlaps refuses a trap whose hosts lie in another zone that is served here: they would never be answered.
 func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
-	set := zone.NewSet(l.zones())
+	parents := l.set.Parents()
+	if len(parents) == 0 {
+		return
+	}
+	defer l.unite()
 	for path, f := range l.files {
-		host, by := f.zone.Shadowed(set)
+		if !parents[f.zone] {
+			continue
+		}
+		host, by := f.zone.Shadowed(l.set)
 		if host == "" {
 			continue
 		}
@@ -181,12 +211,4 @@ func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
 			l.files[path] = old
 		}
 	}
-}
-
-func (l *loading) zones() []*zone.Zone {
-	zones := make([]*zone.Zone, 0, len(l.files))
-	for _, f := range l.files {
-		zones = append(zones, f.zone)
-	}
-	return zones
 }

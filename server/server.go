@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -57,8 +58,9 @@ type Options struct {
 // Server serves the zones of a configuration.
 type Server struct {
 	Options
-	metrics *metrics.Metrics
-	state   state
+	metrics    *metrics.Metrics
+	processors int // that the Go runtime has while nothing is loaded
+	state      state
 
 	// What follows is owned by the goroutine that runs Run.
 	config    *Config
@@ -75,16 +77,14 @@ func (p Problems) Error() string { return fmt.Sprintf("%d problems in the config
 
 // New loads everything. The error is [Problems] where the operator's files are at fault.
 func New(c *Config, o Options) (*Server, error) {
-	workers := c.Workers
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
+	processors := runtime.GOMAXPROCS(0)
+	workers := cmp.Or(c.Workers, processors)
 	s := &Server{
-		Options: o, config: c, listeners: map[string]*listener{},
+		Options: o, processors: processors, config: c, listeners: map[string]*listener{},
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
-	l := loader{look: s.resolver.known, progress: o.Progress, quiet: true}.load(c, nil)
+	l := loader{look: s.resolver.known, progress: o.Progress, quiet: true, threads: s.processors}.load(c, nil)
 	if l.report.Faults() > 0 {
 		return nil, Problems(l.report.Problems())
 	}
@@ -117,10 +117,10 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			return nil
 		case <-reload:
 			s.Notify(Reloading)
-			s.reload()
+			besideServing(s.reload)
 			s.Notify(Ready)
 		case <-looked:
-			s.recompile()
+			besideServing(s.recompile)
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (s *Server) reload() {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := loader{look: s.resolver.known, progress: s.Progress}.load(c, s.files)
+	l := loader{look: s.resolver.known, progress: s.Progress, threads: s.processors}.load(c, s.files)
 	s.logProblems(l.report.Problems())
 	if err := s.listen(c); err != nil {
 		s.Log.Error("not reloaded: everything stays as it was", "error", err)
@@ -180,12 +180,13 @@ func (s *Server) recompile() {
 			s.logProblems(l.report.Problems())
 		}
 	}
+	l.unite()
 	s.publish(s.config, l)
 }
 
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *loading) {
-	next := &snapshot{zones: zone.NewSet(l.zones()), nsid: c.NSID}
+	next := &snapshot{zones: l.set, nsid: c.NSID}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version
 		if next.id = c.NSID; next.id == "" {
@@ -194,7 +195,9 @@ func (s *Server) publish(c *Config, l *loading) {
 	}
 	var wanted []string
 	var shown []metrics.Zone
+	rest := rests()
 	for _, z := range next.zones.Zones() {
+		rest()
 		wanted = append(wanted, z.Lookups()...)
 		if !c.ZoneMetrics {
 			continue

@@ -9,7 +9,8 @@ import (
 )
 
 // Body is all of a zone that a lookup reads, in one piece of memory, so that it lies close together and the garbage collector passes
-// it by: a head with the apex in wire format, a hash table of children, the nodes, the RRsets, and the glue of each cut. Names are a
+// it by: a head with the apex in wire format, a hash table of children, the nodes, the RRsets, the glue of each cut, and what
+// is the trap's. Names are a
 // tree of nodes; empty non-terminals are nodes too (RFC 4592 2.2.2). What a node owns is RRsets, and an RRset is a piece of wire that
 // is copied into a packet and patched. Numbers are little-endian; an offset is from the beginning, and 0, where the head is, means
 // none.
@@ -22,16 +23,17 @@ const (
 	headTop      = 8  // 4: offset of the first node, the apex's
 	headEnd      = 12 // 4: offset behind the last
 	headNegative = 16 // 4: offset of the SOA with the TTL of a negative answer (RFC 2308 3)
-	headLabels   = 20 // 1: of the apex
-	headApexSize = 21 // 1
-	headApex     = 22
+	headTrap     = 20 // 4: offset of the trap's table
+	headLabels   = 24 // 1: of the apex
+	headApexSize = 25 // 1
+	headApex     = 26
 )
 
 // The parts of a node: head, label with its length, and for each RRset by type number its type (2 octets) and offset (4).
 const (
 	nodeParent   = 0  // 4 octets: offset; of the apex 0
 	nodeWildcard = 4  // 4: offset of the child "*"; of a cut, below which nothing is looked up, that of its glue
-	nodeDecoy    = 8  // 2: 1 + index in Zone.hosts where the name is a decoy's
+	nodeDecoy    = 8  // 2: 1 + index in Zone.Hosts where the name is a decoy's
 	nodeSets     = 10 // 2: how many RRsets
 	nodeFlag     = 12 // 1: nodeFlags
 	nodeLabel    = 13

@@ -30,9 +30,11 @@ type trapOwner struct {
 	real int
 }
 
+// trapHost is a cover of an exchange, or a decoy of an owner.
 type trapHost struct {
-	Host
-	name name
+	name  name
+	decoy bool
+	of    name
 }
 
 // builder builds the trap of one zone.
@@ -322,7 +324,7 @@ func (b *builder) addCover(host name, owners []trapped) {
 	cover := b.covers[host]
 	b.published[host] = cover
 	b.addHost(cover, known.v4, known.v6, ttl4, ttl6)
-	b.trap.hosts = append(b.trap.hosts, trapHost{Host{Name: cover.relative(b.c.apex), For: trimDot(host.String())}, cover})
+	b.trap.hosts = append(b.trap.hosts, trapHost{name: cover, of: host})
 }
 
 // realMX is the operator's MX set, with the covers' names where they are published.

@@ -48,9 +48,11 @@ func compile(c *content, soa *soa, t *trap) *Zone {
 	set := negative.set(c.apex)
 	b.putUint32(headNegative, b.addSet(&set).off)
 	b.addGlue()
-	z := &Zone{serial: soa.serial}
-	b.markTrap(z, t)
-	z.body = slices.Clone(b.data)
+	b.addTrap(t)
+	z := &Zone{serial: soa.serial, body: slices.Clone(b.data)}
+	if t != nil {
+		z.lookups = t.lookups
+	}
 	if *scratch = b.data; cap(b.data) <= maxScratch {
 		compileBuffers.Put(scratch)
 	}
@@ -194,25 +196,6 @@ func splitApex(wire []byte, apex name) (head []byte, inside bool) {
 		}
 	}
 	return wire[:at], true
-}
-
-// markTrap notes which names and sets are the trap's, for counters and for show.
-func (b *compiler) markTrap(z *Zone, t *trap) {
-	if t == nil {
-		return
-	}
-	for _, owner := range t.owners {
-		at := b.at[b.index[owner.name]]
-		b.data[at+nodeFlag] |= byte(isTrapped)
-		z.trapped = append(z.trapped, trappedSet{at, uint32(owner.real)})
-	}
-	for i, h := range t.hosts {
-		z.hosts = append(z.hosts, h.Host)
-		if h.Decoy {
-			binary.LittleEndian.PutUint16(b.data[b.at[b.index[h.name]]+nodeDecoy:], uint16(i+1))
-		}
-	}
-	z.hosts, z.lookups = slices.Clip(z.hosts), t.lookups
 }
 
 // addGlue lists for every cut the addresses of its name servers that only this zone can tell: those at or below a cut, the

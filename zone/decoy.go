@@ -93,7 +93,7 @@ func (b *builder) decoys(t trapped, hosts []name) []record {
 	var records []record
 	for n, decoy := range hosts {
 		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
-		b.trap.hosts = append(b.trap.hosts, trapHost{Host{Name: decoy.relative(b.c.apex), Decoy: true, For: trimDot(t.name.String())}, decoy})
+		b.trap.hosts = append(b.trap.hosts, trapHost{name: decoy, decoy: true, of: t.name})
 		records = append(records, b.decoyMX(t, n+1, decoy))
 	}
 	return records

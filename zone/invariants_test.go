@@ -145,7 +145,7 @@ func ask(z *Zone, n name, typ uint16) (rcode int, rrs []dns.RR, a *Answer) {
 
 // owners calls do for each owner with decoys: its MX set as written, as served, and the decoys of that.
 func (v *trapView) owners(do func(owner name, written, served []*dns.MX, decoys []*dns.MX)) {
-	for _, t := range v.z.trapped {
+	for _, t := range v.z.trapped() {
 		owner := v.z.nodeName(t.node)
 		written, served := mxSet(v.plain, owner), mxSet(v.z, owner)
 		do(owner, written, served, served[t.real:])
@@ -217,7 +217,7 @@ func everyDecoyResolvesAndIsNoAlias(v *trapView) {
 
 // Invariant 3: a decoy never takes a name that exists.
 func noDecoyTakesAnExistingName(v *trapView) {
-	for _, h := range v.z.hosts {
+	for _, h := range v.z.Hosts() {
 		host, _ := parseName(h.Name, v.z.apex())
 		for _, at := range v.plain.nodes() {
 			if v.plain.nodeName(at) == host {
@@ -248,7 +248,7 @@ func whatWasWrittenIsServed(v *trapView) {
 			have := v.z.records(owner, got)
 			for j, rr := range want {
 				if mx, ok := rr.(*dns.MX); ok && mx.Mx != have[j].(*dns.MX).Mx {
-					cover := v.z.host(mustName(have[j].(*dns.MX).Mx))
+					cover := (&printer{Zone: v.z, hosts: v.z.Hosts()}).host(mustName(have[j].(*dns.MX).Mx))
 					if cover == nil || cover.Decoy || !v.s.trap.cover || mustName(mx.Mx) != mustName(cover.For+".") {
 						v.t.Errorf("%v is served as %v", rr, have[j])
 					}

@@ -15,6 +15,7 @@ import (
 func (z *Zone) Print(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	decoys, covers := z.Decoys()
+	p := printer{Zone: z, trapped: z.trapped(), hosts: z.Hosts()}
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
 	order, names := z.nodes(), map[uint32]name{}
 	for _, at := range order {
@@ -27,7 +28,7 @@ func (z *Zone) Print(w io.Writer) error {
 		for _, s := range sets {
 			for i, rr := range z.records(names[at], s) {
 				out.WriteString(rr.String())
-				if note := z.note(at, names[at], s, i); note != "" {
+				if note := p.note(at, names[at], s, i); note != "" {
 					out.WriteString("\t; " + note)
 				}
 				out.WriteString("\n")
@@ -48,8 +49,15 @@ func rank(s RRset) int {
 	return 1
 }
 
+// printer is a zone with what is to be noted on it.
+type printer struct {
+	*Zone
+	trapped []trappedSet
+	hosts   []Host
+}
+
 // note says what the i-th record of an RRset has to do with the trap.
-func (z *Zone) note(at uint32, owner name, s RRset, i int) string {
+func (z *printer) note(at uint32, owner name, s RRset, i int) string {
 	switch s.typ {
 	case dns.TypeMX:
 		for _, t := range z.trapped {
@@ -72,7 +80,7 @@ func (z *Zone) note(at uint32, owner name, s RRset, i int) string {
 }
 
 // host is the trap's host of a name, nil where it is none.
-func (z *Zone) host(n name) *Host {
+func (z *printer) host(n name) *Host {
 	relative := n.relative(z.apex())
 	for i := range z.hosts {
 		if z.hosts[i].Name == relative {

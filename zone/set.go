@@ -22,12 +22,16 @@ type place struct {
 	index uint32 // in Set.zones
 }
 
-// NewSet puts zones together; no two may have the same name.
-func NewSet(zones []*Zone) *Set {
+// NewSet puts zones together. That takes long where there are very many; it calls rest all the time.
+func NewSet(zones []*Zone, rest func()) *Set {
 	s := &Set{zones: slices.Clone(zones), table: make([]place, tableSize(len(zones)))}
-	slices.SortFunc(s.zones, func(a, b *Zone) int { return bytes.Compare(a.body.apex(), b.body.apex()) })
+	slices.SortFunc(s.zones, func(a, b *Zone) int {
+		rest()
+		return bytes.Compare(a.body.apex(), b.body.apex())
+	})
 	mask := uint64(len(s.table) - 1)
 	for i, z := range s.zones {
+		rest()
 		s.depths[z.body.labels()] = true
 		hash := maphash.Bytes(seed, z.body.apex())
 		slot := hash & mask
@@ -37,6 +41,34 @@ func NewSet(zones []*Zone) *Set {
 		s.table[slot] = place{z.body, uint32(hash >> 32), uint32(i)}
 	}
 	return s
+}
+
+// Twins says whether two zones have the same name: such a set must not be served.
+func (s *Set) Twins() bool {
+	for i := range s.zones[min(1, len(s.zones)):] {
+		if bytes.Equal(s.zones[i].body.apex(), s.zones[i+1].body.apex()) {
+			return true
+		}
+	}
+	return false
+}
+
+// Parents are the zones that have others of the set below them.
+func (s *Set) Parents() map[*Zone]bool {
+	parents := map[*Zone]bool{}
+	var q QName
+	for _, z := range s.zones {
+		q.Read(z.body.apex(), 0)
+		for skip := 1; skip <= q.labels; skip++ {
+			if !s.depths[q.labels-skip] {
+				continue
+			}
+			if p := s.find(q.suffix(skip)); p != nil {
+				parents[s.zones[p.index]] = true
+			}
+		}
+	}
+	return parents
 }
 
 // Zones are the zones of the set; Find tells them by their index here.
@@ -150,7 +182,7 @@ func tableSize(entries int) int {
 // Shadowed finds a host of the trap that lies in a deeper zone of the set, and that zone's name; both are empty where there is none.
 func (z *Zone) Shadowed(s *Set) (host, by string) {
 	var q QName
-	for _, h := range z.hosts {
+	for _, h := range z.Hosts() {
 		n, err := parseName(h.Name, z.apex())
 		if err != nil {
 			continue

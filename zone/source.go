@@ -232,17 +232,22 @@ type Files []file
 // Files are the files of the zone.
 func (s *Source) Files() Files { return s.files }
 
-// Renewed are the files as they are now, or nil where one of them has changed.
-func (files Files) Renewed() Files {
-	renewed := make(Files, len(files))
+// Renewed says whether the files still hold what they held, and returns them as they are now where other notes on them are to be kept
+// than before.
+func (files Files) Renewed() (renewed Files, ok bool) {
 	for i, f := range files {
 		now, ok := f.renewed()
 		if !ok {
-			return nil
+			return nil, false
 		}
-		renewed[i] = now
+		if now != f && renewed == nil {
+			renewed = slices.Clone(files)
+		}
+		if renewed != nil {
+			renewed[i] = now
+		}
 	}
-	return renewed
+	return renewed, len(files) > 0
 }
 
 // modified is the time of the newest file, in seconds since 1970; 0 where there is none.

@@ -10,20 +10,8 @@ import (
 type Zone struct {
 	body    Body
 	serial  uint32
-	hosts   []Host
-	trapped []trappedSet
 	lookups []string
 }
-
-// Host is a name that the trap has put into the zone.
-type Host struct {
-	Name  string // relative to the zone
-	Decoy bool   // or else a cover
-	For   string // of a cover: the exchange it stands for; of a decoy: the owner whose MX set names it
-}
-
-// trappedSet is a node whose MX set holds decoys behind so many real exchanges.
-type trappedSet struct{ node, real uint32 }
 
 // apex is the zone's name.
 func (z *Zone) apex() name { return name(z.body.apex()) }
@@ -33,24 +21,6 @@ func (z *Zone) Name() string { return trimDot(z.apex().String()) }
 
 // Serial is the serial number of the SOA record.
 func (z *Zone) Serial() uint32 { return z.serial }
-
-// Hosts are the names that the trap has put into the zone, covers first.
-func (z *Zone) Hosts() []Host { return z.hosts }
-
-// Decoys counts the decoy MX records and the covers of the zone.
-func (z *Zone) Decoys() (decoys, covers int) {
-	for _, t := range z.trapped {
-		s, _ := z.body.set(t.node, dns.TypeMX)
-		_, owners, _ := z.body.Wire(s)
-		decoys += owners.Len() - int(t.real)
-	}
-	for _, h := range z.hosts {
-		if !h.Decoy {
-			covers++
-		}
-	}
-	return decoys, covers
-}
 
 // Lookups are the hosts outside the zone whose addresses the trap needs.
 func (z *Zone) Lookups() []string { return z.lookups }

@@ -135,22 +135,35 @@ func buildOnce(t *testing.T) string {
 	return binary
 }
 
-// serveZones runs mxtrap with these files in zones/ and returns its folder and ports.
-func serveZones(t *testing.T, extra string, zones map[string]string) (dir, port, metricsPort string) {
+// instance is a running mxtrap.
+type instance struct {
+	*program
+	dir, port, metricsPort string
+}
+
+// serveInstance runs mxtrap with these files in zones/.
+func serveInstance(t *testing.T, extra string, zones map[string]string) *instance {
 	t.Helper()
-	dir, port, metricsPort = t.TempDir(), freePort(t), freePort(t)
-	os.Mkdir(filepath.Join(dir, "zones"), 0o755)
+	m := &instance{dir: t.TempDir(), port: freePort(t), metricsPort: freePort(t)}
+	os.Mkdir(filepath.Join(m.dir, "zones"), 0o755)
 	for name, text := range zones {
-		os.WriteFile(filepath.Join(dir, "zones", name), []byte(text), 0o644)
+		os.WriteFile(filepath.Join(m.dir, "zones", name), []byte(text), 0o644)
 	}
-	config := filepath.Join(dir, "mxtrap.toml")
-	text := fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%s\"]\nmetrics = \"127.0.0.1:%s\"\nnsid = \"interop\"\n%s", port, metricsPort, extra)
+	config := filepath.Join(m.dir, "mxtrap.toml")
+	text := fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%s\"]\nmetrics = \"127.0.0.1:%s\"\nnsid = \"interop\"\n%s", m.port, m.metricsPort, extra)
 	os.WriteFile(config, []byte(text), 0o644)
-	background(t, buildOnce(t), "serve", "--config", config)
+	m.program = background(t, buildOnce(t), "serve", "--config", config)
 	eventually(t, "mxtrap is ready", func() bool {
 		return exec.Command(binary, "health", "--config", config).Run() == nil
 	})
-	return dir, port, metricsPort
+	return m
+}
+
+// serveZones is serveInstance for who wants its folder and ports alone.
+func serveZones(t *testing.T, extra string, zones map[string]string) (dir, port, metricsPort string) {
+	t.Helper()
+	m := serveInstance(t, extra, zones)
+	return m.dir, m.port, m.metricsPort
 }
 
 func wantLines(t *testing.T, what, text string, patterns ...string) {

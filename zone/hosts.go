@@ -1,0 +1,110 @@
+package zone
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// Host is a name that the trap has put into the zone.
+type Host struct {
+	Name  string // relative to the zone
+	Decoy bool   // or else a cover
+	For   string // of a cover: the exchange it stands for; of a decoy: the owner whose MX set names it
+}
+
+// trappedSet is a node whose MX set holds decoys behind so many real exchanges.
+type trappedSet struct{ node, real uint32 }
+
+// The parts of the trap's table in a Body: how many trapped sets and hosts there are (2 octets each); for each set its node and the
+// number of its real exchanges (4 each); for each host its node and the node of the decoy's owner (4 each), or 0 and behind it the
+// exchange that a cover stands for, in wire format.
+const (
+	trapSets   = 0
+	trapHosts  = 2
+	trapTables = 4
+	trapEntry  = 8
+)
+
+// addTrap writes which names and sets are the trap's, for counters and for show.
+func (b *compiler) addTrap(t *trap) {
+	if t == nil {
+		return
+	}
+	b.mark(headTrap)
+	b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(t.owners)))
+	b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(t.hosts)))
+	entry := func(node, more uint32) {
+		b.data = binary.LittleEndian.AppendUint32(b.data, node)
+		b.data = binary.LittleEndian.AppendUint32(b.data, more)
+	}
+	for _, owner := range t.owners {
+		at := b.at[b.index[owner.name]]
+		b.data[at+nodeFlag] |= byte(isTrapped)
+		entry(at, uint32(owner.real))
+	}
+	for i, h := range t.hosts {
+		at := b.at[b.index[h.name]]
+		if !h.decoy {
+			entry(at, 0)
+			b.data = append(b.data, h.of...)
+			continue
+		}
+		entry(at, b.at[b.index[h.of]])
+		binary.LittleEndian.PutUint16(b.data[at+nodeDecoy:], uint16(i+1))
+	}
+}
+
+// trapped are the MX sets with decoys.
+func (z *Zone) trapped() []trappedSet {
+	at := z.body.uint32(headTrap)
+	if at == 0 {
+		return nil
+	}
+	table := z.body[at:]
+	sets := make([]trappedSet, binary.LittleEndian.Uint16(table[trapSets:]))
+	for i := range sets {
+		e := table[trapTables+trapEntry*i:]
+		sets[i] = trappedSet{binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:])}
+	}
+	return sets
+}
+
+// Hosts are the names that the trap has put into the zone, covers first.
+func (z *Zone) Hosts() []Host {
+	at := z.body.uint32(headTrap)
+	if at == 0 {
+		return nil
+	}
+	table := z.body[at:]
+	hosts := make([]Host, binary.LittleEndian.Uint16(table[trapHosts:]))
+	table = table[trapTables+trapEntry*int(binary.LittleEndian.Uint16(table[trapSets:])):]
+	for i := range hosts {
+		node, owner := binary.LittleEndian.Uint32(table), binary.LittleEndian.Uint32(table[4:])
+		table = table[trapEntry:]
+		var of name
+		if owner != 0 {
+			of = z.nodeName(owner)
+		} else {
+			of = name(table[:nameSize(table)])
+			table = table[len(of):]
+		}
+		hosts[i] = Host{Name: z.nodeName(node).relative(z.apex()), Decoy: owner != 0, For: trimDot(of.String())}
+	}
+	return hosts
+}
+
+// Decoys counts the decoy MX records and the covers of the zone.
+func (z *Zone) Decoys() (decoys, covers int) {
+	for _, t := range z.trapped() {
+		s, _ := z.body.set(t.node, dns.TypeMX)
+		_, owners, _ := z.body.Wire(s)
+		decoys += owners.Len() - int(t.real)
+	}
+	for _, h := range z.Hosts() {
+		if !h.Decoy {
+			covers++
+		}
+	}
+	return decoys, covers
+}
