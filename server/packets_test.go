@@ -98,6 +98,40 @@ func dialUDP(t *testing.T, addr string) *net.UDPConn {
 	return c.(*net.UDPConn)
 }
 
+func TestABatchGoesThroughTheSocketWithoutAllocation(t *testing.T) {
+	udp, conn := packetConnOn(t, "127.0.0.1:0", newPacketConn)
+	asker := dialUDP(t, udp.LocalAddr().String())
+	r := newResponder(t, exampleZone)
+	var queries [][]byte
+	for _, q := range hotQueries {
+		queries = append(queries, packQuery(q.qname, q.qtype))
+	}
+	buf := make([]byte, packetSize)
+	if n := testing.AllocsPerRun(100, func() {
+		for _, q := range queries {
+			asker.Write(q)
+		}
+		for answered := 0; answered < len(queries); {
+			packets, err := conn.receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.respondAll(packets, client{})
+			if unsent := conn.send(); unsent > 0 {
+				t.Fatal(unsent, " unsent")
+			}
+			answered += len(packets)
+		}
+		for range queries {
+			if _, err := asker.Read(buf); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for a batch of %d", n, len(queries))
+	}
+}
+
 func TestAResponseLeavesFromTheAddressThatTheQueryCameTo(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only on Linux")
