@@ -223,7 +223,7 @@ func FuzzAnswers(f *testing.F) {
 
 func compareAnswers(t *testing.T, r *responder, ref reference, query *dns.Msg, texts []string) {
 	t.Helper()
-	if _, ok := dns.IsDomainName(query.Question[0].Name); !ok {
+	if tooLong(query.Question[0].Name) {
 		return // the library packs it all the same
 	}
 	packet, err := query.Pack()

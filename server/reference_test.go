@@ -161,13 +161,16 @@ func (z *referenceZone) substitute(name, owner string, dname *dns.DNAME, qtype u
 	if dname.Target == "." {
 		target = strings.TrimSuffix(name, owner)
 	}
-	if _, ok := dns.IsDomainName(target); !ok {
+	if tooLong(target) {
 		m.Rcode = dns.RcodeYXDomain
 		return "", true
 	}
 	m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: dname.Hdr.Ttl}, Target: target})
 	return target, qtype == dns.TypeCNAME || qtype == dns.TypeANY
 }
+
+// tooLong says whether a name has more than 255 octets on the wire (RFC 1035 2.3.4); these names have no escapes.
+func tooLong(name string) bool { return len(name)+1 > 255 }
 
 // glue adds the addresses of name servers that lie below a cut, those below the cut itself first (RFC 9471).
 func (z *referenceZone) glue(cut string, servers []dns.RR, m *dns.Msg) {

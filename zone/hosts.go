@@ -55,6 +55,20 @@ func (b *compiler) addTrap(t *trap) {
 	}
 }
 
+// Trap is an MX set with decoys.
+type Trap struct {
+	Owner string // without its final dot
+	Real  int    // so many of its records, the first ones, are the operator's
+}
+
+// Traps are the MX sets with decoys.
+func (z *Zone) Traps() (traps []Trap) {
+	for _, t := range z.trapped() {
+		traps = append(traps, Trap{trimDot(z.nodeName(t.node).String()), int(t.real)})
+	}
+	return traps
+}
+
 // trapped are the MX sets with decoys.
 func (z *Zone) trapped() []trappedSet {
 	at := z.body.uint32(headTrap)

@@ -7,14 +7,13 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"mxtrap/server"
 	"mxtrap/zone"
+	"mxtrap/zone/conf"
 )
 
 func checkCommand() *cobra.Command {
@@ -53,12 +52,11 @@ func showCommand() *cobra.Command {
 			return err
 		}
 		if len(args) == 1 {
-			want := strings.ToLower(strings.TrimSuffix(args[0], "."))
-			i := slices.IndexFunc(zones, func(z *zone.Zone) bool { return z.Name() == want })
-			if i < 0 {
-				return fmt.Errorf("no zone %q; there are: %s", args[0], names(zones))
+			z, err := zoneNamed(zones, args[0])
+			if err != nil {
+				return err
 			}
-			zones = zones[i : i+1]
+			zones = []*zone.Zone{z}
 		}
 		for _, z := range zones {
 			if err := z.Print(os.Stdout); err != nil {
@@ -72,16 +70,11 @@ func showCommand() *cobra.Command {
 
 // names lists the first zones.
 func names(zones []*zone.Zone) string {
-	const most = 10
 	var out []string
-	for i, z := range zones {
-		if i == most {
-			out = append(out, fmt.Sprintf("and %d more", len(zones)-most))
-			break
-		}
+	for _, z := range zones {
 		out = append(out, z.Name())
 	}
-	return strings.Join(out, ", ")
+	return firstOf(out)
 }
 
 func resolveFlag(c *cobra.Command) *bool {
@@ -90,22 +83,32 @@ func resolveFlag(c *cobra.Command) *bool {
 
 // inspect loads everything and tells what is wrong or doubtful.
 func inspect(c *cobra.Command, path string, resolve bool) (zones []*zone.Zone, warnings int, err error) {
-	config, err := readConfig(path)
+	_, zones, problems, err := load(c, path, resolve)
 	if err != nil {
 		return nil, 0, err
 	}
-	zones, problems := server.Inspect(c.Context(), config, resolve, progress(nil))
 	tell(problems)
+	return zones, len(problems), nil
+}
+
+// load loads everything. Where something is wrong it tells all problems; else they are warnings, and the caller's.
+func load(c *cobra.Command, path string, resolve bool) (config *server.Config, zones []*zone.Zone, warnings []conf.Problem, err error) {
+	if config, err = readConfig(path); err != nil {
+		return nil, nil, nil, err
+	}
+	zones, problems := server.Inspect(c.Context(), config, resolve, progress(nil))
+	faults := 0
 	for _, p := range problems {
-		if p.Warning {
-			warnings++
+		if !p.Warning {
+			faults++
 		}
 	}
-	if len(problems) > warnings {
-		fmt.Fprintf(os.Stderr, "%s\n", plural(len(problems)-warnings, "problem"))
-		return nil, 0, errReported
+	if faults > 0 {
+		tell(problems)
+		fmt.Fprintf(os.Stderr, "%s\n", plural(faults, "problem"))
+		return nil, nil, nil, errReported
 	}
-	return zones, warnings, nil
+	return config, zones, problems, nil
 }
 
 func plural(n int, what string) string {

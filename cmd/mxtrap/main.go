@@ -60,7 +60,7 @@ func rootCommand() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return usageError{errors.New("no command given")} },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), checkCommand(), showCommand(), healthCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), showCommand(), simulateCommand(), auditCommand(), exportCommand(), healthCommand(), versionCommand())
 	return root
 }
 
