@@ -3,7 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/smtp"
 	"os"
 	"os/exec"
@@ -35,11 +37,31 @@ func TestInteropMail(t *testing.T) {
 	}
 	binary = os.Getenv(insideVariable)
 	h := newMailHost(t)
-	for _, m := range []mta{newPostfix(t, h), newExim(t, h)} {
-		for _, s := range scenarios {
+	play := func(s scenario, senders ...mta) {
+		for _, m := range senders {
 			t.Run(m.name()+"/"+s.name, func(t *testing.T) { h.play(t, m, s) })
 		}
 	}
+	postfix, exim := newPostfix(t, "2526", "", "", ""), newExim(t, "2527", "")
+	fallbackPostfix, fallbackExim := newPostfix(t, "2528", ", "+fallbackIP, "", ""), newExim(t, "2529", " : "+fallbackIP)
+	for _, s := range scenarios {
+		if s.fromFallback {
+			play(s, fallbackPostfix, fallbackExim)
+		} else {
+			play(s, postfix, exim)
+		}
+	}
+	t.Run("which addresses Postfix keeps", func(t *testing.T) { h.keeps(t, postfix) })
+	t.Run("bots go where simulate says", h.bots)
+	t.Run("postscreen", h.postscreen)
+	t.Run("nft takes what export prints", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "rules")
+		os.WriteFile(file, []byte(output(t, binary, "export", "nftables", "--config", h.config(), scenarios[0].domain()+".test")), 0o644)
+		for range 2 { // and once more: it replaces itself
+			output(t, "nft", "-c", "-f", file)
+			output(t, "nft", "-f", file)
+		}
+	})
 }
 
 // Addresses of the sinks. The zones of the scenarios give them to their hosts.
@@ -76,6 +98,10 @@ func newMailHost(t *testing.T) *mailHost {
 		}
 	}
 	run("ip link set lo up")
+	for i := range 10 {
+		run(fmt.Sprintf("ip addr add %s/32 dev lo; ip addr add %s/128 dev lo", keptAddress('4', i), keptAddress('6', i)))
+	}
+	run("ip addr add " + clientIP + "/32 dev lo")
 	h := &mailHost{sinks: map[string]*sink{}}
 	for _, ip := range append([]string{primaryIP, fallbackIP, decoyIP1, decoyIP2, postboxIP, "192.0.2.53"}, fiveIPs...) {
 		run("ip addr add " + ip + "/32 dev lo")
@@ -104,12 +130,13 @@ X`)
 	for _, s := range scenarios {
 		zones[s.domain()+".toml"] = s.zone()
 	}
+	maps.Copy(zones, keptZones(t))
 	h.instance = &instance{dir: t.TempDir(), port: "53", metricsPort: "9153"}
 	os.Mkdir(filepath.Join(h.dir, "zones"), 0o755)
 	for name, text := range zones {
 		os.WriteFile(filepath.Join(h.dir, "zones", name), []byte(text), 0o644)
 	}
-	config := filepath.Join(h.dir, "mxtrap.toml")
+	config := h.config()
 	os.WriteFile(config, []byte("[server]\nlisten = [\"192.0.2.53:53\"]\nmetrics = \"127.0.0.1:9153\"\n"), 0o644)
 	h.program = background(t, binary, "serve", "--config", config)
 	unbound := filepath.Join(dir, "unbound.conf")
@@ -138,6 +165,8 @@ stub-zone:
 	return h
 }
 
+func (h *mailHost) config() string { return filepath.Join(h.dir, "mxtrap.toml") }
+
 // zoneFor is a zone of the test.
 func zoneFor(name, mx, trap, hosts string) string {
 	return fmt.Sprintf(`name = "%s.test"
@@ -158,10 +187,13 @@ type scenario struct {
 	trap    string // "": two decoys with addresses of their own
 	manners map[string]manner
 
+	fromFallback bool // the sender is the fallback itself
+
 	messages int    // 0: one
 	want     string // connections to primary, fallback and decoys, after the first attempt; "": any
 	decoys   string // how many connections may come to decoys where want does not say: "some", "any", "none"
 	ends     string // "primary", "fallback": delivered there; "queued": kept; "bounced"
+	eximEnds string // where Exim does otherwise
 	before   func(t *testing.T, h *mailHost, domain string)
 }
 
@@ -187,7 +219,15 @@ var scenarios = []scenario{
 	{name: "S2", trap: "[trap]\nstyle = \"direct\"", want: "1/0/0", ends: "primary"},
 	{name: "S3", trap: "[trap]", want: "1/0/0", ends: "primary"},
 	{name: "one real host", mx: "MX 10 mail", want: "1/0/0", ends: "primary"},
+	{name: "the sender is the fallback, the primary refuses", fromFallback: true, manners: map[string]manner{primaryIP: refuses}, want: "0/0/0", ends: "queued"},
+	{name: "the sender is the fallback behind a cover, the primary refuses", fromFallback: true, mx: "MX 10 mail, MX 20 bob.host.invalid.",
+		trap:    ownAddresses + "\ncover = true\n[trap.covers]\n\"bob.host.invalid\" = [\"" + fallbackIP + "\"]",
+		manners: map[string]manner{primaryIP: refuses}, want: "0/0/0", ends: "queued"},
 	// What the guide warns of.
+	{name: "warning: a fallback that does not know its cover's address goes to decoys", mx: "MX 10 mail, MX 20 bob.host.invalid.",
+		trap:    ownAddresses + "\ncover = true\n[trap.covers]\n\"bob.host.invalid\" = [\"" + fallbackIP + "\"]",
+		manners: map[string]manner{primaryIP: refuses, fallbackIP: busy}, decoys: "some", ends: "queued"},
+	{name: "warning: decoys that greet with 554 bounce honest mail of Exim", manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses, decoyIP1: rejects, decoyIP2: rejects}, decoys: "some", ends: "queued", eximEnds: "bounced"},
 	{name: "warning: one real host that defers sends honest mail to decoys", mx: "MX 10 mail", manners: map[string]manner{primaryIP: defers}, decoys: "some", ends: "queued"},
 	{name: "warning: decoys that answer 550 bounce honest mail", manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses, decoyIP1: disowns, decoyIP2: disowns}, decoys: "some", ends: "bounced"},
 }
@@ -223,6 +263,9 @@ func (h *mailHost) play(t *testing.T, m mta, s scenario) {
 			manner = given
 		}
 		sink.be(t, manner)
+	}
+	if m.name() == "Exim" {
+		s.ends = cmp.Or(s.eximEnds, s.ends)
 	}
 	domain := s.domain() + ".test"
 	// Both senders meet the zone as it was written.

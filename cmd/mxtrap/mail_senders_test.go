@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +23,12 @@ func openDir(t *testing.T) string {
 }
 
 // postfix is a Postfix that takes mail on loopback and sends it.
-type postfix struct{ conf, log string }
+type postfix struct{ listens, conf, log string }
 
-func newPostfix(t *testing.T, h *mailHost) mta {
+// newPostfix starts a Postfix that takes itself for the host of these addresses. What more is in main.cf and master.cf comes last.
+func newPostfix(t *testing.T, port, addresses, more, moreMaster string) *postfix {
 	dir := openDir(t)
-	p := &postfix{conf: filepath.Join(dir, "conf"), log: filepath.Join(dir, "log")}
+	p := &postfix{listens: port, conf: filepath.Join(dir, "conf"), log: filepath.Join(dir, "log")}
 	for _, d := range []string{p.conf, filepath.Join(dir, "spool"), filepath.Join(dir, "data")} {
 		os.Mkdir(d, 0o755)
 	}
@@ -43,28 +45,28 @@ setgid_group = postdrop
 myhostname = sender-host.test
 mydestination =
 relay_domains =
-inet_interfaces = 127.0.0.1
+inet_interfaces = 127.0.0.1%[3]s
 inet_protocols = all
 mynetworks = 127.0.0.0/8
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtp_connect_timeout = 2s
 smtp_helo_timeout = 10s
 smtp_tls_security_level =
-`, dir, p.log)
-	os.WriteFile(filepath.Join(p.conf, "main.cf"), []byte(main), 0o644)
+`, dir, p.log, addresses)
+	os.WriteFile(filepath.Join(p.conf, "main.cf"), []byte(main+more), 0o644)
 	master := readFile(t, "/usr/share/postfix/master.cf.dist")
 	var plain []string
 	for _, line := range strings.Split(master, "\n") { // no chroot: the test's resolv.conf is outside
 		if f := strings.Fields(line); len(f) > 7 && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, " ") {
 			f[4] = "n"
 			if f[0] == "smtp" && f[1] == "inet" {
-				f[0] = "127.0.0.1:2526"
+				f[0] = "127.0.0.1:" + port
 			}
 			line = strings.Join(f, " ")
 		}
 		plain = append(plain, line)
 	}
-	master = strings.Join(plain, "\n") + "\n"
+	master = strings.Join(plain, "\n") + "\n" + moreMaster
 	if !strings.Contains(master, "postlog ") {
 		master += "postlog unix-dgram n - n - 1 postlogd\n"
 	}
@@ -82,7 +84,7 @@ smtp_tls_security_level =
 }
 
 func (p *postfix) name() string { return "Postfix" }
-func (p *postfix) port() string { return "2526" }
+func (p *postfix) port() string { return p.listens }
 
 func (p *postfix) deferred(domain string) bool {
 	text, _ := os.ReadFile(p.log)
@@ -101,13 +103,14 @@ func (p *postfix) queued(t *testing.T) int {
 }
 
 // exim is an Exim that takes mail on loopback and sends it.
-type exim struct{ program, conf, log string }
+type exim struct{ listens, program, conf, log string }
 
 // eximVariable names the binary, which Debian does not install beside Postfix.
 const eximVariable = "EXIM"
 
-func newExim(t *testing.T, h *mailHost) mta {
-	e := &exim{program: os.Getenv(eximVariable)}
+// newExim starts an Exim that takes itself for the host of these addresses.
+func newExim(t *testing.T, port, addresses string) *exim {
+	e := &exim{listens: port, program: os.Getenv(eximVariable)}
 	if e.program == "" {
 		t.Fatal("set " + eximVariable + " to an exim4 binary")
 	}
@@ -125,8 +128,8 @@ primary_hostname = sender-host.test
 spool_directory = %[1]s/spool
 log_file_path = %[1]s/log/%%slog
 log_selector = +all
-local_interfaces = 127.0.0.1
-daemon_smtp_ports = 2527
+local_interfaces = 127.0.0.1%[2]s
+daemon_smtp_ports = %[3]s
 acl_smtp_rcpt = take
 acl_smtp_data = take
 queue_run_max = 5
@@ -149,12 +152,16 @@ remote:
   hosts_try_fastopen = :
 begin retry
 * * F,2h,1s
-`, dir)
+`, dir, addresses, port)
 	os.WriteFile(e.conf, []byte(text), 0o644)
 	os.Chown(e.conf, 0, 0)
 	background(t, e.program, "-C", e.conf, "-bdf")
 	eventually(t, "Exim takes mail", func() bool {
-		return exec.Command("sh", "-c", "exec 3<>/dev/tcp/127.0.0.1/2527").Run() == nil || exec.Command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/2527").Run() == nil
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -166,7 +173,7 @@ begin retry
 }
 
 func (e *exim) name() string { return "Exim" }
-func (e *exim) port() string { return "2527" }
+func (e *exim) port() string { return e.listens }
 
 func (e *exim) deferred(domain string) bool {
 	text, _ := os.ReadFile(filepath.Join(e.log, "mainlog"))
