@@ -76,9 +76,8 @@ const (
 // mailHost is the network of the test.
 type mailHost struct {
 	*instance
-	sinks   map[string]*sink
-	sent    int
-	results []string
+	sinks map[string]*sink
+	sent  int
 }
 
 // mta is mail software that sends.
