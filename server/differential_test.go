@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -106,7 +107,7 @@ func (c *choices) zone(apex string) (text string, z referenceZone) {
 	}
 	trapText := c.trap(apex, ttl, add, &z)
 	text += "[records]\n"
-	for _, owner := range slices.Sorted(mapKeys(table)) {
+	for _, owner := range slices.Sorted(maps.Keys(table)) {
 		var list []string
 		for _, record := range table[owner] {
 			list = append(list, "'"+strings.Replace(record, " IN ", " ", 1)+"'")
@@ -114,16 +115,6 @@ func (c *choices) zone(apex string) (text string, z referenceZone) {
 		text += fmt.Sprintf("%q = [%s]\n", owner, strings.Join(list, ", "))
 	}
 	return text + trapText, z
-}
-
-func mapKeys(m map[string][]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // trap puts a trap onto the apex: the reference gets its decoys written out, the server has to make them.

@@ -196,7 +196,7 @@ func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
 	if len(parents) == 0 {
 		return
 	}
-	defer l.unite()
+	refused := false
 	for path, f := range l.files {
 		if !parents[f.zone] {
 			continue
@@ -210,5 +210,9 @@ func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
 		if old := l.fail(path, before[path]); old != nil && old != f {
 			l.files[path] = old
 		}
+		refused = true
+	}
+	if refused {
+		l.unite()
 	}
 }

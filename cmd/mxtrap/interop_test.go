@@ -141,21 +141,29 @@ type instance struct {
 	dir, port, metricsPort string
 }
 
-// serveInstance runs mxtrap with these files in zones/.
-func serveInstance(t *testing.T, extra string, zones map[string]string) *instance {
+// config is the instance's server file.
+func (m *instance) config() string { return filepath.Join(m.dir, "mxtrap.toml") }
+
+// startInstance writes a server file and zones/, and runs mxtrap with them.
+func startInstance(t *testing.T, m *instance, server string, zones map[string]string) {
 	t.Helper()
-	m := &instance{dir: t.TempDir(), port: freePort(t), metricsPort: freePort(t)}
+	m.dir = t.TempDir()
 	os.Mkdir(filepath.Join(m.dir, "zones"), 0o755)
 	for name, text := range zones {
 		os.WriteFile(filepath.Join(m.dir, "zones", name), []byte(text), 0o644)
 	}
-	config := filepath.Join(m.dir, "mxtrap.toml")
-	text := fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%s\"]\nmetrics = \"127.0.0.1:%s\"\nnsid = \"interop\"\n%s", m.port, m.metricsPort, extra)
-	os.WriteFile(config, []byte(text), 0o644)
-	m.program = background(t, buildOnce(t), "serve", "--config", config)
+	os.WriteFile(m.config(), []byte(server), 0o644)
+	m.program = background(t, buildOnce(t), "serve", "--config", m.config())
 	eventually(t, "mxtrap is ready", func() bool {
-		return exec.Command(binary, "health", "--config", config).Run() == nil
+		return exec.Command(binary, "health", "--config", m.config()).Run() == nil
 	})
+}
+
+// serveInstance runs mxtrap on loopback with these files in zones/.
+func serveInstance(t *testing.T, extra string, zones map[string]string) *instance {
+	t.Helper()
+	m := &instance{port: freePort(t), metricsPort: freePort(t)}
+	startInstance(t, m, fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%s\"]\nmetrics = \"127.0.0.1:%s\"\nnsid = \"interop\"\n%s", m.port, m.metricsPort, extra), zones)
 	return m
 }
 

@@ -119,17 +119,15 @@ func (s *simulation) print(to io.Writer) {
 	w.Flush()
 	fmt.Fprintln(to, "\nTo decoys, by style:")
 	w = tabwriter.NewWriter(to, 8, 0, 2, ' ', tabwriter.AlignRight)
-	var names []string
-	for _, style := range s.styles {
-		names = append(names, style.Name)
-	}
-	row(w, left("sender"), names...)
-	for _, sender := range s.Senders {
-		var cells []string
-		for _, name := range names {
-			cells = append(cells, percent(sender.DecoysByStyle[name]))
+	byStyle := func(cell func(style string) string) (cells []string) {
+		for _, style := range s.styles {
+			cells = append(cells, cell(style.Name))
 		}
-		row(w, left(sender.Name), cells...)
+		return cells
+	}
+	row(w, left("sender"), byStyle(func(style string) string { return style })...)
+	for _, sender := range s.Senders {
+		row(w, left(sender.Name), byStyle(func(style string) string { return percent(sender.DecoysByStyle[style]) })...)
 	}
 	w.Flush()
 	for _, style := range s.styles {

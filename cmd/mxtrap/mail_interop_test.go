@@ -130,14 +130,8 @@ X`)
 		zones[s.domain()+".toml"] = s.zone()
 	}
 	maps.Copy(zones, keptZones(t))
-	h.instance = &instance{dir: t.TempDir(), port: "53", metricsPort: "9153"}
-	os.Mkdir(filepath.Join(h.dir, "zones"), 0o755)
-	for name, text := range zones {
-		os.WriteFile(filepath.Join(h.dir, "zones", name), []byte(text), 0o644)
-	}
-	config := h.config()
-	os.WriteFile(config, []byte("[server]\nlisten = [\"192.0.2.53:53\"]\nmetrics = \"127.0.0.1:9153\"\n"), 0o644)
-	h.program = background(t, binary, "serve", "--config", config)
+	h.instance = &instance{port: "53", metricsPort: "9153"}
+	startInstance(t, h.instance, "[server]\nlisten = [\"192.0.2.53:53\"]\nmetrics = \"127.0.0.1:9153\"\n", zones)
 	unbound := filepath.Join(dir, "unbound.conf")
 	os.WriteFile(unbound, []byte(`server:
  interface: 127.0.0.1
@@ -163,8 +157,6 @@ stub-zone:
 	})
 	return h
 }
-
-func (h *mailHost) config() string { return filepath.Join(h.dir, "mxtrap.toml") }
 
 // zoneFor is a zone of the test.
 func zoneFor(name, mx, trap, hosts string) string {
