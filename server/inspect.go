@@ -4,13 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
+	"strings"
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
-// Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
+// Inspect loads everything as a server would, and serves nothing; the zones are sorted by name. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([]*zone.Zone, []conf.Problem) {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
 	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0)}
@@ -27,7 +29,9 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it", Warning: true})
 		}
 	}
-	return l.set.Zones(), l.report.Problems()
+	zones := slices.Clone(l.set.Zones())
+	slices.SortFunc(zones, func(a, b *zone.Zone) int { return strings.Compare(a.Name(), b.Name()) })
+	return zones, l.report.Problems()
 }
 
 // unknown lists the hosts that have no address yet.

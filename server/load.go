@@ -73,18 +73,21 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 		l.unite()
 		return l
 	}
-	files, reports := make([]*zoneFile, len(paths)), make([]conf.Report, len(paths))
+	files, reports := make([]*zoneFile, len(paths)), make([]*conf.Report, len(paths))
 	o.each(len(paths), func(i int) {
 		if files[i] = before[paths[i]].renewed(); files[i] != nil {
 			return
 		}
-		reports[i].Quiet = o.quiet
-		files[i] = compile(zone.Load(paths[i], &reports[i]), o.look, &reports[i])
+		reports[i] = &conf.Report{Quiet: o.quiet}
+		files[i] = compile(zone.Load(paths[i], reports[i]), o.look, reports[i])
 	})
+	l.files = make(map[string]*zoneFile, len(paths))
 	rest := rests()
 	for i, path := range paths {
 		rest()
-		l.report.Join(&reports[i])
+		if reports[i] != nil {
+			l.report.Join(reports[i])
+		}
 		f := files[i]
 		if f == nil {
 			f = l.fail(path, before[path])
@@ -101,7 +104,7 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 	return l
 }
 
-// unite makes the set of the zones that were loaded.
+// unite makes the set of the zones that were loaded, in any order.
 func (l *loading) unite() {
 	rest := rests()
 	zones := make([]*zone.Zone, 0, len(l.files))
@@ -192,7 +195,7 @@ func (l *loading) refuseTwins(before map[string]*zoneFile) {
 
 // refuseOverlaps refuses a trap whose hosts lie in another zone that is served here: they would never be answered.
 func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
-	parents := l.set.Parents()
+	parents := l.set.Parents(rests())
 	if len(parents) == 0 {
 		return
 	}

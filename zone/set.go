@@ -3,15 +3,15 @@ package zone
 import (
 	"bytes"
 	"hash/maphash"
-	"slices"
 
 	"github.com/miekg/dns"
 )
 
 // Set is all zones that are served. It never changes: a reload makes a new one.
 type Set struct {
-	zones  []*Zone // by name
+	zones  []*Zone
 	table  []place // hash table by apex
+	twins  bool
 	depths [maxLabels + 1]bool
 }
 
@@ -22,13 +22,9 @@ type place struct {
 	index uint32 // in Set.zones
 }
 
-// NewSet puts zones together. That takes long where there are very many; it calls rest all the time.
+// NewSet puts zones together, in their order. That takes long where there are very many; it calls rest all the time.
 func NewSet(zones []*Zone, rest func()) *Set {
-	s := &Set{zones: slices.Clone(zones), table: make([]place, tableSize(len(zones)))}
-	slices.SortFunc(s.zones, func(a, b *Zone) int {
-		rest()
-		return bytes.Compare(a.body.apex(), b.body.apex())
-	})
+	s := &Set{zones: zones, table: make([]place, tableSize(len(zones)))}
 	mask := uint64(len(s.table) - 1)
 	for i, z := range s.zones {
 		rest()
@@ -36,6 +32,7 @@ func NewSet(zones []*Zone, rest func()) *Set {
 		hash := maphash.Bytes(seed, z.body.apex())
 		slot := hash & mask
 		for s.table[slot].zone != nil {
+			s.twins = s.twins || s.table[slot].is(z.body.apex(), hash)
 			slot = (slot + 1) & mask
 		}
 		s.table[slot] = place{z.body, uint32(hash >> 32), uint32(i)}
@@ -44,20 +41,14 @@ func NewSet(zones []*Zone, rest func()) *Set {
 }
 
 // Twins says whether two zones have the same name: such a set must not be served.
-func (s *Set) Twins() bool {
-	for i := range s.zones[min(1, len(s.zones)):] {
-		if bytes.Equal(s.zones[i].body.apex(), s.zones[i+1].body.apex()) {
-			return true
-		}
-	}
-	return false
-}
+func (s *Set) Twins() bool { return s.twins }
 
-// Parents are the zones that have others of the set below them.
-func (s *Set) Parents() map[*Zone]bool {
+// Parents are the zones that have others of the set below them. It calls rest as NewSet does.
+func (s *Set) Parents(rest func()) map[*Zone]bool {
 	parents := map[*Zone]bool{}
 	var q QName
 	for _, z := range s.zones {
+		rest()
 		q.Read(z.body.apex(), 0)
 		for skip := 1; skip <= q.labels; skip++ {
 			if !s.depths[q.labels-skip] {
@@ -164,10 +155,15 @@ func (s *Set) find(apex []byte) *place {
 		if p.zone == nil {
 			return nil
 		}
-		if p.hash == uint32(hash>>32) && bytes.Equal(p.zone.apex(), apex) {
+		if p.is(apex, hash) {
 			return p
 		}
 	}
+}
+
+// is says whether the zone of a place that is not free is the one of that name.
+func (p *place) is(apex []byte, hash uint64) bool {
+	return p.hash == uint32(hash>>32) && bytes.Equal(p.zone.apex(), apex)
 }
 
 // tableSize is a power of two that leaves at least half of a hash table free.
