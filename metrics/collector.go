@@ -56,6 +56,9 @@ type Metrics struct {
 	// CoversWaiting is how many hosts outside the zones have not been looked up yet; LookupFailures counts failed look-ups.
 	CoversWaiting  prometheus.Gauge
 	LookupFailures prometheus.Counter
+	// Transfers counts requests for zones, by what came of them; NotifyFailures how often a server could not be told of a change.
+	Transfers      *prometheus.CounterVec
+	NotifyFailures prometheus.Counter
 }
 
 // New makes the metrics of a server with so many workers.
@@ -72,6 +75,12 @@ func New(workers int, version, commit string) *Metrics {
 		LookupFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones; the last good answer is kept.",
 		}),
+		Transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mxtrap_transfers_total", Help: "Requests for whole zones: axfr and ixfr were sent, current had nothing new, refused and failed.",
+		}, []string{"outcome"}),
+		NotifyFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "mxtrap_notify_failures_total", Help: "How often a server did not take a NOTIFY of a change, or did not answer.",
+		}),
 	}
 	m.Show(0, nil)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -81,7 +90,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, (*collector)(m),
+		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, (*collector)(m),
 	)
 	return m
 }

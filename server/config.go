@@ -24,6 +24,7 @@ type Config struct {
 	Chaos       bool // answer version.bind and id.server
 	Workers     int  // per UDP address; 0: one per CPU
 	ZoneMetrics bool
+	transfers   transfers
 	LogLevel    slog.Level
 	LogJSON     bool
 
@@ -58,6 +59,8 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
 	}
 	c.readServer(t.Table("server"))
+	c.transfers.readKeys(t.Table("keys"))
+	c.transfers.readPeers(t.Table("transfer"))
 	c.readLog(t.Table("log"))
 	t.Close()
 	if report.Faults() > before {

@@ -13,9 +13,10 @@ import (
 
 // zoneFile is a zone as it was last taken in.
 type zoneFile struct {
-	zone   *zone.Zone
-	files  zone.Files
-	source *zone.Source // nil where nothing will have to be compiled again
+	zone    *zone.Zone
+	files   zone.Files
+	source  *zone.Source // nil where nothing will have to be compiled again
+	history history      // of the zone
 }
 
 // renewed is the zone again where its files have not changed, else nil.
@@ -30,7 +31,7 @@ func (f *zoneFile) renewed() *zoneFile {
 	case files == nil:
 		return f
 	}
-	return &zoneFile{zone: f.zone, files: files, source: f.source}
+	return &zoneFile{zone: f.zone, files: files, source: f.source, history: f.history}
 }
 
 // loading is the outcome of reading every zone file.
@@ -53,6 +54,7 @@ type loader struct {
 	look     zone.Lookups
 	progress Progress
 	quiet    bool // no warnings are kept, but for their number
+	history  bool // differences between versions are kept
 	threads  int
 }
 
@@ -61,7 +63,7 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 	l := &loading{files: map[string]*zoneFile{}, report: conf.Report{Quiet: o.quiet}}
 	if c.Path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
-		if f := compile(source, o.look, &l.report); f != nil {
+		if f := o.compile(source, nil, &l.report); f != nil {
 			l.files[source.Path] = f
 		}
 		l.unite()
@@ -79,7 +81,7 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 			return
 		}
 		reports[i] = &conf.Report{Quiet: o.quiet}
-		files[i] = compile(zone.Load(paths[i], reports[i]), o.look, reports[i])
+		files[i] = o.compile(zone.Load(paths[i], reports[i]), before[paths[i]], reports[i])
 	})
 	l.files = make(map[string]*zoneFile, len(paths))
 	rest := rests()
@@ -132,16 +134,24 @@ func (o loader) each(n int, do func(i int)) {
 	wg.Wait()
 }
 
-// compile makes a zone ready.
-func compile(source *zone.Source, look zone.Lookups, report *conf.Report) *zoneFile {
+// compile makes a zone ready, as the version that follows the one before.
+func (o loader) compile(source *zone.Source, before *zoneFile, report *conf.Report) *zoneFile {
 	if source == nil {
 		return nil
 	}
-	z := source.Compile(look, report)
+	z := source.Compile(o.look, report)
 	if z == nil {
 		return nil
 	}
 	f := &zoneFile{zone: z, files: source.Files()}
+	if before != nil && before.zone.Name() == z.Name() {
+		f.zone = source.Follow(z, before.zone, o.look)
+		if f.zone == before.zone {
+			f.history = before.history
+		} else if o.history {
+			f.history = before.history.then(before.zone, f.zone)
+		}
+	}
 	if len(z.Lookups()) > 0 {
 		f.source = source
 	}

@@ -54,7 +54,7 @@ type manyPackets struct {
 	drops    uint32 // as the kernel last told
 	lost     uint64 // since overflowed was called
 
-	packets [batchSize][]byte
+	packets [batchSize]packet
 	heads   [batchSize]messageHead
 	vectors [batchSize]unix.Iovec
 	names   [batchSize]unix.RawSockaddrInet6
@@ -101,7 +101,7 @@ func (m *manyPackets) reset() {
 	}
 }
 
-func (m *manyPackets) receive() ([][]byte, error) {
+func (m *manyPackets) receive() ([]packet, error) {
 	m.reset()
 	if err := m.raw.Read(m.read); err != nil {
 		m.received = 0
@@ -113,12 +113,20 @@ func (m *manyPackets) receive() ([][]byte, error) {
 	}
 	for i := range m.received {
 		h := &m.heads[i]
-		m.packets[i] = m.buffers[i][:min(h.size, packetSize)]
+		m.packets[i] = packet{m.buffers[i][:min(h.size, packetSize)], address(&m.names[i])}
 		if m.wildcard || i == 0 {
 			m.readControl(h)
 		}
 	}
 	return m.packets[:m.received], nil
+}
+
+// address is that of a socket, of either family.
+func address(name *unix.RawSockaddrInet6) netip.Addr {
+	if name.Family == unix.AF_INET {
+		return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
+	}
+	return netip.AddrFrom16(name.Addr)
 }
 
 func (m *manyPackets) receiveNow(fd uintptr) (done bool) {
@@ -162,12 +170,12 @@ func (m *manyPackets) readControl(h *messageHead) {
 
 func (m *manyPackets) send() (unsent int) {
 	for m.sent = 0; m.sent < m.received; {
-		if m.packets[m.sent] == nil {
+		if m.packets[m.sent].data == nil {
 			m.sent++
 			continue
 		}
-		for m.until = m.sent; m.until < m.received && m.packets[m.until] != nil; m.until++ {
-			m.vectors[m.until].SetLen(len(m.packets[m.until]))
+		for m.until = m.sent; m.until < m.received && m.packets[m.until].data != nil; m.until++ {
+			m.vectors[m.until].SetLen(len(m.packets[m.until].data))
 		}
 		if err := m.raw.Write(m.write); err != nil {
 			return unsent + m.received - m.sent

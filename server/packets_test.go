@@ -59,12 +59,13 @@ func echoOdd(conn packetConn) error {
 		if err != nil {
 			return err
 		}
-		for i, p := range packets {
+		for i := range packets {
+			p := packets[i].data
 			switch {
 			case len(p) == 0 || (p[len(p)-1]-'0')%2 == 0 && len(p) < packetSize:
-				packets[i] = nil
+				packets[i].data = nil
 			case len(p) < packetSize:
-				packets[i] = append(p[:0], "answer to "+string(p)...)
+				packets[i].data = append(p[:0], "answer to "+string(p)...)
 			}
 		}
 		if unsent := conn.send(); unsent > 0 {

@@ -31,6 +31,8 @@ type query struct {
 	end     int // of the question section; 0: none could be read
 	flags   uint16
 	edns    edns
+	signed  bool // the packet ends with a TSIG record
+	ixfr    bool // over UDP an incremental transfer is asked what the SOA record is (RFC 1995 2)
 	verdict int
 }
 
@@ -40,7 +42,7 @@ const noAnswer = -1
 // read reads a packet. Its verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header or
 // is an answer itself.
 func (q *query) read(packet []byte) {
-	q.packet, q.end, q.Type, q.edns = packet, 0, dns.TypeNone, edns{}
+	q.packet, q.end, q.Type, q.edns, q.signed, q.ixfr = packet, 0, dns.TypeNone, edns{}, false, false
 	if q.verdict = q.parse(packet); q.verdict == dns.RcodeSuccess {
 		q.verdict = q.permit()
 	}
@@ -56,8 +58,10 @@ func (q *query) permit() (verdict int) {
 		return dns.RcodeRefused
 	}
 	switch q.Type {
-	case dns.TypeAXFR, dns.TypeIXFR:
-		return dns.RcodeRefused // nobody may transfer
+	case dns.TypeAXFR:
+		return dns.RcodeRefused // over UDP
+	case dns.TypeIXFR:
+		q.Type, q.ixfr = dns.TypeSOA, true
 	case dns.TypeMAILA, dns.TypeMAILB:
 		return dns.RcodeNotImplemented
 	case dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeNone:
@@ -122,6 +126,11 @@ func (q *query) parseRecords() (verdict int) {
 			// RFC 6891 6.1.1: one, at the root, in the additional section.
 			if records > additional || q.edns.present || q.packet[owner] != 0 || !q.edns.parse(q.packet[at+2:data-2], q.packet[data:end]) {
 				q.edns = edns{}
+				return dns.RcodeFormatError
+			}
+		}
+		if typ == dns.TypeTSIG {
+			if q.signed = records == 1 && additional > 0; !q.signed { // RFC 8945 5.1: the last
 				return dns.RcodeFormatError
 			}
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/miekg/dns"
 
@@ -13,6 +14,7 @@ import (
 type client struct {
 	transport metrics.Transport
 	family    metrics.Family
+	addr      netip.Addr
 }
 
 // responder answers queries by rounds. Between rounds it holds nothing but memory that it uses again.
@@ -24,8 +26,8 @@ type responder struct {
 	encoder  encoder
 }
 
-// respondAll answers the packets of a batch, each in its place; nil stands for what gets no answer.
-func (r *responder) respondAll(packets [][]byte, c client) {
+// respondAll answers the packets of a batch, each in its place; no data stand for what gets no answer.
+func (r *responder) respondAll(packets []packet, c client) {
 	for len(packets) > 0 {
 		n := min(len(packets), zone.Round)
 		r.round(packets[:n], c)
@@ -33,28 +35,30 @@ func (r *responder) respondAll(packets [][]byte, c client) {
 	}
 }
 
-func (r *responder) round(packets [][]byte, c client) {
+func (r *responder) round(packets []packet, c client) {
 	snap := r.state.current.Load()
 	r.lookUp(packets, snap)
-	for i, packet := range packets {
-		packets[i] = r.write(&r.queries[i], packet[:0], c, snap)
+	for i := range packets {
+		p := &packets[i]
+		c.addr = p.from
+		p.data = r.write(&r.queries[i], p.data[:0], c, snap)
 	}
 }
 
 // respond answers one packet into out, which must have room for the largest response of the transport. It returns nil for what gets
 // no answer. It allocates nothing.
-func (r *responder) respond(packet, out []byte, c client) []byte {
+func (r *responder) respond(query, out []byte, c client) []byte {
 	snap := r.state.current.Load()
-	r.lookUp([][]byte{packet}, snap)
+	r.lookUp([]packet{{data: query}}, snap)
 	return r.write(&r.queries[0], out, c, snap)
 }
 
 // lookUp reads the packets of a round and finds what they ask for.
-func (r *responder) lookUp(packets [][]byte, snap *snapshot) {
+func (r *responder) lookUp(packets []packet, snap *snapshot) {
 	asked := r.asked[:0]
-	for i, packet := range packets {
+	for i := range packets {
 		q := &r.queries[i]
-		q.read(packet)
+		q.read(packets[i].data)
 		if q.verdict == dns.RcodeSuccess && q.class != dns.ClassCHAOS {
 			asked = append(asked, &q.Question)
 		}
@@ -73,11 +77,17 @@ func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte
 		return nil
 	}
 	r.counters.Query(c.transport, c.family, q.Type)
+	var sig *signature
+	if q.signed {
+		sig = r.verify(q, snap)
+	}
 	e := &r.encoder
-	e.begin(q, out, c, snap.nsid)
+	e.begin(q, out, c, snap.nsid, sig.room())
 	rcode, authoritative := q.verdict, false
 	switch {
 	case rcode != dns.RcodeSuccess:
+	case q.ixfr && (!snap.transfers.permits(c.addr, sig.verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
+		rcode = dns.RcodeRefused
 	case q.class == dns.ClassCHAOS:
 		rcode, authoritative = r.chaos(q, snap)
 	case q.Zone < 0:
@@ -89,7 +99,22 @@ func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte
 		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.class == dns.ClassINET
 	}
 	r.counters.Response(rcode, e.cut)
-	return e.end(q, rcode, authoritative, snap.nsid)
+	reply := e.end(q, rcode, authoritative, snap.nsid)
+	if sig != nil {
+		reply = sig.sign(reply, e.limit+q.edns.optLen(snap.nsid)+sig.room())
+	}
+	return reply
+}
+
+// verify judges the signature of a query, which may change its verdict.
+func (r *responder) verify(q *query, snap *snapshot) *signature {
+	sig, err := verify(q.packet, snap.transfers.keys)
+	if err != nil {
+		q.verdict = dns.RcodeFormatError
+	} else if rcode := sig.rcode(); rcode != dns.RcodeSuccess {
+		q.verdict = rcode
+	}
+	return sig
 }
 
 // count counts a query for its zone, and for the trap.
@@ -127,13 +152,13 @@ func (r *responder) chaos(q *query, snap *snapshot) (rcode int, authoritative bo
 	return dns.RcodeSuccess, true
 }
 
-// begin copies the question, its letters as the client wrote them, and makes room for the OPT record.
-func (e *encoder) begin(q *query, out []byte, c client, nsid string) {
+// begin copies the question, its letters as the client wrote them, and makes room for the OPT record and a signature.
+func (e *encoder) begin(q *query, out []byte, c client, nsid string, signature int) {
 	e.limit = dns.MaxMsgSize
 	if c.transport == metrics.UDP {
 		e.limit = q.edns.limit()
 	}
-	e.limit -= q.edns.optLen(nsid)
+	e.limit -= q.edns.optLen(nsid) + signature
 	e.out = append(out[:0], q.packet[:max(headerSize, q.end)]...)
 	e.count, e.cut = [3]uint16{}, false
 }

@@ -28,7 +28,7 @@ func newResponder(t testing.TB, texts ...string) *responder {
 	for i, text := range texts {
 		var report conf.Report
 		path := fmt.Sprintf("%d.toml", i)
-		f := compile(zone.Parse(path, []byte(text), &report), nil, &report)
+		f := loader{}.compile(zone.Parse(path, []byte(text), &report), nil, &report)
 		if f == nil {
 			t.Fatal(report.Problems())
 		}
@@ -312,10 +312,10 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 	for _, packet := range packets {
 		want = append(want, bytes.Clone(r.respond(packet, make([]byte, 0, maxUDP), client{})))
 	}
-	room, got := make([][packetSize]byte, len(packets)), make([][]byte, len(packets))
+	room, got := make([][packetSize]byte, len(packets)), make([]packet, len(packets))
 	answer := func() {
-		for i, packet := range packets {
-			got[i] = append(room[i][:0], packet...)
+		for i, query := range packets {
+			got[i].data = append(room[i][:0], query...)
 		}
 		r.respondAll(got, client{})
 	}
@@ -323,8 +323,8 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 		t.Errorf("%v allocations per batch", n)
 	}
 	for i := range want {
-		if !bytes.Equal(got[i], want[i]) {
-			t.Errorf("packet %d: got %x, want %x", i, got[i], want[i])
+		if !bytes.Equal(got[i].data, want[i]) {
+			t.Errorf("packet %d: got %x, want %x", i, got[i].data, want[i])
 		}
 	}
 }

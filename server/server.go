@@ -23,11 +23,13 @@ type state struct {
 
 // snapshot is all that an answer depends on. It never changes.
 type snapshot struct {
-	zones   *zone.Set
-	counts  []zoneCounts // by index in zones; none where zones have no series of their own
-	nsid    string
-	version string // in CH TXT; "" where that is switched off
-	id      string
+	zones     *zone.Set
+	counts    []zoneCounts // by index in zones; none where zones have no series of their own
+	transfers *transfers
+	histories map[*zone.Zone]history
+	nsid      string
+	version   string // in CH TXT; "" where that is switched off
+	id        string
 }
 
 // zoneCounts are where a zone's queries are counted.
@@ -65,6 +67,7 @@ type Server struct {
 	// What follows is owned by the goroutine that runs Run.
 	config    *Config
 	files     map[string]*zoneFile
+	notifier  *notifier
 	resolver  *resolver
 	listeners map[string]*listener
 	http      *httpListener
@@ -84,6 +87,7 @@ func New(c *Config, o Options) (*Server, error) {
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
+	s.notifier = newNotifier(o.Log, s.metrics.NotifyFailures)
 	l := loader{look: s.resolver.known, progress: o.Progress, quiet: true, threads: s.processors}.load(c, nil)
 	if l.report.Faults() > 0 {
 		return nil, Problems(l.report.Problems())
@@ -102,6 +106,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		return err
 	}
 	looked := s.resolver.run(ctx)
+	stopped := s.notifier.run(ctx)
 	s.metrics.Reloaded(true, time.Now())
 	s.metrics.SetReady(true)
 	s.Log.Info("serving", "zones", len(s.files), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
@@ -114,6 +119,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.metrics.SetReady(false)
 			s.shut()
 			s.resolver.wait()
+			stopped()
 			return nil
 		case <-reload:
 			s.Notify(Reloading)
@@ -140,7 +146,7 @@ func (s *Server) reload() {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := loader{look: s.resolver.known, progress: s.Progress, threads: s.processors}.load(c, s.files)
+	l := loader{look: s.resolver.known, progress: s.Progress, history: len(c.transfers.allow) > 0, threads: s.processors}.load(c, s.files)
 	s.logProblems(l.report.Problems())
 	if err := s.listen(c); err != nil {
 		s.Log.Error("not reloaded: everything stays as it was", "error", err)
@@ -168,13 +174,14 @@ func (s *Server) reload() {
 
 // recompile takes in what look-ups have found.
 func (s *Server) recompile() {
+	o := loader{look: s.resolver.known, history: len(s.config.transfers.allow) > 0}
 	l := &loading{files: map[string]*zoneFile{}}
 	for path, f := range s.files {
 		l.files[path] = f
 		if len(f.zone.Lookups()) == 0 {
 			continue
 		}
-		if z := compile(f.source, s.resolver.known, &l.report); z != nil {
+		if z := o.compile(f.source, f, &l.report); z != nil {
 			l.files[path] = z
 		} else {
 			s.logProblems(l.report.Problems())
@@ -186,7 +193,7 @@ func (s *Server) recompile() {
 
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *loading) {
-	next := &snapshot{zones: l.set, nsid: c.NSID}
+	next := &snapshot{zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version
 		if next.id = c.NSID; next.id == "" {
@@ -207,10 +214,36 @@ func (s *Server) publish(c *Config, l *loading) {
 		shown = append(shown, show)
 		s.metrics.LoadFailures.WithLabelValues(z.Name())
 	}
+	for _, f := range l.files {
+		rest()
+		if f.history != nil {
+			next.histories[f.zone] = f.history
+		}
+	}
+	before := s.state.current.Load()
 	s.config, s.files = c, l.files
 	s.state.current.Store(next)
+	s.tell(before, next)
 	s.metrics.Show(len(l.files), shown)
 	s.resolver.want(wanted)
+}
+
+// tell tells the other servers which versions are new.
+func (s *Server) tell(before, now *snapshot) {
+	if len(now.transfers.notify) == 0 {
+		return
+	}
+	known := map[string]uint32{}
+	if before != nil {
+		for _, z := range before.zones.Zones() {
+			known[z.Name()] = z.Serial()
+		}
+	}
+	for _, z := range now.zones.Zones() {
+		if serial, ok := known[z.Name()]; !ok || serial != z.Serial() {
+			s.notifier.tell(z.SOA(), now.transfers.notify)
+		}
+	}
 }
 
 // count finds the counters of a zone.

@@ -27,7 +27,9 @@ const (
 
 // tcpServer serves the connections of a listener.
 type tcpServer struct {
+	*Server
 	conns      tcpConns
+	transfers  chan struct{} // holds a token for each that is under way
 	counters   *metrics.Worker
 	responders sync.Pool // of *responder
 	batches    sync.Pool // of *[tcpBatch]byte
@@ -35,7 +37,7 @@ type tcpServer struct {
 
 // serveTCP accepts connections until the listener is closed, and waits for them.
 func (s *Server) serveTCP(l *listener) {
-	t := &tcpServer{counters: s.metrics.Worker(s.workers())}
+	t := &tcpServer{Server: s, counters: s.metrics.Worker(s.workers()), transfers: make(chan struct{}, transfersAtOnce)}
 	t.responders.New = func() any { return &responder{state: &s.state, counters: t.counters} }
 	t.batches.New = func() any { return new([tcpBatch]byte) }
 	var running sync.WaitGroup
@@ -68,8 +70,8 @@ func (s *Server) serveTCP(l *listener) {
 func (t *tcpServer) serve(conn *net.TCPConn) {
 	conn.SetReadBuffer(tcpKernel) // wishes, both
 	conn.SetWriteBuffer(tcpKernel)
-	c := client{transport: metrics.TCP}
-	if clientOf(conn).Addr().Is6() {
+	c := client{transport: metrics.TCP, addr: addressOf(conn)}
+	if c.addr.Is6() {
 		c.family = metrics.IPv6
 	}
 	in := bufio.NewReaderSize(conn, 2+tcpQuery)
@@ -83,7 +85,12 @@ func (t *tcpServer) serve(conn *net.TCPConn) {
 			}
 			return
 		}
-		if t.answer(conn, in, c) != nil {
+		if packet := message(in); transferAsked(packet) {
+			if t.transfer(conn, packet, c) != nil {
+				return
+			}
+			in.Discard(2 + len(packet))
+		} else if t.answer(conn, in, c) != nil {
 			return
 		}
 	}
@@ -114,7 +121,7 @@ var errNotQuery = errors.New("not a query")
 func (t *tcpServer) respond(in *bufio.Reader, out []byte, c client) (batch []byte, answers int, end error) {
 	r := t.responders.Get().(*responder)
 	defer t.responders.Put(r)
-	for packet := message(in); packet != nil && cap(out)-len(out) >= tcpRoom; packet = message(in) {
+	for packet := message(in); packet != nil && !transferAsked(packet) && cap(out)-len(out) >= tcpRoom; packet = message(in) {
 		at := len(out)
 		reply := r.respond(packet, out[at+2:at+2], c)
 		if reply == nil {

@@ -70,9 +70,14 @@ func (t *tcpConns) drain() {
 	}
 }
 
+// addressOf is the client's address.
+func addressOf(conn *net.TCPConn) netip.Addr {
+	return conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+}
+
 // clientOf is what counts as one client: whoever has an IPv6 address has its /64.
 func clientOf(conn *net.TCPConn) netip.Prefix {
-	a := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	a := addressOf(conn)
 	bits := 32
 	if a.Is6() {
 		bits = 64

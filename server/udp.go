@@ -23,10 +23,16 @@ const (
 	receiveBuffer = 4 << 20
 )
 
+// packet is a query, and then its response.
+type packet struct {
+	data []byte
+	from netip.Addr
+}
+
 // packetConn receives and sends UDP packets by batches. It belongs to one goroutine.
 type packetConn interface {
-	// receive waits for packets. Each has room for its response, which takes its place in the slice; nil there is no response.
-	receive() (packets [][]byte, err error)
+	// receive waits for packets. The data of each have room for its response, which takes their place; nil there is no response.
+	receive() (packets []packet, err error)
 	// send sends the responses that stand in the place of the packets of receive, and says how many could not be sent.
 	send() (unsent int)
 	// overflowed is how many packets the kernel has dropped since the last call, because the socket was full.

@@ -130,6 +130,18 @@ func (a *Answer) fetch() byte {
 	return 0
 }
 
+// Named is the zone of a name, nil where there is none.
+func (s *Set) Named(text string) *Zone {
+	n, err := parseName(text, root)
+	if err != nil {
+		return nil
+	}
+	if p := s.find([]byte(n)); p != nil {
+		return s.zones[p.index]
+	}
+	return nil
+}
+
 // Find finds the zone that a name is in: the one with the longest apex. The parent's side of a cut answers for DS
 // (RFC 4035 3.1.4.1), so parentSide looks for a zone above the name first. The Body is nil where there is no zone.
 func (s *Set) Find(q *QName, parentSide bool) (zone Body, index int) {

@@ -1,9 +1,12 @@
 package zone
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -96,12 +99,33 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
 	if r.mname == nil {
 		r.mname = []byte(root) // only where there is no NS, which is refused
 	}
-	automatic := written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0
-	if automatic {
+	s.ownSerial = written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0
+	if s.ownSerial {
 		// The time of the newest file grows with each change and is the same wherever the files are the same.
-		r.serial = max(1, s.modified())
+		if r.serial = max(1, s.modified()); s.least != 0 && Later(s.least, r.serial) {
+			r.serial = s.least
+		}
 	}
 	return r
+}
+
+// Follow is a version of the zone, as compiled from the source, in its place behind the version before: that one itself where nothing
+// has changed, or with an automatic serial number that grows (RFC 1982) even where the files have become older, or where only
+// what was looked up has changed.
+func (s *Source) Follow(now, before *Zone, look Lookups) *Zone {
+	if bytes.Equal(now.body, before.body) && slices.Equal(now.lookups, before.lookups) {
+		return before
+	}
+	if !s.ownSerial || Later(now.serial, before.serial) {
+		return now
+	}
+	s.least = before.serial + 1
+	if len(before.lookups) > 0 { // more than that, so that it grows even when it begins anew from the files
+		if clock := uint32(time.Now().Unix()); Later(clock, s.least) {
+			s.least = clock
+		}
+	}
+	return s.Compile(look, new(conf.Report))
 }
 
 // hostmaster is the mailbox of the one responsible, where the operator names none (RFC 2142 7).

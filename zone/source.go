@@ -20,15 +20,17 @@ import (
 type Source struct {
 	Path string // of the zone file
 
-	apex    name
-	ttl     uint32
-	records []record
-	soa     soaTable
-	trap    *trapTable
-	table   *conf.Table
-	master  string // the master file, "" where there is none
-	partial bool   // some of the records could not be read
-	files   Files
+	apex      name
+	ttl       uint32
+	records   []record
+	soa       soaTable
+	trap      *trapTable
+	table     *conf.Table
+	master    string // the master file, "" where there is none
+	partial   bool   // some of the records could not be read
+	least     uint32 // of an automatic serial number; 0: anything
+	ownSerial bool   // the serial number is ours to choose
+	files     Files
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.

@@ -410,3 +410,10 @@ func readFile(t *testing.T, path string) string {
 	}
 	return string(text)
 }
+
+// said is what a program said, whatever its exit code.
+func said(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, _ := exec.Command(name, args...).CombinedOutput()
+	return string(out)
+}

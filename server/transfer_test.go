@@ -1,0 +1,313 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/metrics"
+	"mxtrap/zone/conf"
+)
+
+const testSecret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="
+
+func TestTransferConfiguration(t *testing.T) {
+	keys := "[keys]\nns2 = \"hmac-sha256 " + testSecret + "\"\n"
+	for _, c := range []struct{ name, text, want string }{
+		{"addresses, prefixes and keys", keys + "[transfer]\nallow = [\"192.0.2.2\", \"2001:db8::/32 key ns2\", \"key NS2.\"]\nnotify = [\"192.0.2.2\", \"[2001:db8::2]:5353 key ns2\"]", ""},
+		{"a key that is not there", "[transfer]\nallow = [\"key ns3\"]", `m.toml:2: transfer.allow[0]: "key ns3": no key "ns3": write it into the table [keys]`},
+		{"no address", "[transfer]\nallow = [\"ns2.example.com\"]", `"ns2.example.com": not a server`},
+		{"a prefix with more bits", "[transfer]\nallow = [\"192.0.2.2/24\"]", "write 192.0.2.0/24"},
+		{"a port to ask from", "[transfer]\nallow = [\"192.0.2.2:53\"]", "leave it out"},
+		{"a prefix to tell", "[transfer]\nnotify = [\"192.0.2.0/24\"]", "not one address"},
+		{"a key alone to tell", keys + "[transfer]\nnotify = [\"key ns2\"]", "not one address"},
+		{"an algorithm of the past", "[keys]\nns2 = \"hmac-md5 " + testSecret + "\"", "not a key: write"},
+		{"a secret that is no base64", "[keys]\nns2 = \"hmac-sha256 secret!\"", "not base64"},
+		{"a secret that can be guessed", "[keys]\nns2 = \"hmac-sha256 c2VjcmV0\"", "the secret has 6 octets"},
+		{"an unknown key", "[transfer]\npermit = []", "permit"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var report conf.Report
+			got := ""
+			if parseConfig("m.toml", []byte(c.text), &report) == nil {
+				for _, p := range report.Problems() {
+					got += p.String() + "\n"
+				}
+			}
+			if (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if strings.Contains(got, testSecret) {
+				t.Error("the error tells the secret")
+			}
+		})
+	}
+}
+
+func TestWhoMayTransfer(t *testing.T) {
+	a, b := &key{name: "a."}, &key{name: "b."}
+	tr := transfers{allow: []peer{
+		{prefix: netip.MustParsePrefix("192.0.2.0/24")},
+		{prefix: netip.MustParsePrefix("2001:db8::/32"), key: a},
+		{key: b},
+	}}
+	for _, c := range []struct {
+		from string
+		by   *key
+		want bool
+	}{
+		{"192.0.2.9", nil, true}, {"192.0.2.9", a, true}, {"198.51.100.1", nil, false}, {"198.51.100.1", a, false},
+		{"2001:db8::1", nil, false}, {"2001:db8::1", a, true}, {"2001:db9::1", a, false}, {"203.0.113.1", b, true},
+	} {
+		if got := tr.permits(netip.MustParseAddr(c.from), c.by); got != c.want {
+			t.Errorf("%s by %v: %v", c.from, c.by, got)
+		}
+	}
+}
+
+// version is a zone of the transfer tests.
+func version(serial int) string {
+	return fmt.Sprintf("name = \"example.com\"\n[soa]\nserial = %d\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 192.0.2.53\"]\nmail = [\"A 192.0.2.%d\"]\n[trap]\n", serial, serial%250+1)
+}
+
+func TestIncrementalTransfersGoBackAsFarAsIsKept(t *testing.T) {
+	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[transfer]\nallow = [\"127.0.0.1\"]\n", "zones/z.toml": version(1)})
+	newest := historySteps + 5
+	for serial := 2; serial <= newest; serial++ {
+		r.write("zones/z.toml", version(serial))
+		r.hup <- nil
+		r.await(Reloading)
+		r.await(Ready)
+	}
+	for _, c := range []struct {
+		name   string
+		serial uint32
+		want   []string // the types of the records in short
+	}{
+		{"a client that is up to date", uint32(newest), []string{"SOA"}},
+		{"a client that is ahead", uint32(newest + 1), []string{"SOA"}},
+		{"one version behind", uint32(newest - 1), strings.Fields("SOA SOA A A A SOA A A A SOA")},
+		{"a version that nobody knows", 0, strings.Fields("SOA MX MX MX NS A A A A SOA")},
+		{"a version that is not kept any more", 2, strings.Fields("SOA MX MX MX NS A A A A SOA")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := []string{}
+			for _, rr := range r.transferred(t, new(dns.Msg).SetIxfr("example.com.", c.serial, ".", ".")) {
+				got = append(got, dns.TypeToString[rr.Header().Rrtype])
+			}
+			if len(c.want) > 1 && c.want[1] == "MX" { // whole: the order of owners says nothing
+				slices.SortStableFunc(got[1:len(got)-1], func(a, b string) int { return len(b) - len(a) })
+				slices.Sort(got[1:5])
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+	all := r.transferred(t, new(dns.Msg).SetIxfr("example.com.", uint32(newest-historySteps), ".", "."))
+	if n := len(all); n != 2+historySteps*8 {
+		t.Errorf("%d records for %d versions", n, historySteps)
+	}
+}
+
+// transferred are the records that a request brings.
+func (r *running) transferred(t *testing.T, request *dns.Msg) (records []dns.RR) {
+	t.Helper()
+	envelopes, err := new(dns.Transfer).In(request, r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e := range envelopes {
+		if e.Error != nil {
+			t.Fatal(e.Error)
+		}
+		records = append(records, e.RR...)
+	}
+	return records
+}
+
+func TestALargeZoneIsTransferredInManySignedMessages(t *testing.T) {
+	const hosts = 20_000
+	var text strings.Builder
+	text.WriteString("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n")
+	for i := range hosts {
+		fmt.Fprintf(&text, "h%d = [\"A 192.0.2.1\"]\n", i)
+	}
+	r := start(t, map[string]string{
+		"mxtrap.toml":  serverFile + "[keys]\nns2 = \"hmac-sha512 " + testSecret + "\"\n[transfer]\nallow = [\"key ns2\"]\n",
+		"zones/z.toml": text.String(),
+	})
+	request := new(dns.Msg).SetAxfr("example.com.")
+	request.SetTsig("ns2.", dns.HmacSHA512, fudge, time.Now().Unix())
+	transfer := &dns.Transfer{TsigSecret: map[string]string{"ns2.": testSecret}}
+	envelopes, err := transfer.In(request, r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, messages := 0, 0
+	for e := range envelopes {
+		if e.Error != nil {
+			t.Fatal(e.Error)
+		}
+		records, messages = records+len(e.RR), messages+1
+	}
+	if records != hosts+4 || messages < 10 {
+		t.Errorf("%d records in %d messages", records, messages)
+	}
+}
+
+func TestOthersAreToldOfChanges(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	k, _ := parseKey("ns2", "hmac-sha256 "+testSecret)
+	next := func(answer bool) *dns.Msg {
+		t.Helper()
+		buf := make([]byte, 1500)
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := new(dns.Msg)
+		if err := m.Unpack(buf[:n]); err != nil {
+			t.Fatal(err)
+		}
+		sig, err := verify(buf[:n], map[string]*key{k.name: k})
+		if err != nil || sig.verified() != k {
+			t.Fatal(err, sig)
+		}
+		if answer {
+			reply, _ := sig.pack(new(dns.Msg).SetReply(m))
+			conn.WriteTo(reply, from)
+		}
+		if m.Opcode != dns.OpcodeNotify || !m.Authoritative || m.Question[0].Name != "example.com." || m.Question[0].Qtype != dns.TypeSOA {
+			t.Error(m)
+		}
+		return m
+	}
+	r := start(t, map[string]string{
+		"mxtrap.toml":  serverFile + "[keys]\nns2 = \"hmac-sha256 " + testSecret + "\"\n[transfer]\nnotify = [\"" + conn.LocalAddr().String() + " key ns2\"]\n",
+		"zones/z.toml": version(1),
+	})
+	// The first is lost on its way.
+	for _, answer := range []bool{false, true} {
+		if got := next(answer).Answer[0].(*dns.SOA).Serial; got != 1 {
+			t.Errorf("serial %d", got)
+		}
+	}
+	r.hup <- nil // nothing has changed: nobody is told
+	r.await(Reloading)
+	r.await(Ready)
+	r.write("zones/z.toml", version(2))
+	r.hup <- nil
+	if got := next(true).Answer[0].(*dns.SOA).Serial; got != 2 {
+		t.Errorf("serial %d", got)
+	}
+}
+
+func TestASignedQueryGetsASignedAnswer(t *testing.T) {
+	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[keys]\nns2 = \"hmac-sha256 " + testSecret + "\"\n", "zones/z.toml": exampleZone})
+	for _, c := range []struct {
+		name   string
+		secret string
+		key    string
+		skew   int64
+		want   int
+		fault  uint16
+	}{
+		{"by a key that is known", testSecret, "ns2.", 0, dns.RcodeSuccess, dns.RcodeSuccess},
+		{"by a key that is not known", testSecret, "ns3.", 0, dns.RcodeNotAuth, dns.RcodeBadKey},
+		{"by a wrong secret", "AAAA" + testSecret[4:], "ns2.", 0, dns.RcodeNotAuth, dns.RcodeBadSig},
+		{"long ago", testSecret, "ns2.", -1000, dns.RcodeNotAuth, dns.RcodeBadTime},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
+			m.SetTsig(c.key, dns.HmacSHA256, fudge, time.Now().Unix()+c.skew)
+			packet, mac, err := dns.TsigGenerate(m, c.secret, "", false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := net.Dial("udp", r.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.Write(packet)
+			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			buf := make([]byte, 1500)
+			n, err := conn.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply := new(dns.Msg)
+			if err := reply.Unpack(buf[:n]); err != nil || reply.IsTsig() == nil {
+				t.Fatal(err, reply)
+			}
+			if reply.Rcode != c.want || reply.IsTsig().Error != c.fault || n > dns.MinMsgSize {
+				t.Errorf("%d octets: %v", n, reply)
+			}
+			if c.fault == dns.RcodeSuccess || c.fault == dns.RcodeBadTime {
+				if err := dns.TsigVerify(bytes.Clone(buf[:n]), testSecret, mac, false); err != nil && c.fault != dns.RcodeBadTime {
+					t.Error(err)
+				}
+			}
+			if (c.want == dns.RcodeSuccess) != (len(reply.Answer) > 0) {
+				t.Error(reply)
+			}
+		})
+	}
+}
+
+// FuzzTransferRequest: whatever asks for a zone gets messages that the library reads, and never the zone without its key.
+func FuzzTransferRequest(f *testing.F) {
+	k, _ := parseKey("ns2", "hmac-sha256 "+testSecret)
+	for _, m := range []*dns.Msg{new(dns.Msg).SetAxfr("example.com."), new(dns.Msg).SetIxfr("example.com.", 1, ".", ".")} {
+		packet, _ := m.Pack()
+		f.Add(packet)
+		m.SetTsig("ns2.", dns.HmacSHA256, fudge, time.Now().Unix())
+		packet, _, _ = dns.TsigGenerate(m, "AAAA"+testSecret[4:], "", false)
+		f.Add(packet)
+	}
+	r := newResponder(f, version(1))
+	snap := *r.state.current.Load()
+	snap.transfers = &transfers{keys: map[string]*key{k.name: k}, allow: []peer{{key: k}}}
+	s := &Server{Options: Options{Log: slog.New(slog.DiscardHandler)}, metrics: metrics.New(1, "", "")}
+	s.state.current.Store(&snap)
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		r.respond(packet, make([]byte, 0, dns.MaxMsgSize), client{transport: metrics.TCP})
+		if !transferAsked(packet) {
+			return
+		}
+		ours, theirs := net.Pipe()
+		server := &tcpServer{Server: s, transfers: make(chan struct{}, 1)}
+		go func() {
+			server.transfer(ours, packet, client{transport: metrics.TCP, addr: netip.MustParseAddr("192.0.2.1")})
+			ours.Close()
+		}()
+		all, _ := io.ReadAll(theirs)
+		for len(all) > 0 {
+			size := int(binary.BigEndian.Uint16(all))
+			m := new(dns.Msg)
+			if err := m.Unpack(all[2 : 2+size]); err != nil {
+				t.Fatal(err)
+			}
+			if len(m.Answer) > 0 || m.Rcode == dns.RcodeSuccess {
+				t.Fatal("a zone for nothing")
+			}
+			all = all[2+size:]
+		}
+	})
+}

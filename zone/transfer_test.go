@@ -1,0 +1,165 @@
+package zone
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+)
+
+const followed = `name = "example.com"
+[soa]
+serial = %s
+[records]
+"@" = ["NS ns1", "MX 10 mail", "MX 20 mx1", "TXT %s"]
+ns1 = ["A 192.0.2.53"]
+mail = ["A 192.0.2.25"]
+mx1 = ["A 192.0.2.26"]
+[trap]
+addresses = ["192.0.2.%d"]
+`
+
+func mustCompile(t *testing.T, text string) *Zone {
+	t.Helper()
+	var report conf.Report
+	if s := Parse("z.toml", []byte(text), &report); s != nil {
+		if z := s.Compile(nil, &report); z != nil {
+			return z
+		}
+	}
+	t.Fatal(report.Problems())
+	return nil
+}
+
+func texts(z *Zone) (lines []string) {
+	for rr := range z.Records() {
+		lines = append(lines, rr.String())
+	}
+	return lines
+}
+
+func TestRecordsAreAllThatIsPrinted(t *testing.T) {
+	z := mustCompile(t, fmt.Sprintf(followed, "7", "x", 27))
+	var want []string
+	for _, line := range strings.Split(printed(t, z), "\n") {
+		if line, _, _ = strings.Cut(line, "\t; "); line != "" && line[0] != ';' {
+			want = append(want, line)
+		}
+	}
+	got := texts(z)
+	if !strings.Contains(got[0], "\tSOA\t") {
+		t.Errorf("the first record is %s", got[0])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestDifferencesLeadFromOneVersionToTheNext(t *testing.T) {
+	versions := []*Zone{
+		mustCompile(t, fmt.Sprintf(followed, "1", "x", 27)),
+		mustCompile(t, fmt.Sprintf(followed, "2", "y", 27)),
+		mustCompile(t, strings.Replace(fmt.Sprintf(followed, "3", "y", 28), "MX 20 mx1", "300 MX 20 mx1", 1)), // the TTL of a whole RRset
+		mustCompile(t, "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns.example.net.\"]\n"),
+	}
+	for _, older := range versions {
+		for _, newer := range versions {
+			deleted, added, ok := Differences(older, newer, 100)
+			if !ok {
+				t.Fatal("too many")
+			}
+			have := map[string]bool{newer.SOA().String(): true}
+			for rr := range older.Records() {
+				if rr.Header().Rrtype != dns.TypeSOA {
+					have[rr.String()] = true
+				}
+			}
+			for _, rr := range deleted {
+				if !have[rr.String()] {
+					t.Errorf("%v is to be deleted and is not there", rr)
+				}
+				delete(have, rr.String())
+			}
+			for _, rr := range added {
+				if have[rr.String()] {
+					t.Errorf("%v is to be added and is there", rr)
+				}
+				have[rr.String()] = true
+			}
+			want := texts(newer)
+			if len(have) != len(want) {
+				t.Errorf("%d records, want %d", len(have), len(want))
+			}
+			for _, line := range want {
+				if !have[line] {
+					t.Errorf("%s is missing", line)
+				}
+			}
+		}
+	}
+	if _, _, ok := Differences(versions[0], versions[3], 3); ok {
+		t.Error("more differences than are wanted")
+	}
+}
+
+func TestSerialNumbersComeOneAfterAnotherRoundTheCircle(t *testing.T) {
+	for _, c := range []struct {
+		serial, other uint32
+		want          bool
+	}{{1, 0, true}, {0, 1, false}, {5, 5, false}, {0, math.MaxUint32, true}, {math.MaxUint32, 0, false}, {1 << 31, 1, true}, {1, 1 << 31, false}} {
+		if got := Later(c.serial, c.other); got != c.want {
+			t.Errorf("Later(%d, %d) = %v", c.serial, c.other, got)
+		}
+	}
+}
+
+func TestAnAutomaticSerialNumberGrowsWithWhatIsServed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "z.toml")
+	load := func(text string, modified int64) *Source {
+		t.Helper()
+		os.WriteFile(path, []byte(text), 0o644)
+		at := time.Unix(modified, 0)
+		os.Chtimes(path, at, at)
+		var report conf.Report
+		s := Load(path, &report)
+		if s == nil {
+			t.Fatal(report.Problems())
+		}
+		return s
+	}
+	compile := func(s *Source) *Zone { return s.Compile(nil, new(conf.Report)) }
+	first := compile(load(fmt.Sprintf(followed, "0", "x", 27), 1_000_000))
+	if first.Serial() != 1_000_000 {
+		t.Fatal(first.Serial())
+	}
+	for _, c := range []struct {
+		name     string
+		text     string
+		modified int64
+		want     uint32
+	}{
+		{"nothing has changed", fmt.Sprintf(followed, "0", "x", 27), 1_000_000, 1_000_000},
+		{"a newer file", fmt.Sprintf(followed, "0", "y", 27), 1_000_100, 1_000_100},
+		{"another text of the same time", fmt.Sprintf(followed, "0", "y", 27), 1_000_000, 1_000_001},
+		{"an older file", fmt.Sprintf(followed, "0", "y", 27), 900_000, 1_000_001},
+		{"a number of the operator's own, which has gone back", fmt.Sprintf(followed, "5", "y", 27), 1_000_100, 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := load(c.text, c.modified)
+			z := s.Follow(compile(s), first, nil)
+			if z.Serial() != c.want || z.SOA().Serial != c.want {
+				t.Errorf("serial %d, want %d", z.Serial(), c.want)
+			}
+		})
+	}
+}
