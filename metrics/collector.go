@@ -132,6 +132,7 @@ var (
 	queriesDesc   = desc("mxtrap_queries_total", "Queries received.", "transport", "family", "type")
 	responsesDesc = desc("mxtrap_responses_total", "Responses sent, by RCODE.", "rcode")
 	truncatedDesc = desc("mxtrap_truncated_total", "Responses cut short to fit, with TC set.")
+	slippedDesc   = desc("mxtrap_rate_limit_slipped_total", "Responses sent empty, with TC set, because their client gets too many like them.")
 	droppedDesc   = desc("mxtrap_dropped_total", "What got no response, by reason.", "reason")
 	durationDesc  = desc("mxtrap_query_duration_seconds", "From a query's arrival in the process to its response.")
 	zoneDesc      = desc("mxtrap_zone_queries_total", "Queries for names of a zone.", "zone")
@@ -143,7 +144,7 @@ var (
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, serialDesc} {
+	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, serialDesc} {
 		to <- d
 	}
 }
@@ -176,6 +177,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 	count(truncatedDesc, c.sum(func(w *Worker) *atomic.Uint64 { return &w.truncated }))
+	count(slippedDesc, c.sum(func(w *Worker) *atomic.Uint64 { return &w.slipped }))
 	for i, name := range dropNames {
 		count(droppedDesc, c.sum(func(w *Worker) *atomic.Uint64 { return &w.dropped[i] }), name)
 	}

@@ -37,16 +37,17 @@ type Drop uint8
 
 // The reasons.
 const (
-	Malformed Drop = iota // too short for a header
-	Response              // an answer, not a question
-	TCPFull               // too many connections
-	TCPClient             // too many connections of one client
-	Unsent                // the answer could not be sent
-	Overflow              // the kernel had no room for it: the workers are too slow
+	Malformed   Drop = iota // too short for a header
+	Response                // an answer, not a question
+	TCPFull                 // too many connections
+	TCPClient               // too many connections of one client
+	Unsent                  // the answer could not be sent
+	Overflow                // the kernel had no room for it: the workers are too slow
+	RateLimited             // the client has had too many like it
 	dropReasons
 )
 
-var dropNames = [dropReasons]string{"malformed", "response", "tcp_connections", "tcp_client_connections", "send_failed", "socket_buffer"}
+var dropNames = [dropReasons]string{"malformed", "response", "tcp_connections", "tcp_client_connections", "send_failed", "socket_buffer", "rate_limit"}
 
 // queryTypes have a label of their own; all others are "other".
 var queryTypes = []uint16{
@@ -80,6 +81,7 @@ type Worker struct {
 	queries   [transports][families][maxTypes]atomic.Uint64
 	responses [maxRcode]atomic.Uint64
 	truncated atomic.Uint64
+	slipped   atomic.Uint64
 	dropped   [dropReasons]atomic.Uint64
 	durations [len(buckets) + 1]atomic.Uint64
 	nanos     atomic.Uint64
@@ -103,6 +105,9 @@ func (w *Worker) Response(rcode int, truncated bool) {
 		w.truncated.Add(1)
 	}
 }
+
+// Slipped counts a response that was sent empty because of its rate.
+func (w *Worker) Slipped() { w.slipped.Add(1) }
 
 // Dropped counts a query that gets no answer.
 func (w *Worker) Dropped(why Drop) { w.dropped[why].Add(1) }

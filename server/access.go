@@ -98,14 +98,12 @@ func (t *transfers) parsePeer(text string) (p peer, err error) {
 	if len(words) != 1 {
 		return p, errNotPeer
 	}
-	if a, err := netip.ParseAddr(words[0]); err == nil {
-		p.prefix = netip.PrefixFrom(a, a.BitLen())
-	} else if a, err := netip.ParseAddrPort(words[0]); err == nil {
+	if a, err := netip.ParseAddrPort(words[0]); err == nil {
 		p.prefix, p.port = netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), a.Port()
-	} else if p.prefix, err = netip.ParsePrefix(words[0]); err != nil {
-		return p, errNotPeer
-	} else if p.prefix != p.prefix.Masked() {
-		return p, fmt.Errorf("the prefix has bits behind its length: write %s", p.prefix.Masked())
+		return p, nil
 	}
-	return p, nil
+	if p.prefix, err = parsePrefix(words[0]); err != nil && !strings.Contains(words[0], "/") {
+		return p, errNotPeer
+	}
+	return p, err
 }

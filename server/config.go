@@ -25,6 +25,8 @@ type Config struct {
 	Workers     int  // per UDP address; 0: one per CPU
 	ZoneMetrics bool
 	transfers   transfers
+	rateLimit   rateLimit
+	cookies     cookieSecrets
 	LogLevel    slog.Level
 	LogJSON     bool
 
@@ -54,11 +56,13 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 		return nil
 	}
 	c := &Config{
-		Path: path, Chaos: true, ZoneMetrics: true,
+		Path: path, Chaos: true, ZoneMetrics: true, rateLimit: defaultRateLimit,
 		Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5353")},
 		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
 	}
 	c.readServer(t.Table("server"))
+	c.rateLimit.read(t.Table("rate_limit"))
+	c.cookies = readCookies(t.Table("cookies"), ownCookieSecret)
 	c.transfers.readKeys(t.Table("keys"))
 	c.transfers.readPeers(t.Table("transfer"))
 	c.readLog(t.Table("log"))

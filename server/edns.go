@@ -16,6 +16,8 @@ type edns struct {
 	size    uint16 // the largest UDP response that the client takes
 	do      bool   // copied back (RFC 3225 3)
 	nsid    bool   // the client wants to know which server this is (RFC 5001)
+	cookies bool   // there is a cookie
+	cookie  cookie
 }
 
 // parse reads an OPT record, from its class on, and its options. Unknown options are passed over (RFC 6891 6.1.2).
@@ -32,8 +34,15 @@ func (e *edns) parse(fixed, options []byte) bool {
 		if len(options) < 4+size {
 			return false
 		}
-		if code == dns.EDNS0NSID {
+		switch code {
+		case dns.EDNS0NSID:
 			e.nsid = true
+		case dns.EDNS0COOKIE:
+			if !e.cookies { // RFC 7873 5.2: the first one counts
+				if e.cookies = true; !e.cookie.parse(options[4 : 4+size]) {
+					return false
+				}
+			}
 		}
 		options = options[4+size:]
 	}
@@ -50,13 +59,17 @@ func (e *edns) limit() int {
 
 // optLen is how long the response's OPT record will be.
 func (e *edns) optLen(nsid string) int {
-	switch {
-	case !e.present:
+	if !e.present {
 		return 0
-	case e.nsid && nsid != "":
-		return optSize + 4 + len(nsid)
 	}
-	return optSize
+	size := optSize
+	if e.nsid && nsid != "" {
+		size += 4 + len(nsid)
+	}
+	if e.cookies {
+		size += cookieOption
+	}
+	return size
 }
 
 // appendOPT adds the response's OPT record.
@@ -69,12 +82,17 @@ func (e *edns) appendOPT(out []byte, rcode int, nsid string) []byte {
 	out = binary.BigEndian.AppendUint16(out, maxUDP)
 	out = append(out, byte(rcode>>4), 0)
 	out = binary.BigEndian.AppendUint16(out, flags)
-	size := e.optLen(nsid) - optSize
-	out = binary.BigEndian.AppendUint16(out, uint16(size))
-	if size > 0 {
+	out = binary.BigEndian.AppendUint16(out, uint16(e.optLen(nsid)-optSize))
+	if e.nsid && nsid != "" {
 		out = binary.BigEndian.AppendUint16(out, dns.EDNS0NSID)
 		out = binary.BigEndian.AppendUint16(out, uint16(len(nsid)))
 		out = append(out, nsid...)
+	}
+	if e.cookies {
+		out = binary.BigEndian.AppendUint16(out, dns.EDNS0COOKIE)
+		out = binary.BigEndian.AppendUint16(out, cookieOption-4)
+		out = append(out, e.cookie.client[:]...)
+		out = append(out, e.cookie.server[:]...)
 	}
 	return out
 }

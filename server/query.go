@@ -34,6 +34,8 @@ type query struct {
 	signed  bool // the packet ends with a TSIG record
 	ixfr    bool // over UDP an incremental transfer is asked what the SOA record is (RFC 1995 2)
 	verdict int
+	bucket  uint64 // of the limiter
+	fetched uint64 // keeps the compiler from leaving the fetching out
 }
 
 // noAnswer is the verdict on what is not answered at all.

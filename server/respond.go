@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -15,7 +16,20 @@ type client struct {
 	transport metrics.Transport
 	family    metrics.Family
 	addr      netip.Addr
+	now       now
 }
+
+// now is the time of a batch.
+type now struct {
+	seconds uint32 // since 1970
+	micros  uint32 // since the process began; goes round in 71 minutes
+}
+
+func nowOf(t time.Time) now {
+	return now{uint32(t.Unix()), uint32(t.Sub(began).Microseconds())}
+}
+
+var began = time.Now()
 
 // responder answers queries by rounds. Between rounds it holds nothing but memory that it uses again.
 type responder struct {
@@ -23,6 +37,7 @@ type responder struct {
 	counters *metrics.Worker
 	queries  [zone.Round]query
 	asked    [zone.Round]*zone.Question
+	limited  int64 // responses held back
 	encoder  encoder
 }
 
@@ -38,6 +53,11 @@ func (r *responder) respondAll(packets []packet, c client) {
 func (r *responder) round(packets []packet, c client) {
 	snap := r.state.current.Load()
 	r.lookUp(packets, snap)
+	if snap.limiter != nil && c.transport == metrics.UDP {
+		for i := range packets {
+			snap.limiter.find(&r.queries[i], packets[i].from)
+		}
+	}
 	for i := range packets {
 		p := &packets[i]
 		c.addr = p.from
@@ -81,6 +101,12 @@ func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte
 	if q.signed {
 		sig = r.verify(q, snap)
 	}
+	trusted := sig.verified() != nil || c.transport == metrics.TCP
+	if q.edns.cookies {
+		if q.edns.cookies = snap.cookies != nil; q.edns.cookies && snap.cookies.answer(&q.edns.cookie, c.addr, c.now.seconds) {
+			trusted = true
+		}
+	}
 	e := &r.encoder
 	e.begin(q, out, c, snap.nsid, sig.room())
 	rcode, authoritative := q.verdict, false
@@ -98,12 +124,27 @@ func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte
 		// NSD answers the class ANY without AA.
 		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.class == dns.ClassINET
 	}
+	if !trusted && snap.limiter != nil && snap.limiter.over(q, c.addr, c.now.micros) {
+		if !r.slips(snap.limiter.slip) {
+			r.counters.Dropped(metrics.RateLimited)
+			return nil
+		}
+		r.counters.Slipped()
+		e.empty(q)
+		rcode, authoritative = dns.RcodeSuccess, false
+	}
 	r.counters.Response(rcode, e.cut)
 	reply := e.end(q, rcode, authoritative, snap.nsid)
 	if sig != nil {
 		reply = sig.sign(reply, e.limit+q.edns.optLen(snap.nsid)+sig.room())
 	}
 	return reply
+}
+
+// slips says whether a response above the limit is sent empty.
+func (r *responder) slips(every int64) bool {
+	r.limited++
+	return every > 0 && r.limited%every == 0
 }
 
 // verify judges the signature of a query, which may change its verdict.
@@ -161,6 +202,12 @@ func (e *encoder) begin(q *query, out []byte, c client, nsid string, signature i
 	e.limit -= q.edns.optLen(nsid) + signature
 	e.out = append(out[:0], q.packet[:max(headerSize, q.end)]...)
 	e.count, e.cut = [3]uint16{}, false
+}
+
+// empty takes all back but the question, and has the client ask again over TCP.
+func (e *encoder) empty(q *query) {
+	e.out = e.out[:max(headerSize, q.end)]
+	e.count, e.cut = [3]uint16{}, true
 }
 
 // end adds the OPT record and fills the header in.

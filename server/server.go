@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,8 @@ type snapshot struct {
 	zones     *zone.Set
 	counts    []zoneCounts // by index in zones; none where zones have no series of their own
 	transfers *transfers
+	limiter   *limiter      // nil: nothing is limited
+	cookies   cookieSecrets // none: cookies are passed over
 	histories map[*zone.Zone]history
 	nsid      string
 	version   string // in CH TXT; "" where that is switched off
@@ -193,7 +196,7 @@ func (s *Server) recompile() {
 
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *loading) {
-	next := &snapshot{zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}}
+	next := &snapshot{zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}, cookies: c.cookies, limiter: s.limiter(c)}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version
 		if next.id = c.NSID; next.id == "" {
@@ -226,6 +229,14 @@ func (s *Server) publish(c *Config, l *loading) {
 	s.tell(before, next)
 	s.metrics.Show(len(l.files), shown)
 	s.resolver.want(wanted)
+}
+
+// limiter is that of the configuration: the one before, where its numbers are the same.
+func (s *Server) limiter(c *Config) *limiter {
+	if before := s.state.current.Load(); before != nil && before.limiter != nil && reflect.DeepEqual(before.limiter.rateLimit, c.rateLimit) {
+		return before.limiter
+	}
+	return newLimiter(c.rateLimit)
 }
 
 // tell tells the other servers which versions are new.

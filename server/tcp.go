@@ -101,6 +101,7 @@ func (t *tcpServer) answer(conn *net.TCPConn, in *bufio.Reader, c client) error 
 	batch := t.batches.Get().(*[tcpBatch]byte)
 	defer t.batches.Put(batch)
 	began := time.Now()
+	c.now = nowOf(began)
 	out, answers, end := t.respond(in, batch[:0], c)
 	if answers == 0 {
 		return end

@@ -72,6 +72,7 @@ func (s *Server) serveUDP(conn packetConn, family metrics.Family, counters *metr
 			continue
 		}
 		began := time.Now()
+		c.now = nowOf(began)
 		r.respondAll(packets, c)
 		counters.DroppedMany(metrics.Unsent, uint64(conn.send()))
 		counters.DroppedMany(metrics.Overflow, conn.overflowed())

@@ -1,0 +1,176 @@
+package server
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+)
+
+// rateLimit is how often a client may get the same kind of response over UDP, where its address may be forged: what NSD, Knot and BIND
+// call response rate limiting.
+type rateLimit struct {
+	responses int64 // a second; 0: any number
+	slip      int64 // every so manieth response above that is sent empty, with TC set, for clients that are real; 0: none
+	ipv4      int64 // bits of an address that make a client
+	ipv6      int64
+	exempt    []netip.Prefix
+}
+
+// defaultRateLimit has NSD's numbers. Who asks from this host itself forges nothing.
+var defaultRateLimit = rateLimit{responses: 200, slip: 2, ipv4: 24, ipv6: 64, exempt: []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+}}
+
+func (l *rateLimit) read(t *conf.Table) {
+	t.Int("responses", 0, 1_000_000, &l.responses)
+	t.Int("slip", 0, 100, &l.slip)
+	t.Int("ipv4_prefix", 8, 32, &l.ipv4)
+	t.Int("ipv6_prefix", 16, 64, &l.ipv6)
+	if t.Has("exempt") {
+		l.exempt = nil
+	}
+	for _, item := range t.Strings("exempt") {
+		p, err := parsePrefix(item.Text)
+		if err != nil {
+			item.Fault(err.Error())
+			continue
+		}
+		l.exempt = append(l.exempt, p)
+	}
+	t.Close()
+}
+
+// parsePrefix reads an address or a prefix.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return p, fmt.Errorf(`not an address or prefix: write "192.0.2.2" or "192.0.2.0/24"`)
+	case p != p.Masked():
+		return p, fmt.Errorf("the prefix has bits behind its length: write %s", p.Masked())
+	}
+	return p, nil
+}
+
+// limiterSlots is how many clients and kinds of response are kept apart: 2 MB. Who comes into a taken slot takes it over.
+const limiterSlots = 1 << 18
+
+// second is the room of a bucket: who was silent may get the responses of a second at once.
+const second = 1_000_000 // in the limiter's microseconds
+
+// limiter holds the token buckets of a rateLimit. A slot is a tag (32 bits of the hash) and the time, in microseconds, at which the
+// bucket will be full again.
+type limiter struct {
+	rateLimit
+	interval uint32 // in which a token comes
+	slots    [limiterSlots]atomic.Uint64
+}
+
+// newLimiter makes a limiter; it is nil where there is no limit.
+func newLimiter(l rateLimit) *limiter {
+	if l.responses == 0 {
+		return nil
+	}
+	return &limiter{rateLimit: l, interval: uint32(second / l.responses)}
+}
+
+// The kinds of responses whose rates are limited apart. What a forger can vary at will counts as one: names that do not exist, those that
+// a wildcard stands in for, and what gets an error.
+const (
+	kindAnswer byte = iota
+	kindAny
+	kindWildcard
+	kindNoData
+	kindNoName
+	kindReferral
+	kindError
+)
+
+// find notes which bucket a query that was looked up has, and fetches it: with those of a whole round at once, one waits for all.
+func (l *limiter) find(q *query, from netip.Addr) {
+	kind, name := kindOf(q), []byte(nil)
+	switch {
+	case kind == kindAnswer || kind == kindAny:
+		name = q.Name.Wire()
+	case kind != kindError:
+		name = q.Name.Wire()[q.Answer.Apex():]
+	}
+	high, low := bits.Mul64(l.network(from)^limiterKey, maphash.Bytes(limiterSeed, name)^uint64(kind))
+	q.bucket = high ^ low
+	q.fetched += l.slots[q.bucket%limiterSlots].Load()
+}
+
+// over takes a token for the response to a query that was found. It says whether there was none.
+func (l *limiter) over(q *query, from netip.Addr, now uint32) bool {
+	for _, p := range l.exempt {
+		if p.Contains(from) {
+			return false
+		}
+	}
+	return l.take(q.bucket, now)
+}
+
+// network is the part of an address that makes a client, with its family.
+func (l *limiter) network(from netip.Addr) uint64 {
+	if from.Is4() {
+		a := from.As4()
+		return uint64(binary.BigEndian.Uint32(a[:])>>(32-l.ipv4)) | 1<<32
+	}
+	a := from.As16()
+	return binary.BigEndian.Uint64(a[:]) &^ (1<<(64-l.ipv6) - 1)
+}
+
+// What nobody knows, so that nobody can aim at another client's slot.
+var (
+	limiterSeed = maphash.MakeSeed()
+	limiterKey  = maphash.Bytes(limiterSeed, []byte("key")) | 1
+)
+
+func kindOf(q *query) byte {
+	a := &q.Answer
+	switch {
+	case q.verdict != dns.RcodeSuccess || q.class == dns.ClassCHAOS || q.Zone < 0:
+		return kindError
+	case a.Rcode == dns.RcodeNameError:
+		return kindNoName
+	case a.Wildcard:
+		return kindWildcard
+	case len(a.Answer) == 0 && a.Authoritative:
+		return kindNoData
+	case len(a.Answer) == 0:
+		return kindReferral
+	case q.Type == dns.TypeANY:
+		return kindAny
+	}
+	return kindAnswer
+}
+
+// take takes a token out of a bucket.
+func (l *limiter) take(hash uint64, now uint32) (over bool) {
+	slot, tag := &l.slots[hash%limiterSlots], hash>>32
+	for {
+		old := slot.Load()
+		full := now
+		// What is further ahead than any worker's clock can be was left there long ago: the time has gone round since.
+		if ahead := uint32(old) - now; old>>32 == tag && ahead <= 2*second {
+			full = uint32(old)
+		}
+		full += l.interval
+		if full-now > second {
+			return true
+		}
+		if slot.CompareAndSwap(old, tag<<32|uint64(full)) {
+			return false
+		}
+	}
+}
