@@ -59,6 +59,8 @@ type Metrics struct {
 	// Transfers counts requests for zones, by what came of them; NotifyFailures how often a server could not be told of a change.
 	Transfers      *prometheus.CounterVec
 	NotifyFailures prometheus.Counter
+	// Refreshes counts looks at primaries, by what came of them.
+	Refreshes *prometheus.CounterVec
 }
 
 // New makes the metrics of a server with so many workers.
@@ -81,6 +83,9 @@ func New(workers int, version, commit string) *Metrics {
 		NotifyFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mxtrap_notify_failures_total", Help: "How often a server did not take a NOTIFY of a change, or did not answer.",
 		}),
+		Refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mxtrap_refreshes_total", Help: "Looks at the primaries of zones: taken had something new, current nothing, failed was not heard or not fit to be served; expired zones are not answered.",
+		}, []string{"outcome"}),
 	}
 	m.Show(0, nil)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -90,7 +95,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, (*collector)(m),
+		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, (*collector)(m),
 	)
 	return m
 }

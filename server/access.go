@@ -18,6 +18,11 @@ type peer struct {
 	key    *key         // nil: no signature is needed
 }
 
+// same says whether two peers are one, of whichever load of the configuration.
+func (p peer) same(other peer) bool {
+	return p.prefix == other.prefix && p.port == other.port && (p.key == other.key || p.key != nil && p.key.same(other.key))
+}
+
 // transfers is who may have the zones, and who is told when they have changed.
 type transfers struct {
 	allow  []peer
@@ -28,7 +33,7 @@ type transfers struct {
 // permits says whether a client may transfer zones.
 func (t *transfers) permits(from netip.Addr, by *key) bool {
 	for _, p := range t.allow {
-		if (!p.prefix.IsValid() || p.prefix.Contains(from)) && (p.key == nil || p.key == by) {
+		if (!p.prefix.IsValid() || p.prefix.Contains(from)) && (p.key == nil || p.key.same(by)) {
 			return true
 		}
 	}

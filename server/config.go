@@ -24,6 +24,7 @@ type Config struct {
 	Chaos       bool // answer version.bind and id.server
 	Workers     int  // per UDP address; 0: one per CPU
 	ZoneMetrics bool
+	state       copies // the folder of what must outlive the process; "": none
 	transfers   transfers
 	rateLimit   rateLimit
 	cookies     cookieSecrets
@@ -115,6 +116,11 @@ func (c *Config) readServer(t *conf.Table) {
 			continue
 		}
 		c.Resolvers = append(c.Resolvers, addr)
+	}
+	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
+	t.String("state", &state)
+	if c.state = copies(state); state != "" && !filepath.IsAbs(state) {
+		c.state = copies(filepath.Join(filepath.Dir(c.Path), state))
 	}
 	if t.String("nsid", &c.NSID); len(c.NSID) > maxNSID {
 		t.Fault("nsid", "", fmt.Sprintf("longer than %d octets", maxNSID))

@@ -15,7 +15,7 @@ import (
 // Inspect loads everything as a server would, and serves nothing; the zones are sorted by name. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([]*zone.Zone, []conf.Problem) {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0)}
+	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: c.state, keys: &c.transfers, dry: true}
 	l := loader.load(c, nil)
 	if resolve {
 		var hosts []string
@@ -29,7 +29,14 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it", Warning: true})
 		}
 	}
-	zones := slices.Clone(l.set.Zones())
+	var zones []*zone.Zone
+	for path, f := range l.files {
+		if f.down == "" {
+			zones = append(zones, f.zone)
+			continue
+		}
+		l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.down, Warning: true})
+	}
 	slices.SortFunc(zones, func(a, b *zone.Zone) int { return strings.Compare(a.Name(), b.Name()) })
 	return zones, l.report.Problems()
 }

@@ -139,7 +139,7 @@ var (
 func kindOf(q *query) byte {
 	a := &q.Answer
 	switch {
-	case q.verdict != dns.RcodeSuccess || q.class == dns.ClassCHAOS || q.Zone < 0:
+	case q.verdict != dns.RcodeSuccess || q.class == dns.ClassCHAOS || q.notify || q.Zone < 0:
 		return kindError
 	case a.Rcode == dns.RcodeNameError:
 		return kindNoName

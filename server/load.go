@@ -13,10 +13,12 @@ import (
 
 // zoneFile is a zone as it was last taken in.
 type zoneFile struct {
-	zone    *zone.Zone
-	files   zone.Files
-	source  *zone.Source // nil where nothing will have to be compiled again
-	history history      // of the zone
+	zone      *zone.Zone
+	files     zone.Files
+	source    *zone.Source // nil where nothing will have to be compiled again
+	history   history      // of the zone
+	secondary *secondary   // nil where the zone comes from no primary
+	down      string       // why it cannot be answered now; "" where it can
 }
 
 // renewed is the zone again where its files have not changed, else nil.
@@ -31,7 +33,9 @@ func (f *zoneFile) renewed() *zoneFile {
 	case files == nil:
 		return f
 	}
-	return &zoneFile{zone: f.zone, files: files, source: f.source, history: f.history}
+	again := *f
+	again.files = files
+	return &again
 }
 
 // loading is the outcome of reading every zone file.
@@ -55,6 +59,9 @@ type loader struct {
 	progress Progress
 	quiet    bool // no warnings are kept, but for their number
 	history  bool // differences between versions are kept
+	copies   copies
+	keys     *transfers // the keys of primaries are theirs
+	dry      bool       // nothing is written
 	threads  int
 }
 
@@ -77,10 +84,12 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 	}
 	files, reports := make([]*zoneFile, len(paths)), make([]*conf.Report, len(paths))
 	o.each(len(paths), func(i int) {
-		if files[i] = before[paths[i]].renewed(); files[i] != nil {
+		known := before[paths[i]].renewed()
+		if known != nil && known.secondary == nil {
+			files[i] = known
 			return
 		}
-		reports[i] = &conf.Report{Quiet: o.quiet}
+		reports[i] = &conf.Report{Quiet: o.quiet || known != nil}
 		files[i] = o.compile(zone.Load(paths[i], reports[i]), before[paths[i]], reports[i])
 	})
 	l.files = make(map[string]*zoneFile, len(paths))
@@ -138,6 +147,9 @@ func (o loader) each(n int, do func(i int)) {
 func (o loader) compile(source *zone.Source, before *zoneFile, report *conf.Report) *zoneFile {
 	if source == nil {
 		return nil
+	}
+	if source.Primary() != nil {
+		return o.secondary(source, before, report)
 	}
 	z := source.Compile(o.look, report)
 	if z == nil {

@@ -32,6 +32,7 @@ type query struct {
 	flags   uint16
 	edns    edns
 	signed  bool // the packet ends with a TSIG record
+	notify  bool // a primary says that its zone has changed (RFC 1996)
 	ixfr    bool // over UDP an incremental transfer is asked what the SOA record is (RFC 1995 2)
 	verdict int
 	bucket  uint64 // of the limiter
@@ -44,7 +45,7 @@ const noAnswer = -1
 // read reads a packet. Its verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header or
 // is an answer itself.
 func (q *query) read(packet []byte) {
-	q.packet, q.end, q.Type, q.edns, q.signed, q.ixfr = packet, 0, dns.TypeNone, edns{}, false, false
+	q.packet, q.end, q.Type, q.edns, q.signed, q.notify, q.ixfr = packet, 0, dns.TypeNone, edns{}, false, false, false
 	if q.verdict = q.parse(packet); q.verdict == dns.RcodeSuccess {
 		q.verdict = q.permit()
 	}
@@ -52,6 +53,12 @@ func (q *query) read(packet []byte) {
 
 // permit is the verdict on a well-formed question.
 func (q *query) permit() (verdict int) {
+	if q.notify {
+		if q.class != dns.ClassINET || q.Type != dns.TypeSOA {
+			return dns.RcodeNotImplemented
+		}
+		return dns.RcodeSuccess
+	}
 	switch q.class {
 	case dns.ClassINET, dns.ClassANY:
 	case dns.ClassCHAOS:
@@ -81,8 +88,9 @@ func (q *query) parse(packet []byte) (verdict int) {
 		return noAnswer
 	}
 	question := q.parseQuestion()
+	q.notify = q.flags&opcodeMask == dns.OpcodeNotify<<11
 	switch {
-	case q.flags&opcodeMask != dns.OpcodeQuery:
+	case q.flags&opcodeMask != dns.OpcodeQuery && !q.notify:
 		return dns.RcodeNotImplemented
 	case !question:
 		return dns.RcodeFormatError

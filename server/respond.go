@@ -79,7 +79,7 @@ func (r *responder) lookUp(packets []packet, snap *snapshot) {
 	for i := range packets {
 		q := &r.queries[i]
 		q.read(packets[i].data)
-		if q.verdict == dns.RcodeSuccess && q.class != dns.ClassCHAOS {
+		if q.verdict == dns.RcodeSuccess && q.class != dns.ClassCHAOS && !q.notify {
 			asked = append(asked, &q.Question)
 		}
 	}
@@ -112,12 +112,17 @@ func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte
 	rcode, authoritative := q.verdict, false
 	switch {
 	case rcode != dns.RcodeSuccess:
+	case q.notify:
+		rcode = r.notify(q, sig, c, snap)
+		authoritative = rcode == dns.RcodeSuccess
 	case q.ixfr && (!snap.transfers.permits(c.addr, sig.verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
 		rcode = dns.RcodeRefused
 	case q.class == dns.ClassCHAOS:
 		rcode, authoritative = r.chaos(q, snap)
 	case q.Zone < 0:
 		rcode = dns.RcodeRefused
+	case len(snap.down) > 0 && snap.down[q.Zone]:
+		rcode = dns.RcodeServerFailure
 	default:
 		r.count(q, snap)
 		e.answer(&q.Answer)

@@ -37,6 +37,7 @@ func newResponder(t testing.TB, texts ...string) *responder {
 	log := slog.New(slog.DiscardHandler)
 	s := &Server{Options: Options{Version: "test", Log: log}, metrics: metrics.New(1, "", "")}
 	s.resolver = newResolver(nil, s.metrics, log)
+	s.refresher = newRefresher(log, s.metrics.Refreshes)
 	l.unite()
 	s.publish(&Config{Chaos: true, NSID: "ns-test"}, l)
 	return &responder{state: &s.state, counters: s.metrics.Worker(0)}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,15 +26,18 @@ type state struct {
 
 // snapshot is all that an answer depends on. It never changes.
 type snapshot struct {
-	zones     *zone.Set
-	counts    []zoneCounts // by index in zones; none where zones have no series of their own
-	transfers *transfers
-	limiter   *limiter      // nil: nothing is limited
-	cookies   cookieSecrets // none: cookies are passed over
-	histories map[*zone.Zone]history
-	nsid      string
-	version   string // in CH TXT; "" where that is switched off
-	id        string
+	zones       *zone.Set
+	down        map[int]bool         // zones, by index, that cannot be answered now
+	secondaries map[string]secondary // by name
+	notified    func(zone string)    // takes a NOTIFY of such a zone
+	counts      []zoneCounts         // by index in zones; none where zones have no series of their own
+	transfers   *transfers
+	limiter     *limiter      // nil: nothing is limited
+	cookies     cookieSecrets // none: cookies are passed over
+	histories   map[*zone.Zone]history
+	nsid        string
+	version     string // in CH TXT; "" where that is switched off
+	id          string
 }
 
 // zoneCounts are where a zone's queries are counted.
@@ -71,6 +76,7 @@ type Server struct {
 	config    *Config
 	files     map[string]*zoneFile
 	notifier  *notifier
+	refresher *refresher
 	resolver  *resolver
 	listeners map[string]*listener
 	http      *httpListener
@@ -91,7 +97,10 @@ func New(c *Config, o Options) (*Server, error) {
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
 	s.notifier = newNotifier(o.Log, s.metrics.NotifyFailures)
-	l := loader{look: s.resolver.known, progress: o.Progress, quiet: true, threads: s.processors}.load(c, nil)
+	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
+	first := s.loader(c)
+	first.quiet = true
+	l := first.load(c, nil)
 	if l.report.Faults() > 0 {
 		return nil, Problems(l.report.Problems())
 	}
@@ -109,7 +118,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		return err
 	}
 	looked := s.resolver.run(ctx)
-	stopped := s.notifier.run(ctx)
+	notifierDone, refresherDone := s.notifier.run(ctx), s.refresher.run(ctx)
 	s.metrics.Reloaded(true, time.Now())
 	s.metrics.SetReady(true)
 	s.Log.Info("serving", "zones", len(s.files), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
@@ -122,12 +131,15 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.metrics.SetReady(false)
 			s.shut()
 			s.resolver.wait()
-			stopped()
+			notifierDone()
+			refresherDone()
 			return nil
 		case <-reload:
 			s.Notify(Reloading)
 			besideServing(s.reload)
 			s.Notify(Ready)
+		case u := <-s.refresher.updates:
+			besideServing(func() { s.take(u) })
 		case <-looked:
 			besideServing(s.recompile)
 		}
@@ -149,7 +161,7 @@ func (s *Server) reload() {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := loader{look: s.resolver.known, progress: s.Progress, history: len(c.transfers.allow) > 0, threads: s.processors}.load(c, s.files)
+	l := s.loader(c).load(c, s.files)
 	s.logProblems(l.report.Problems())
 	if err := s.listen(c); err != nil {
 		s.Log.Error("not reloaded: everything stays as it was", "error", err)
@@ -177,7 +189,7 @@ func (s *Server) reload() {
 
 // recompile takes in what look-ups have found.
 func (s *Server) recompile() {
-	o := loader{look: s.resolver.known, history: len(s.config.transfers.allow) > 0}
+	o := s.loader(s.config)
 	l := &loading{files: map[string]*zoneFile{}}
 	for path, f := range s.files {
 		l.files[path] = f
@@ -217,16 +229,30 @@ func (s *Server) publish(c *Config, l *loading) {
 		shown = append(shown, show)
 		s.metrics.LoadFailures.WithLabelValues(z.Name())
 	}
+	down := map[*zone.Zone]bool{}
 	for _, f := range l.files {
 		rest()
 		if f.history != nil {
 			next.histories[f.zone] = f.history
 		}
+		if f.down != "" {
+			down[f.zone] = true
+		}
 	}
+	if len(down) > 0 {
+		next.down = map[int]bool{}
+		for i, z := range next.zones.Zones() {
+			if down[z] {
+				next.down[i] = true
+			}
+		}
+	}
+	next.secondaries, next.notified = l.secondaries(), s.refresher.notified
 	before := s.state.current.Load()
 	s.config, s.files = c, l.files
 	s.state.current.Store(next)
 	s.tell(before, next)
+	s.refresher.use(c.state, slices.Collect(maps.Values(next.secondaries)))
 	s.metrics.Show(len(l.files), shown)
 	s.resolver.want(wanted)
 }
@@ -250,7 +276,10 @@ func (s *Server) tell(before, now *snapshot) {
 			known[z.Name()] = z.Serial()
 		}
 	}
-	for _, z := range now.zones.Zones() {
+	for i, z := range now.zones.Zones() {
+		if now.down[i] {
+			continue
+		}
 		if serial, ok := known[z.Name()]; !ok || serial != z.Serial() {
 			s.notifier.tell(z.SOA(), now.transfers.notify)
 		}

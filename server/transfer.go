@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -100,6 +101,9 @@ func (s *snapshot) transferable(question dns.Question, sig *signature, c client)
 	}
 	if z = s.zones.Named(question.Name); z == nil {
 		return nil, dns.RcodeNotAuth // RFC 5936 2.2.1
+	}
+	if len(s.down) > 0 && s.down[slices.Index(s.zones.Zones(), z)] {
+		return nil, dns.RcodeServerFailure
 	}
 	return z, dns.RcodeSuccess
 }

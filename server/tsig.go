@@ -18,6 +18,9 @@ type key struct {
 	secret    string // in base64
 }
 
+// same says whether two keys are one, of whichever load of the configuration.
+func (k *key) same(other *key) bool { return other != nil && *k == *other }
+
 // fudge is by how many seconds two clocks may differ (RFC 8945 10).
 const fudge = 300
 

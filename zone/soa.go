@@ -1,10 +1,8 @@
 package zone
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -99,6 +97,9 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
 	if r.mname == nil {
 		r.mname = []byte(root) // only where there is no NS, which is refused
 	}
+	if s.serial != nil {
+		r.serial = *s.serial
+	}
 	s.ownSerial = written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0
 	if s.ownSerial {
 		// The time of the newest file grows with each change and is the same wherever the files are the same.
@@ -113,7 +114,7 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
 // has changed, or with an automatic serial number that grows (RFC 1982) even where the files have become older, or where only
 // what was looked up has changed.
 func (s *Source) Follow(now, before *Zone, look Lookups) *Zone {
-	if bytes.Equal(now.body, before.body) && slices.Equal(now.lookups, before.lookups) {
+	if now.Same(before) {
 		return before
 	}
 	if !s.ownSerial || Later(now.serial, before.serial) {

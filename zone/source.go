@@ -26,10 +26,12 @@ type Source struct {
 	soa       soaTable
 	trap      *trapTable
 	table     *conf.Table
-	master    string // the master file, "" where there is none
-	partial   bool   // some of the records could not be read
-	least     uint32 // of an automatic serial number; 0: anything
-	ownSerial bool   // the serial number is ours to choose
+	master    string   // the master file, "" where there is none
+	partial   bool     // some of the records could not be read
+	primary   *Primary // nil where the records are in files here
+	serial    *uint32  // of a secondary zone; nil: its primary's
+	least     uint32   // of an automatic serial number; 0: anything
+	ownSerial bool     // the serial number is ours to choose
 	files     Files
 }
 
@@ -68,6 +70,10 @@ func parse(path string, text []byte, files Files, report *conf.Report) *Source {
 	s.apex = apex
 	t.Seconds("ttl", &s.ttl)
 	t.String("file", &master)
+	if t.Has("primary") {
+		s.readPrimary(t.Table("primary"))
+		return s.readTrap(before, report)
+	}
 	s.soa = readSOA(t.Table("soa"), apex)
 	s.soa.given = t.Has("soa")
 	if master != "" {
@@ -77,11 +83,18 @@ func parse(path string, text []byte, files Files, report *conf.Report) *Source {
 		s.readMaster(master, report)
 	}
 	s.readRecords(t.Table("records"))
-	if t.Has("trap") {
-		s.trap = readTrap(t.Table("trap"), apex)
+	return s.readTrap(before, report)
+}
+
+// readTrap reads the rest of the file. It returns nil where there were faults before it or in it.
+func (s *Source) readTrap(before int, report *conf.Report) *Source {
+	if s.table.Has("trap") {
+		s.trap = readTrap(s.table.Table("trap"), s.apex)
 	}
-	t.Close()
-	if report.Faults() > before {
+	s.table.Close()
+	if report.Faults() > before && s.primary != nil {
+		return nil
+	} else if report.Faults() > before {
 		// What is left is judged all the same, so that one run tells every fault, but for what may be among the lost.
 		s.partial = true
 		s.Compile(nil, report)

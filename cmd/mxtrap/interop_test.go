@@ -417,3 +417,6 @@ func said(t *testing.T, name string, args ...string) string {
 	out, _ := exec.Command(name, args...).CombinedOutput()
 	return string(out)
 }
+
+// timeAfter is a time of a file that everybody takes for a later one.
+func timeAfter() time.Time { return time.Now().Add(2 * time.Second) }

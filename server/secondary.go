@@ -1,0 +1,195 @@
+package server
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// Why a zone that comes from a primary cannot be answered.
+const (
+	noCopy  = "there is no copy of it yet"
+	expired = "its copy has expired"
+)
+
+// secondary makes a zone ready that comes from a primary: out of its copy, with the trap on top.
+func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Report) *zoneFile {
+	primaries, ok := o.primaries(source.Primary(), report)
+	if o.copies == "" {
+		report.Add(source.Primary().Address[0].Problem("the copy of the zone needs a place: name a folder as server.state in the server file"))
+	}
+	if !ok || o.copies == "" {
+		return nil
+	}
+	if !o.dry {
+		if err := os.MkdirAll(string(o.copies), 0o700); err != nil {
+			report.Add(conf.Problem{File: string(o.copies), Reason: "the folder of copies cannot be made: " + plainError(err)})
+			return nil
+		}
+	}
+	name := source.Name()
+	f := &zoneFile{files: source.Files(), secondary: &secondary{name: name, path: source.Path, primaries: primaries}}
+	if _, err := os.Stat(o.copies.file(name)); errors.Is(err, fs.ErrNotExist) {
+		f.zone, f.down = source.Stub(), noCopy
+		return f
+	}
+	source.TakeCopy(o.copies.file(name), report)
+	f.files = source.Files()
+	soa := source.CopiedSOA()
+	if soa != nil && time.Now().After(o.copies.confirmed(name).Add(seconds(soa.Expire))) {
+		f.zone, f.down = source.Stub(), expired
+		return f
+	}
+	z := source.Compile(o.look, report)
+	if z == nil {
+		return nil
+	}
+	z, now := o.copies.number(source, z, o.look)
+	if !o.dry {
+		if err := o.copies.remember(name, now); err != nil {
+			report.Add(conf.Problem{File: o.copies.note(name), Reason: "the version that is served cannot be noted: " + err.Error(), Warning: true})
+		}
+	}
+	f.zone, f.secondary.soa = z, soa
+	if len(z.Lookups()) > 0 {
+		f.source = source
+	}
+	if before != nil && before.down == "" && before.zone.Name() == z.Name() {
+		if f.history = before.history; before.zone.Same(z) {
+			f.zone = before.zone
+		} else if f.history = nil; o.history {
+			f.history = before.history.then(before.zone, z)
+		}
+	}
+	return f
+}
+
+// plainError is an error without operation and path.
+func plainError(err error) string {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}
+
+// primaries reads where a zone comes from.
+func (o loader) primaries(p *zone.Primary, report *conf.Report) (peers []peer, ok bool) {
+	ok = true
+	var k *key
+	if p.TSIG.Text != "" {
+		if k = o.keys.keys[dns.CanonicalName(p.TSIG.Text)]; k == nil {
+			report.Add(p.TSIG.Problem("no such key: write it into the table [keys] of the server file"))
+			ok = false
+		}
+	}
+	for _, item := range p.Address {
+		one, err := o.keys.parsePeer(item.Text)
+		if err == nil && (!one.prefix.IsSingleIP() || one.key != nil) {
+			err = errors.New(`not one address: write "192.0.2.1" or "192.0.2.1:5353"; a key is named as primary.tsig`)
+		}
+		if err != nil {
+			report.Add(item.Problem(err.Error()))
+			ok = false
+		}
+		one.key = k
+		peers = append(peers, one)
+	}
+	return peers, ok
+}
+
+// take takes in a new copy of a zone, or that it has expired. A copy that cannot be served with its trap is not taken: what was served
+// before is served on, until it expires.
+func (s *Server) take(u newCopy) {
+	taken := s.takeCopy(u)
+	if u.taken != nil {
+		u.taken <- taken
+	}
+}
+
+func (s *Server) takeCopy(u newCopy) bool {
+	before := s.files[u.path]
+	if before == nil || before.secondary == nil {
+		return false // the files have changed meanwhile
+	}
+	report := conf.Report{Quiet: true}
+	if u.file != "" {
+		if source := zone.Load(u.path, &report); source != nil && source.Primary() != nil {
+			source.TakeCopy(u.file, &report)
+			source.Compile(s.resolver.known, &report)
+		}
+		if report.Faults() > 0 {
+			s.logProblems(report.Problems())
+			s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
+			return false
+		}
+		if err := s.config.state.commit(u.name); err != nil {
+			s.Log.Error("the copy of a zone cannot be kept", "zone", u.name, "error", err)
+			return false
+		}
+		if err := s.config.state.confirm(u.name, time.Now()); err != nil {
+			s.Log.Error("it cannot be noted that a primary was heard", "zone", u.name, "error", err)
+		}
+	}
+	f := s.loader(s.config).compile(zone.Load(u.path, &report), before, &report)
+	s.logProblems(report.Problems())
+	if f == nil {
+		return false
+	}
+	l := &loading{files: maps.Clone(s.files)}
+	l.files[u.path] = f
+	l.unite()
+	s.publish(s.config, l)
+	if f.down == "" {
+		s.Log.Info("a zone came from its primary", "zone", u.name, "serial", f.zone.Serial(), "primary", f.secondary.soa.Serial)
+	}
+	return true
+}
+
+// loader is what loads of a running server depend on.
+func (s *Server) loader(c *Config) loader {
+	return loader{
+		look: s.resolver.known, progress: s.Progress, threads: s.processors,
+		history: len(c.transfers.allow) > 0, copies: c.state, keys: &c.transfers,
+	}
+}
+
+// secondaries are the zones that come from primaries, by name.
+func (l *loading) secondaries() map[string]secondary {
+	zones := map[string]secondary{}
+	for _, f := range l.files {
+		if f.secondary != nil {
+			zones[f.secondary.name] = *f.secondary
+		}
+	}
+	return zones
+}
+
+// notify takes a NOTIFY (RFC 1996), from a primary of the zone alone.
+func (r *responder) notify(q *query, sig *signature, c client, snap *snapshot) (rcode int) {
+	if len(snap.secondaries) == 0 {
+		return dns.RcodeNotImplemented
+	}
+	name, _, err := dns.UnpackDomainName(q.Name.Wire(), 0)
+	if err != nil {
+		return dns.RcodeFormatError
+	}
+	s, ok := snap.secondaries[strings.TrimSuffix(name, ".")]
+	if !ok {
+		return dns.RcodeNotAuth
+	}
+	if !slices.ContainsFunc(s.primaries, func(p peer) bool { return p.prefix.Addr() == c.addr && (p.key == nil || p.key.same(sig.verified())) }) {
+		return dns.RcodeRefused
+	}
+	snap.notified(s.name)
+	return dns.RcodeSuccess
+}

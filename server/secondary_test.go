@@ -1,0 +1,386 @@
+package server
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// primary is a name server whose answers a test writes.
+type primary struct {
+	t    *testing.T
+	l    net.Listener
+	mu   sync.Mutex
+	play func(conn net.Conn, request *dns.Msg)
+	came int
+}
+
+func newPrimary(t *testing.T) *primary {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &primary{t: t, l: l}
+	var running sync.WaitGroup
+	t.Cleanup(func() { l.Close(); running.Wait() })
+	running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(20 * time.Second))
+				m, err := (&dns.Conn{Conn: conn}).ReadMsg()
+				if err != nil {
+					return
+				}
+				p.mu.Lock()
+				p.came++
+				play := p.play
+				p.mu.Unlock()
+				play(conn, m)
+			})
+		}
+	})
+	return p
+}
+
+// plays has it answer otherwise.
+func (p *primary) plays(play func(conn net.Conn, request *dns.Msg)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.play = play
+}
+
+// heard is how often it was asked.
+func (p *primary) heard() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.came
+}
+
+// sends answers with records, in a message each so many.
+func sends(each int, lines ...string) func(net.Conn, *dns.Msg) {
+	return func(conn net.Conn, request *dns.Msg) {
+		for lines := lines; len(lines) > 0; lines = lines[min(each, len(lines)):] {
+			m := new(dns.Msg).SetReply(request)
+			for _, line := range lines[:min(each, len(lines))] {
+				m.Answer = append(m.Answer, record(line))
+			}
+			send(conn, m)
+		}
+	}
+}
+
+func send(conn net.Conn, m *dns.Msg) error {
+	packet, err := m.Pack()
+	if err != nil {
+		return err
+	}
+	_, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...))
+	return err
+}
+
+func record(line string) dns.RR {
+	rr, err := dns.NewRR(line)
+	if err != nil {
+		panic(err)
+	}
+	return rr
+}
+
+func soaLine(serial uint32) string {
+	return fmt.Sprintf("example.com. 3600 IN SOA ns1.example.com. root.example.com. %d 1 1 600 300", serial)
+}
+
+// zoneLines are a zone as a primary sends it.
+func zoneLines(serial uint32, text string) []string {
+	return []string{
+		soaLine(serial), "example.com. 3600 IN NS ns1.example.com.", "example.com. 3600 IN MX 10 mail.example.com.", "example.com. 3600 IN MX 20 mx1.example.com.",
+		"ns1.example.com. 3600 IN A 192.0.2.53", "mail.example.com. 3600 IN A 192.0.2.25", "mx1.example.com. 3600 IN A 192.0.2.26",
+		"example.com. 3600 IN TXT " + text, soaLine(serial),
+	}
+}
+
+// startSecondary serves a zone of a primary.
+func startSecondary(t *testing.T, p *primary) *running {
+	t.Helper()
+	return start(t, secondaryFiles(p.l.Addr().String(), ""))
+}
+
+func secondaryFiles(primary, trap string) map[string]string {
+	return map[string]string{
+		"mxtrap.toml":  "[server]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\nworkers = 1\nstate = \"state\"\n[transfer]\nallow = [\"127.0.0.1\"]\n",
+		"zones/z.toml": fmt.Sprintf("name = \"example.com\"\n[primary]\naddress = [%q]\n[trap]\n%s\n", primary, trap),
+	}
+}
+
+// asked is the answer to a question, in short.
+func (r *running) asked(name string, qtype uint16) string {
+	reply, err := dns.Exchange(new(dns.Msg).SetQuestion(name, qtype), r.addr)
+	if err != nil {
+		return err.Error()
+	}
+	words := []string{dns.RcodeToString[reply.Rcode]}
+	for _, rr := range reply.Answer {
+		switch rr := rr.(type) {
+		case *dns.SOA:
+			words = append(words, fmt.Sprint(rr.Serial))
+		case *dns.MX:
+			words = append(words, fmt.Sprint(rr.Preference, " ", strings.TrimSuffix(rr.Mx, ".example.com.")))
+		case *dns.TXT:
+			words = append(words, rr.Txt[0])
+		default:
+			words = append(words, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// until waits for an answer.
+func (r *running) until(t *testing.T, name string, qtype uint16, want string) {
+	t.Helper()
+	got := ""
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if got = r.asked(name, qtype); got == want {
+			return
+		}
+	}
+	t.Fatalf("%s %s: got %s, want %s\n%s", name, dns.TypeToString[qtype], got, want, r.log)
+}
+
+const trapped = "NOERROR 10 mail 20 mx1 30 mx2 40 mx3"
+
+func TestASecondaryPutsItsTrapOnTopOfWhatThePrimaryHas(t *testing.T) {
+	p := newPrimary(t)
+	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeMX, "SERVFAIL") // there is nothing yet
+	p.plays(sends(3, zoneLines(100, "first")...))
+	r.until(t, "example.com.", dns.TypeMX, trapped)
+	r.until(t, "mx3.example.com.", dns.TypeA, "NOERROR 192.0.2.25")
+	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 100")
+
+	// The whole zone instead of differences, and a serial number that the primary chose.
+	p.plays(sends(100, zoneLines(105, "second")...))
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 105")
+
+	// Differences in two steps.
+	p.plays(sends(2, soaLine(107), soaLine(105), "example.com. 3600 IN TXT second", soaLine(106), "example.com. 3600 IN TXT third",
+		soaLine(106), "example.com. 3600 IN TXT third", soaLine(107), "example.com. 60 IN TXT fourth", soaLine(107)))
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR fourth")
+	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 107")
+	p.plays(sends(1, soaLine(107))) // nothing newer
+
+	// A change of the trap makes a serial number of our own, and so do those that follow until the primary's is ahead again.
+	r.write("zones/z.toml", secondaryFiles(p.l.Addr().String(), "count = 3")["zones/z.toml"])
+	r.hup <- nil
+	r.until(t, "example.com.", dns.TypeMX, trapped+" 50 mx4")
+	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 108")
+	p.plays(sends(100, zoneLines(108, "fifth")...))
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR fifth")
+	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 109")
+	p.plays(sends(1, soaLine(108)))
+
+	// It goes on from its copy, with the same serial number, while the primary is away.
+	files := map[string]string{}
+	for _, name := range []string{"state/example.com.zone", "state/example.com.zone.served", "zones/z.toml", "mxtrap.toml"} {
+		text, err := os.ReadFile(filepath.Join(r.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(text)
+	}
+	r.stop()
+	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	again := start(t, files)
+	if got := again.asked("example.com.", dns.TypeSOA); got != "NOERROR 109" {
+		t.Errorf("after a restart: %s", got)
+	}
+	if got := again.asked("example.com.", dns.TypeTXT); got != "NOERROR fifth" {
+		t.Errorf("after a restart: %s", got)
+	}
+}
+
+func TestASecondaryTransfersOnwardByDifferences(t *testing.T) {
+	p := newPrimary(t)
+	p.plays(sends(100, zoneLines(1, "first")...))
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+	p.plays(sends(100, zoneLines(2, "second")...))
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+	records := r.transferred(t, new(dns.Msg).SetIxfr("example.com.", 1, ".", "."))
+	if len(records) != 6 { // SOA, SOA, TXT, SOA, TXT, SOA
+		t.Error(records)
+	}
+}
+
+func TestANotifyHasThePrimaryLookedAtNow(t *testing.T) {
+	p := newPrimary(t)
+	lines := zoneLines(1, "first")
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 86400 86400 604800 300", 1)
+	}
+	p.plays(sends(100, lines...))
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+	p.plays(sends(100, zoneLines(2, "second")...))
+	time.Sleep(1500 * time.Millisecond)
+	if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
+		t.Fatalf("the SOA record's time is not kept: %s", got)
+	}
+	notify := func(zone string) string {
+		reply, err := dns.Exchange(new(dns.Msg).SetNotify(zone), r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dns.RcodeToString[reply.Rcode]
+	}
+	if got := notify("example.com."); got != "NOERROR" {
+		t.Error(got)
+	}
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+	if got := notify("example.net."); got != "NOTAUTH" {
+		t.Error(got)
+	}
+}
+
+func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		play func(net.Conn, *dns.Msg)
+		want string // in the log
+	}{
+		{"a stream without end", func(conn net.Conn, m *dns.Msg) {
+			if m.Question[0].Qtype == dns.TypeIXFR { // by its differences first
+				sends(1, soaLine(9), soaLine(1))(conn, m)
+			} else {
+				sends(1, soaLine(9))(conn, m)
+			}
+			reply := new(dns.Msg).SetReply(m)
+			for i := range 500 {
+				reply.Answer = append(reply.Answer, record(fmt.Sprintf("h%d.example.com. 3600 IN TXT %s", i, strings.Repeat("x", 100))))
+			}
+			for send(conn, reply) == nil {
+			}
+		}, "octets"},
+		{"a stream that is cut short", sends(100, zoneLines(9, "bad")[:5]...), "cut short"},
+		{"a message that is cut short", func(conn net.Conn, m *dns.Msg) { conn.Write([]byte{0, 100, 1, 2, 3}) }, "cut short"},
+		{"another serial number at the end", sends(100, append(zoneLines(9, "bad")[:8], soaLine(8))...), "changed while it came in"},
+		{"records of another zone", sends(100, append(append([]string{soaLine(9)}, "example.net. 3600 IN A 192.0.2.1"), zoneLines(9, "bad")[1:]...)...), "not of the zone"},
+		{"an SOA record elsewhere", sends(100, soaLine(9), strings.Replace(soaLine(9), "example.com.", "sub.example.com.", 1), soaLine(9)), "an SOA record at"},
+		{"no SOA record first", sends(100, zoneLines(9, "bad")[1:]...), "does not begin with the SOA record"},
+		{"more behind the end", sends(100, append(zoneLines(9, "bad"), "mail.example.com. 3600 IN A 192.0.2.66")...), "behind the last SOA"},
+		{"an answer to something else", func(conn net.Conn, m *dns.Msg) {
+			reply := new(dns.Msg).SetReply(m)
+			reply.Id++
+			send(conn, reply)
+		}, "not an answer to what was asked"},
+		{"octets that are no message", func(conn net.Conn, m *dns.Msg) { conn.Write(append([]byte{0, 40}, strings.Repeat("\xff", 40)...)) }, "error="},
+		{"a refusal", func(conn net.Conn, m *dns.Msg) { send(conn, new(dns.Msg).SetRcode(m, dns.RcodeRefused)) }, "REFUSED"},
+		{"differences to what is not there", func(conn net.Conn, m *dns.Msg) {
+			if m.Question[0].Qtype == dns.TypeIXFR {
+				sends(100, soaLine(9), soaLine(1), "no.example.com. 3600 IN A 192.0.2.1", soaLine(9), soaLine(9))(conn, m)
+			} else {
+				send(conn, new(dns.Msg).SetRcode(m, dns.RcodeRefused))
+			}
+		}, "REFUSED"},
+		{"a zone that no trap can be built on", sends(100, append(append([]string{soaLine(9)}, "example.com. 3600 IN MX 65535 last.example.com.", "last.example.com. 3600 IN A 192.0.2.1"), zoneLines(9, "bad")[1:]...)...), "cannot be served"},
+		{"messages without records", func(conn net.Conn, m *dns.Msg) {
+			for send(conn, new(dns.Msg).SetReply(m)) == nil {
+			}
+		}, "without records"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPrimary(t)
+			p.plays(sends(100, zoneLines(1, "good")...))
+			r := startSecondary(t, p)
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR good")
+			p.plays(c.play)
+			for end := time.Now().Add(20 * time.Second); !strings.Contains(r.log.String(), c.want); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("the log does not say %q:\n%s", c.want, r.log)
+				}
+			}
+			if got := r.asked("example.com.", dns.TypeTXT) + " " + r.asked("example.com.", dns.TypeSOA); got != "NOERROR good NOERROR 1" {
+				t.Error(got)
+			}
+			if got := r.asked("example.com.", dns.TypeMX); got != trapped {
+				t.Error(got)
+			}
+			p.plays(sends(100, zoneLines(10, "better")...))
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR better")
+		})
+	}
+}
+
+func TestAZoneExpiresAndComesBack(t *testing.T) {
+	p := newPrimary(t)
+	short := func(lines []string) []string {
+		for i := range lines {
+			lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 1 1 3 300", 1)
+		}
+		return lines
+	}
+	p.plays(sends(100, short(zoneLines(1, "first"))...))
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+	p.plays(func(conn net.Conn, m *dns.Msg) { io.WriteString(conn, "") })
+	r.until(t, "example.com.", dns.TypeTXT, "SERVFAIL")
+	p.plays(sends(100, short(zoneLines(1, "first"))...))
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+}
+
+// FuzzZoneFromPrimary: whatever a primary sends, there is an end, and what is taken is of the zone.
+func FuzzZoneFromPrimary(f *testing.F) {
+	for _, lines := range [][]string{zoneLines(1, "x"), {soaLine(2), soaLine(1), "example.com. 3600 IN TXT x", soaLine(2), "example.com. 3600 IN TXT y", soaLine(2)}, {soaLine(1)}} {
+		m := new(dns.Msg).SetAxfr("example.com.")
+		m.Id, m.Response = 0, true
+		for _, line := range lines {
+			m.Answer = append(m.Answer, record(line))
+		}
+		packet, _ := m.Pack()
+		f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...), false)
+		f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...), true)
+	}
+	k, _ := parseKey("ns2", "hmac-sha256 "+testSecret)
+	f.Fuzz(func(t *testing.T, stream []byte, signed bool) {
+		ours, theirs := net.Pipe()
+		go func() {
+			theirs.Write(stream)
+			theirs.Close()
+		}()
+		defer ours.Close()
+		in := &incoming{conn: ours, zone: "example.com."}
+		if signed {
+			in.key = k
+		}
+		have := record(soaLine(1)).(*dns.SOA)
+		records, err := in.zoneOf(have, func() ([]dns.RR, error) { return []dns.RR{have, record("example.com. 3600 IN TXT x")}, nil })
+		if err != nil {
+			return
+		}
+		if signed {
+			t.Fatal("taken without a signature")
+		}
+		for _, rr := range records {
+			if !dns.IsSubDomain("example.com.", rr.Header().Name) {
+				t.Fatal(rr)
+			}
+		}
+	})
+}
