@@ -9,6 +9,9 @@ import (
 // maxUDP is the largest response over UDP, and what we tell that we take (DNS Flag Day 2020, RFC 9715).
 const maxUDP = 1232
 
+// errorOption is the size of an Extended DNS Error without a text.
+const errorOption = 6
+
 // edns is what a query's OPT record says (RFC 6891).
 type edns struct {
 	present bool
@@ -16,6 +19,7 @@ type edns struct {
 	size    uint16 // the largest UDP response that the client takes
 	do      bool   // copied back (RFC 3225 3)
 	nsid    bool   // the client wants to know which server this is (RFC 5001)
+	error   uint16 // the response says why it is one (RFC 8914); 0: not
 	cookies bool   // there is a cookie
 	cookie  cookie
 }
@@ -69,6 +73,9 @@ func (e *edns) optLen(nsid string) int {
 	if e.cookies {
 		size += cookieOption
 	}
+	if e.error != 0 {
+		size += errorOption
+	}
 	return size
 }
 
@@ -87,6 +94,11 @@ func (e *edns) appendOPT(out []byte, rcode int, nsid string) []byte {
 		out = binary.BigEndian.AppendUint16(out, dns.EDNS0NSID)
 		out = binary.BigEndian.AppendUint16(out, uint16(len(nsid)))
 		out = append(out, nsid...)
+	}
+	if e.error != 0 {
+		out = binary.BigEndian.AppendUint16(out, dns.EDNS0EDE)
+		out = binary.BigEndian.AppendUint16(out, errorOption-4)
+		out = binary.BigEndian.AppendUint16(out, e.error)
 	}
 	if e.cookies {
 		out = binary.BigEndian.AppendUint16(out, dns.EDNS0COOKIE)

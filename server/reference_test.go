@@ -43,6 +43,9 @@ func (f reference) answer(query *dns.Msg) *dns.Msg {
 	z := f.zoneOf(qname, q.Qtype)
 	if z == nil {
 		m.Rcode = dns.RcodeRefused
+		if opt := m.IsEdns0(); opt != nil {
+			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeNotAuthoritative})
+		}
 		return m
 	}
 	z.resolve(qname, q.Qtype, m)

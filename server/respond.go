@@ -112,17 +112,23 @@ func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte
 	rcode, authoritative := q.verdict, false
 	switch {
 	case rcode != dns.RcodeSuccess:
+		if q.Type == dns.TypeAXFR {
+			q.edns.error = dns.ExtendedErrorCodeProhibited
+		}
 	case q.notify:
 		rcode = r.notify(q, sig, c, snap)
 		authoritative = rcode == dns.RcodeSuccess
 	case q.ixfr && (!snap.transfers.permits(c.addr, sig.verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
 		rcode = dns.RcodeRefused
+		q.edns.error = dns.ExtendedErrorCodeProhibited
 	case q.class == dns.ClassCHAOS:
 		rcode, authoritative = r.chaos(q, snap)
 	case q.Zone < 0:
 		rcode = dns.RcodeRefused
+		q.edns.error = dns.ExtendedErrorCodeNotAuthoritative
 	case len(snap.down) > 0 && snap.down[q.Zone]:
 		rcode = dns.RcodeServerFailure
+		q.edns.error = dns.ExtendedErrorCodeNotReady
 	default:
 		r.count(q, snap)
 		e.answer(&q.Answer)

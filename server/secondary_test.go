@@ -21,7 +21,6 @@ type primary struct {
 	l    net.Listener
 	mu   sync.Mutex
 	play func(conn net.Conn, request *dns.Msg)
-	came int
 }
 
 func newPrimary(t *testing.T) *primary {
@@ -47,7 +46,6 @@ func newPrimary(t *testing.T) *primary {
 					return
 				}
 				p.mu.Lock()
-				p.came++
 				play := p.play
 				p.mu.Unlock()
 				play(conn, m)
@@ -62,13 +60,6 @@ func (p *primary) plays(play func(conn net.Conn, request *dns.Msg)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.play = play
-}
-
-// heard is how often it was asked.
-func (p *primary) heard() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.came
 }
 
 // sends answers with records, in a message each so many.
@@ -341,6 +332,10 @@ func TestAZoneExpiresAndComesBack(t *testing.T) {
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 	p.plays(func(conn net.Conn, m *dns.Msg) { io.WriteString(conn, "") })
 	r.until(t, "example.com.", dns.TypeTXT, "SERVFAIL")
+	reply, err := dns.Exchange(new(dns.Msg).SetQuestion("example.com.", dns.TypeTXT).SetEdns0(1232, false), r.addr)
+	if err != nil || len(reply.IsEdns0().Option) != 1 || reply.IsEdns0().Option[0].(*dns.EDNS0_EDE).InfoCode != dns.ExtendedErrorCodeNotReady {
+		t.Errorf("%v\n%v", err, reply)
+	}
 	p.plays(sends(100, short(zoneLines(1, "first"))...))
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 }

@@ -50,6 +50,7 @@ func (t *tcpServer) transfer(conn net.Conn, packet []byte, c client) error {
 	began, kind := time.Now(), "axfr"
 	z, rcode := snap.transferable(question, w.signature, c)
 	if rcode != dns.RcodeSuccess {
+		w.explain(req, rcode)
 		t.metrics.Transfers.WithLabelValues("refused").Inc()
 		t.Log.Debug("a zone transfer was refused", "zone", question.Name, "client", c.addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
@@ -169,6 +170,17 @@ func (w *transferWriter) add(rr dns.RR) error {
 	w.size += size
 	w.records++
 	return nil
+}
+
+// explain says why there is an error (RFC 8914), to who asks with EDNS.
+func (w *transferWriter) explain(req *dns.Msg, rcode int) {
+	code := map[int]uint16{
+		dns.RcodeRefused: dns.ExtendedErrorCodeProhibited, dns.RcodeServerFailure: dns.ExtendedErrorCodeNotReady,
+	}[rcode]
+	if opt := req.IsEdns0(); opt != nil && code != 0 {
+		w.reply.SetEdns0(maxUDP, opt.Do())
+		w.reply.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: code}}
+	}
 }
 
 // refuse answers with an error.

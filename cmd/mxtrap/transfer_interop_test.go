@@ -251,6 +251,8 @@ func TestInteropTransfersAreRefused(t *testing.T) {
 			wantLines(t, "dig", said(t, "dig", append(args[:5:5], args[6:]...)...), strings.NewReplacer("REFUSED", "Transfer failed", "NOTAUTH", "Transfer failed").Replace(c.want))
 		})
 	}
+	wantLines(t, "kdig", said(t, "kdig", "@127.0.0.1", "-p", m.port, "example.com", "IXFR=1", "+edns"), `REFUSED`)
+	wantLines(t, "dig", said(t, "dig", "@127.0.0.1", "-p", m.port, "example.net", "MX"), `REFUSED`, `EDE: 20 \(Not Authoritative\)`)
 	// What is signed is answered signed, over either transport.
 	for _, transport := range []string{"+notcp", "+tcp"} {
 		out := said(t, "kdig", "@127.0.0.1", "-p", m.port, "example.com", "MX", transport, "-y", "hmac-sha256:ns2:"+transferSecret)
