@@ -18,6 +18,9 @@ type zoneFile struct {
 	source    *zone.Source // nil where nothing will have to be compiled again
 	history   history      // of the zone
 	secondary *secondary   // nil where the zone comes from no primary
+	template  string       // of a catalog's members; "" where the zone is no catalog
+	catalog   string       // the path of the catalog that lists the zone; "" for none
+	hidden    bool         // only who may transfer the zone is answered, for it lists others' zones
 	down      string       // why it cannot be answered now; "" where it can
 }
 
@@ -107,6 +110,8 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 			l.files[path] = f
 		}
 	}
+	o.members(l, before)
+	o.catalog(c, l, before)
 	if l.unite(); l.set.Twins() {
 		l.refuseTwins(before)
 		l.unite()
@@ -158,16 +163,24 @@ func (o loader) compile(source *zone.Source, before *zoneFile, report *conf.Repo
 	f := &zoneFile{zone: z, files: source.Files()}
 	if before != nil && before.zone.Name() == z.Name() {
 		f.zone = source.Follow(z, before.zone, o.look)
-		if f.zone == before.zone {
-			f.history = before.history
-		} else if o.history {
-			f.history = before.history.then(before.zone, f.zone)
-		}
 	}
+	o.follow(f, before)
 	if len(z.Lookups()) > 0 {
 		f.source = source
 	}
 	return f
+}
+
+// follow keeps how a version came to be out of the one before it, and where they are the same that one.
+func (o loader) follow(f, before *zoneFile) {
+	if before == nil || before.down != "" || before.zone.Name() != f.zone.Name() {
+		return
+	}
+	if before.zone.Same(f.zone) {
+		f.zone, f.history = before.zone, before.history
+	} else if o.history {
+		f.history = before.history.then(before.zone, f.zone)
+	}
 }
 
 // fail notes that a file was not taken in, and returns what goes on being served in its place.

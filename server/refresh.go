@@ -25,6 +25,7 @@ const (
 type secondary struct {
 	name      string // without its final dot
 	path      string // of its zone file
+	template  string // what the zone is made from instead, where a catalog lists it
 	primaries []peer
 	soa       *dns.SOA // of the copy, as the primary has it; nil: there is none, or it has expired
 }

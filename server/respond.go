@@ -126,6 +126,9 @@ func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte
 	case q.Zone < 0:
 		rcode = dns.RcodeRefused
 		q.edns.error = dns.ExtendedErrorCodeNotAuthoritative
+	case len(snap.hidden) > 0 && snap.hidden[q.Zone] && !snap.transfers.permits(c.addr, sig.verified()):
+		rcode = dns.RcodeRefused
+		q.edns.error = dns.ExtendedErrorCodeProhibited
 	case len(snap.down) > 0 && snap.down[q.Zone]:
 		rcode = dns.RcodeServerFailure
 		q.edns.error = dns.ExtendedErrorCodeNotReady

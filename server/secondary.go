@@ -37,7 +37,10 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 		}
 	}
 	name := source.Name()
-	f := &zoneFile{files: source.Files(), secondary: &secondary{name: name, path: source.Path, primaries: primaries}}
+	f := &zoneFile{files: source.Files(), secondary: &secondary{name: name, path: source.Path, primaries: primaries}, template: source.Template(), hidden: source.Template() != ""}
+	if f.secondary.path = source.Path; source.Member() {
+		f.secondary.template, f.secondary.path = source.Path, source.Path+" ("+name+")"
+	}
 	if _, err := os.Stat(o.copies.file(name)); errors.Is(err, fs.ErrNotExist) {
 		f.zone, f.down = source.Stub(), noCopy
 		return f
@@ -63,13 +66,7 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 	if len(z.Lookups()) > 0 {
 		f.source = source
 	}
-	if before != nil && before.down == "" && before.zone.Name() == z.Name() {
-		if f.history = before.history; before.zone.Same(z) {
-			f.zone = before.zone
-		} else if f.history = nil; o.history {
-			f.history = before.history.then(before.zone, z)
-		}
-	}
+	o.follow(f, before)
 	return f
 }
 
@@ -123,7 +120,7 @@ func (s *Server) takeCopy(u newCopy) bool {
 	}
 	report := conf.Report{Quiet: true}
 	if u.file != "" {
-		if source := zone.Load(u.path, &report); source != nil && source.Primary() != nil {
+		if source := u.source(&report); source != nil && source.Primary() != nil {
 			source.TakeCopy(u.file, &report)
 			source.Compile(s.resolver.known, &report)
 		}
@@ -140,10 +137,14 @@ func (s *Server) takeCopy(u newCopy) bool {
 			s.Log.Error("it cannot be noted that a primary was heard", "zone", u.name, "error", err)
 		}
 	}
-	f := s.loader(s.config).compile(zone.Load(u.path, &report), before, &report)
+	f := s.loader(s.config).compile(u.source(&report), before, &report)
 	s.logProblems(report.Problems())
 	if f == nil {
 		return false
+	}
+	if f.catalog = before.catalog; f.template != "" {
+		s.reload() // its members may be others
+		return true
 	}
 	l := &loading{files: maps.Clone(s.files)}
 	l.files[u.path] = f

@@ -27,6 +27,7 @@ type state struct {
 // snapshot is all that an answer depends on. It never changes.
 type snapshot struct {
 	zones       *zone.Set
+	hidden      map[int]bool         // zones, by index, that only those see who may transfer them
 	down        map[int]bool         // zones, by index, that cannot be answered now
 	secondaries map[string]secondary // by name
 	notified    func(zone string)    // takes a NOTIFY of such a zone
@@ -229,7 +230,7 @@ func (s *Server) publish(c *Config, l *loading) {
 		shown = append(shown, show)
 		s.metrics.LoadFailures.WithLabelValues(z.Name())
 	}
-	down := map[*zone.Zone]bool{}
+	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
 	for _, f := range l.files {
 		rest()
 		if f.history != nil {
@@ -238,15 +239,11 @@ func (s *Server) publish(c *Config, l *loading) {
 		if f.down != "" {
 			down[f.zone] = true
 		}
-	}
-	if len(down) > 0 {
-		next.down = map[int]bool{}
-		for i, z := range next.zones.Zones() {
-			if down[z] {
-				next.down[i] = true
-			}
+		if f.hidden {
+			hidden[f.zone] = true
 		}
 	}
+	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
 	next.secondaries, next.notified = l.secondaries(), s.refresher.notified
 	before := s.state.current.Load()
 	s.config, s.files = c, l.files
@@ -263,6 +260,20 @@ func (s *Server) limiter(c *Config) *limiter {
 		return before.limiter
 	}
 	return newLimiter(c.rateLimit)
+}
+
+// indexes are the places of zones in the set.
+func (s *snapshot) indexes(of map[*zone.Zone]bool) map[int]bool {
+	places := map[int]bool{}
+	if len(of) == 0 {
+		return places
+	}
+	for i, z := range s.zones.Zones() {
+		if of[z] {
+			places[i] = true
+		}
+	}
+	return places
 }
 
 // tell tells the other servers which versions are new.

@@ -103,7 +103,7 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
 	s.ownSerial = written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0
 	if s.ownSerial {
 		// The time of the newest file grows with each change and is the same wherever the files are the same.
-		if r.serial = max(1, s.modified()); s.least != 0 && Later(s.least, r.serial) {
+		if r.serial = max(1, s.files.Modified()); s.least != 0 && Later(s.least, r.serial) {
 			r.serial = s.least
 		}
 	}

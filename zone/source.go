@@ -28,6 +28,8 @@ type Source struct {
 	table     *conf.Table
 	master    string   // the master file, "" where there is none
 	partial   bool     // some of the records could not be read
+	template  string   // the zone file of the members of a catalog; "" where the zone is none
+	member    bool     // made from such a template
 	primary   *Primary // nil where the records are in files here
 	serial    *uint32  // of a secondary zone; nil: its primary's
 	least     uint32   // of an automatic serial number; 0: anything
@@ -42,15 +44,16 @@ func Load(path string, report *conf.Report) *Source {
 		report.Add(conf.Problem{File: path, Reason: err.Error()})
 		return nil
 	}
-	return parse(path, text, []file{f}, report)
+	return parse(path, text, []file{f}, "", report)
 }
 
 // Parse is Load for a text that is no file.
 func Parse(path string, text []byte, report *conf.Report) *Source {
-	return parse(path, text, nil, report)
+	return parse(path, text, nil, "", report)
 }
 
-func parse(path string, text []byte, files Files, report *conf.Report) *Source {
+// parse reads a zone file; that of a catalog's member is a template without a name.
+func parse(path string, text []byte, files Files, member string, report *conf.Report) *Source {
 	before := report.Faults()
 	t := conf.Parse(path, text, report)
 	if t == nil {
@@ -58,7 +61,13 @@ func parse(path string, text []byte, files Files, report *conf.Report) *Source {
 	}
 	s := &Source{Path: path, ttl: 3600, table: t, files: files}
 	var origin, master string
-	t.String("name", &origin)
+	if t.String("name", &origin); member != "" {
+		if origin != "" {
+			t.Fault("name", origin, "a template has no name: it gets those of the catalog's members")
+			return nil
+		}
+		origin = member
+	}
 	apex, err := parseName(origin, root)
 	if origin == "" {
 		report.Add(t.Problem("name", "", `missing: say which zone this is, such as name = "example.com"`))
@@ -70,8 +79,13 @@ func parse(path string, text []byte, files Files, report *conf.Report) *Source {
 	s.apex = apex
 	t.Seconds("ttl", &s.ttl)
 	t.String("file", &master)
-	if t.Has("primary") {
-		s.readPrimary(t.Table("primary"))
+	if t.Has("primary") || t.Has("catalog") {
+		if t.Has("primary") {
+			s.readPrimary(t.Table("primary"))
+		}
+		if t.Has("catalog") {
+			s.readCatalog(t.Table("catalog"))
+		}
 		return s.readTrap(before, report)
 	}
 	s.soa = readSOA(t.Table("soa"), apex)
@@ -92,7 +106,7 @@ func (s *Source) readTrap(before int, report *conf.Report) *Source {
 		s.trap = readTrap(s.table.Table("trap"), s.apex)
 	}
 	s.table.Close()
-	if report.Faults() > before && s.primary != nil {
+	if report.Faults() > before && (s.primary != nil || s.template != "") {
 		return nil
 	} else if report.Faults() > before {
 		// What is left is judged all the same, so that one run tells every fault, but for what may be among the lost.
@@ -271,10 +285,10 @@ func (files Files) Renewed() (renewed Files, ok bool) {
 	return renewed, len(files) > 0
 }
 
-// modified is the time of the newest file, in seconds since 1970; 0 where there is none.
-func (s *Source) modified() uint32 {
+// Modified is the time of the newest file, in seconds since 1970; 0 where there is none.
+func (files Files) Modified() uint32 {
 	var newest int64
-	for _, f := range s.files {
+	for _, f := range files {
 		newest = max(newest, f.modified)
 	}
 	return uint32(newest / int64(time.Second))

@@ -40,6 +40,9 @@ func (p Problem) String() string {
 	return b.String()
 }
 
+// Error makes a problem an error.
+func (p Problem) Error() string { return p.String() }
+
 // Report collects problems.
 type Report struct {
 	// Quiet keeps no warnings: a server that starts with very many zones says only how many there are.

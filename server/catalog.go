@@ -1,0 +1,127 @@
+package server
+
+import (
+	"os"
+	"slices"
+
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// catalogPath stands for the file of the catalog that is made here.
+const catalogPath = "catalog.produce"
+
+// members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. A catalog that is broken is not heeded:
+// its members stay as they were.
+func (o loader) members(l *loading, before map[string]*zoneFile) {
+	var catalogs []string
+	for path, f := range l.files {
+		if f.template != "" {
+			catalogs = append(catalogs, path)
+		}
+	}
+	slices.Sort(catalogs)
+	for _, path := range catalogs {
+		f := l.files[path]
+		names, err := o.listed(f)
+		if err != nil {
+			l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error()})
+			for member, old := range before {
+				if old.catalog == path {
+					l.files[member] = old
+				}
+			}
+			continue
+		}
+		for _, name := range names {
+			s := secondary{name: name, path: f.template + " (" + name + ")", template: f.template}
+			var report conf.Report
+			report.Quiet = o.quiet || before[s.path] != nil
+			m := o.compile(s.source(&report), before[s.path], &report)
+			if m == nil {
+				m = l.fail(s.path, before[s.path])
+			}
+			l.report.Join(&report)
+			if m != nil {
+				m.catalog = path
+				l.files[s.path] = m
+			}
+		}
+	}
+}
+
+// listed are the zones of a catalog, by its copy, however old that is.
+func (o loader) listed(f *zoneFile) ([]string, error) {
+	name := f.zone.Name()
+	if _, err := os.Stat(o.copies.file(name)); err != nil {
+		return nil, nil // there is no copy yet
+	}
+	var report conf.Report
+	source := zone.Load(f.secondary.path, &report)
+	if source == nil {
+		return nil, report.Problems()[0]
+	}
+	source.TakeCopy(o.copies.file(name), &report)
+	return source.Members()
+}
+
+// source reads the zone file of a zone that comes from a primary, or its template.
+func (s secondary) source(report *conf.Report) *zone.Source {
+	if s.template == "" {
+		return zone.Load(s.path, report)
+	}
+	text, err := os.ReadFile(s.template)
+	if err != nil {
+		report.Add(conf.Problem{File: s.template, Reason: plainError(err)})
+		return nil
+	}
+	return zone.ParseMember(s.template, text, s.name, report)
+}
+
+// catalog adds the catalog of all zones that are served, where one is to be made.
+func (o loader) catalog(c *Config, l *loading, before map[string]*zoneFile) {
+	if c.produce == "" {
+		return
+	}
+	var names []string
+	newest := uint32(1)
+	for _, f := range l.files {
+		if f.template == "" {
+			names = append(names, f.zone.Name())
+		}
+		newest = max(newest, f.files.Modified())
+	}
+	slices.Sort(names)
+	report := conf.Report{Quiet: true}
+	source, err := zone.NewCatalog(c.produce, names, newest)
+	if err == nil {
+		if z := source.Compile(nil, &report); z != nil {
+			f := &zoneFile{hidden: true}
+			f.zone = o.numbered(source, z, before[catalogPath])
+			o.follow(f, before[catalogPath])
+			l.files[catalogPath] = f
+			return
+		}
+		err = report.Problems()[0]
+	}
+	l.report.Add(conf.Problem{File: c.Path, Key: catalogPath, Text: c.produce, Reason: err.Error()})
+}
+
+// numbered gives a version its serial number, which grows with its content.
+func (o loader) numbered(source *zone.Source, z *zone.Zone, before *zoneFile) *zone.Zone {
+	if o.copies != "" {
+		z, now := o.copies.number(source, z, nil)
+		if !o.dry && os.MkdirAll(string(o.copies), 0o700) == nil {
+			o.copies.remember(source.Name(), now)
+		}
+		return z
+	}
+	switch {
+	case before == nil || before.zone.Name() != z.Name():
+	case before.zone.Digest() == z.Digest():
+		return before.zone
+	case !zone.Later(z.Serial(), before.zone.Serial()):
+		return source.Number(before.zone.Serial()+1, nil)
+	}
+	return z
+}

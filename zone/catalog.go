@@ -1,0 +1,99 @@
+package zone
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+)
+
+// catalogVersion is the schema of catalog zones that we make and read (RFC 9432 4.2.1).
+const catalogVersion = "2"
+
+// NewCatalog makes a catalog zone that lists zones (RFC 9432).
+func NewCatalog(catalog string, members []string, serial uint32) (*Source, error) {
+	apex, err := parseName(catalog, root)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{Path: catalog, apex: apex, ttl: 3600, serial: &serial}
+	add := func(owner, data string) error {
+		rr, err := dns.NewRR(owner + " 3600 IN " + data)
+		if err != nil {
+			return err
+		}
+		r, err := packRecord(rr, mustName(rr.Header().Name))
+		s.records = append(s.records, r)
+		return err
+	}
+	top := s.apex.String()
+	err = errors.Join(add(top, "SOA invalid. invalid. 1 3600 600 2147483646 0"), add(top, "NS invalid."), add("version."+top, "TXT "+catalogVersion))
+	for _, m := range members {
+		id := sha256.Sum256([]byte(m))
+		err = errors.Join(err, add(hex.EncodeToString(id[:16])+".zones."+top, "PTR "+dns.Fqdn(m)))
+	}
+	return s, err
+}
+
+// Template is the zone file that a catalog's members are made from; "" where the zone is no catalog.
+func (s *Source) Template() string { return s.template }
+
+// readCatalog reads the table [catalog].
+func (s *Source) readCatalog(t *conf.Table) {
+	var template string
+	if t.String("template", &template); template == "" {
+		t.Fault("template", "", `name the zone file that members are made from: template = "member.toml"`)
+	} else if !filepath.IsAbs(template) {
+		template = filepath.Join(filepath.Dir(s.Path), template)
+	}
+	t.Close()
+	s.template = template
+	if s.primary == nil {
+		s.table.Fault("catalog", "", "a catalog comes from a primary: name it in [primary]; to make one, see catalog.produce of the server file")
+	}
+}
+
+// Members are the zones that a catalog lists, without their final dot. The error says why it is broken: it must not be heeded then
+// (RFC 9432 5.1).
+func (s *Source) Members() (members []string, err error) {
+	version := 0
+	for i := range s.records {
+		r := &s.records[i]
+		labels := strings.Split(strings.TrimSuffix(r.owner.relative(s.apex), "."), ".")
+		switch {
+		case r.typ == dns.TypeTXT && len(labels) == 1 && labels[0] == "version":
+			if version++; string(r.data) != "\x01"+catalogVersion {
+				return nil, fmt.Errorf("it is not of version %s", catalogVersion)
+			}
+		case r.typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones":
+			members = append(members, trimDot(lowered(r.data).String()))
+		}
+	}
+	if version != 1 {
+		return nil, errors.New("it has not one TXT record that says which version it is of")
+	}
+	slices.Sort(members)
+	if n := len(members); n != len(slices.Compact(members)) {
+		return nil, errors.New("it lists a zone twice")
+	}
+	return members, nil
+}
+
+// ParseMember makes a member of a catalog out of its template, a zone file without a name.
+func ParseMember(template string, text []byte, member string, report *conf.Report) *Source {
+	s := parse(template, text, nil, member, report)
+	if s != nil {
+		s.member = true
+	}
+	return s
+}
+
+// Member says whether the zone was made from a template.
+func (s *Source) Member() bool { return s.member }

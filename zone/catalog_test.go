@@ -1,0 +1,89 @@
+package zone
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mxtrap/zone/conf"
+)
+
+func TestACatalogListsWhatItWasMadeOf(t *testing.T) {
+	want := []string{"example.com", "example.org", "xn--bcher-kva.example"}
+	s, err := NewCatalog("catalog.test", want, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report conf.Report
+	z := s.Compile(nil, &report)
+	if z == nil || report.Faults() > 0 {
+		t.Fatal(report.Problems())
+	}
+	if z.Serial() != 7 {
+		t.Error(z.Serial())
+	}
+	got, err := s.Members()
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	again, _ := NewCatalog("catalog.test", want[:2], 7)
+	if printed(t, again.Compile(nil, &report)) == printed(t, z) || !strings.Contains(printed(t, z), "version.catalog.test.\t3600\tIN\tTXT\t\"2\"") {
+		t.Error(printed(t, z))
+	}
+}
+
+func TestABrokenCatalogIsNotHeeded(t *testing.T) {
+	const head = "@ 3600 SOA invalid. invalid. 1 3600 600 86400 0\n@ 3600 NS invalid.\n"
+	for _, c := range []struct{ name, text, want, err string }{
+		{"members, and properties that we do not know", head + "version 0 TXT \"2\"\na.zones 0 PTR Example.COM.\ngroup.a.zones 0 TXT x\nb.zones 0 PTR example.org.\n", "example.com example.org", ""},
+		{"no members", head + "version 0 TXT \"2\"\n", "", ""},
+		{"no version", head + "a.zones 0 PTR example.com.\n", "", "which version"},
+		{"two versions", head + "version 0 TXT \"2\"\nversion 0 TXT \"3\"\n", "", "not of version 2"},
+		{"another version", head + "version 0 TXT \"1\"\n", "", "not of version 2"},
+		{"a zone twice", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\nb.zones 0 PTR example.com.\n", "", "twice"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "copy")
+			os.WriteFile(file, []byte(c.text), 0o644)
+			var report conf.Report
+			s := Parse("catalog.toml", []byte("name = \"catalog.test\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"member.toml\"\n"), &report)
+			if s == nil {
+				t.Fatal(report.Problems())
+			}
+			s.TakeCopy(file, &report)
+			got, err := s.Members()
+			if strings.Join(got, " ") != c.want || (c.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestSecondaryZoneFiles(t *testing.T) {
+	const primary = "name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n"
+	for _, c := range []struct{ name, text, want string }{
+		{"a primary and a trap", primary + "[trap]\n", ""},
+		{"records too", primary + "[records]\nmail = [\"A 192.0.2.1\"]\n", "records: comes from the primary: leave it out"},
+		{"no address", "name = \"example.com\"\n[primary]\n", "primary.address: name the primary"},
+		{"a catalog without a primary", "name = \"example.com\"\n[catalog]\ntemplate = \"m.toml\"\n", "catalog.produce"},
+		{"a catalog without a template", primary + "[catalog]\n", "catalog.template: name the zone file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var report conf.Report
+			s := Parse("z.toml", []byte(c.text), &report)
+			got := ""
+			for _, p := range report.Problems() {
+				got += p.String() + "\n"
+			}
+			if (s == nil) != (c.want != "") || (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	var report conf.Report
+	if ParseMember("m.toml", []byte(primary), "example.org", &report) != nil {
+		t.Error("a template with a name")
+	}
+}
