@@ -59,6 +59,8 @@ type Metrics struct {
 	// Transfers counts requests for zones, by what came of them; NotifyFailures how often a server could not be told of a change.
 	Transfers      *prometheus.CounterVec
 	NotifyFailures prometheus.Counter
+	// TapLost counts queries that were not copied because their reader is too slow.
+	TapLost prometheus.Counter
 	// Refreshes counts looks at primaries, by what came of them.
 	Refreshes *prometheus.CounterVec
 }
@@ -83,6 +85,9 @@ func New(workers int, version, commit string) *Metrics {
 		NotifyFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mxtrap_notify_failures_total", Help: "How often a server did not take a NOTIFY of a change, or did not answer.",
 		}),
+		TapLost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "mxtrap_dnstap_lost_total", Help: "Queries that dnstap lost because what reads it is too slow or not there.",
+		}),
 		Refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_refreshes_total", Help: "Looks at the primaries of zones: taken had something new, current nothing, failed was not heard or not fit to be served; expired zones are not answered.",
 		}, []string{"outcome"}),
@@ -95,7 +100,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, (*collector)(m),
+		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.TapLost, (*collector)(m),
 	)
 	return m
 }

@@ -25,6 +25,7 @@ type Config struct {
 	Workers     int  // per UDP address; 0: one per CPU
 	ZoneMetrics bool
 	state       copies // the folder of what must outlive the process; "": none
+	tap         tapConfig
 	produce     string // the catalog of all zones that is made; "" for none
 	transfers   transfers
 	rateLimit   rateLimit
@@ -67,6 +68,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.cookies = readCookies(t.Table("cookies"), ownCookieSecret)
 	c.transfers.readKeys(t.Table("keys"))
 	c.transfers.readPeers(t.Table("transfer"))
+	c.tap.read(t.Table("dnstap"))
 	catalog := t.Table("catalog")
 	catalog.String("produce", &c.produce)
 	catalog.Close()

@@ -66,7 +66,7 @@ func asks(t *testing.T, l rateLimit) (r *responder, ask func(from, name string, 
 	now := time.Now()
 	return r, func(from, name string, qtype uint16) *dns.Msg {
 		query := packQuery(name, qtype)
-		out := []packet{{data: append(make([]byte, 0, maxUDP), query...), from: netip.MustParseAddr(from)}}
+		out := []packet{{data: append(make([]byte, 0, maxUDP), query...), from: netip.AddrPortFrom(netip.MustParseAddr(from), 53)}}
 		r.respondAll(out, client{now: nowOf(now)})
 		if out[0].data == nil {
 			return nil
@@ -156,7 +156,7 @@ func TestLimitingAllocatesNothing(t *testing.T) {
 	m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"}}
 	query, _ := m.Pack()
 	var room [packetSize]byte
-	out := []packet{{from: netip.MustParseAddr("192.0.2.1")}}
+	out := []packet{{from: netip.MustParseAddrPort("192.0.2.1:53")}}
 	if n := testing.AllocsPerRun(1000, func() {
 		out[0].data = append(room[:0], query...)
 		r.respondAll(out, client{now: nowOf(began)})
@@ -288,7 +288,7 @@ func BenchmarkLimiter(b *testing.B) {
 			}
 			r.state.current.Store(&snap)
 			for i := range b.N {
-				out[0] = packet{append(room[:0], query...), netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), 1})}
+				out[0] = packet{append(room[:0], query...), netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), 1}), 53)}
 				r.respondAll(out, client{now: now{micros: uint32(i)}})
 			}
 		})

@@ -122,11 +122,12 @@ func (m *manyPackets) receive() ([]packet, error) {
 }
 
 // address is that of a socket, of either family.
-func address(name *unix.RawSockaddrInet6) netip.Addr {
+func address(name *unix.RawSockaddrInet6) netip.AddrPort {
+	port := name.Port<<8 | name.Port>>8 // in network order
 	if name.Family == unix.AF_INET {
-		return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
+		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr), port)
 	}
-	return netip.AddrFrom16(name.Addr)
+	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), port)
 }
 
 func (m *manyPackets) receiveNow(fd uintptr) (done bool) {

@@ -18,7 +18,7 @@ func (p *onePacket) receive() ([]packet, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.from, p.packet[0] = from, packet{p.buffer[:n], from.Addr()}
+	p.from, p.packet[0] = from, packet{p.buffer[:n], from}
 	return p.packet[:], nil
 }
 

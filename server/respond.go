@@ -16,6 +16,7 @@ type client struct {
 	transport metrics.Transport
 	family    metrics.Family
 	addr      netip.Addr
+	port      uint16
 	now       now
 }
 
@@ -38,6 +39,7 @@ type responder struct {
 	queries  [zone.Round]query
 	asked    [zone.Round]*zone.Question
 	limited  int64 // responses held back
+	untapped int64 // queries since the last one that was copied
 	encoder  encoder
 }
 
@@ -55,12 +57,12 @@ func (r *responder) round(packets []packet, c client) {
 	r.lookUp(packets, snap)
 	if snap.limiter != nil && c.transport == metrics.UDP {
 		for i := range packets {
-			snap.limiter.find(&r.queries[i], packets[i].from)
+			snap.limiter.find(&r.queries[i], packets[i].from.Addr())
 		}
 	}
 	for i := range packets {
 		p := &packets[i]
-		c.addr = p.from
+		c.addr, c.port = p.from.Addr(), p.from.Port()
 		p.data = r.write(&r.queries[i], p.data[:0], c, snap)
 	}
 }
@@ -86,8 +88,23 @@ func (r *responder) lookUp(packets []packet, snap *snapshot) {
 	snap.zones.LookUp(asked)
 }
 
-// write writes the response to a query that was looked up.
+// write writes the response to a query that was looked up, and copies both to the tap where that is its turn.
 func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte {
+	if snap.tap == nil || q.verdict == noAnswer {
+		return r.compose(q, out, c, snap)
+	}
+	if r.untapped++; r.untapped < snap.tap.sample {
+		return r.compose(q, out, c, snap)
+	}
+	r.untapped = 0
+	m := snap.tap.query(q.packet, netip.AddrPortFrom(c.addr, c.port), c.transport)
+	reply := r.compose(q, out, c, snap)
+	snap.tap.response(m, reply)
+	return reply
+}
+
+// compose writes the response to a query that was looked up.
+func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []byte {
 	if q.verdict == noAnswer {
 		if len(q.packet) < headerSize {
 			r.counters.Dropped(metrics.Malformed)

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type snapshot struct {
 	limiter     *limiter      // nil: nothing is limited
 	cookies     cookieSecrets // none: cookies are passed over
 	histories   map[*zone.Zone]history
+	tap         *tap
 	nsid        string
 	version     string // in CH TXT; "" where that is switched off
 	id          string
@@ -76,6 +78,7 @@ type Server struct {
 	// What follows is owned by the goroutine that runs Run.
 	config    *Config
 	files     map[string]*zoneFile
+	tap       *tap // nil: nothing is copied
 	notifier  *notifier
 	refresher *refresher
 	resolver  *resolver
@@ -98,6 +101,7 @@ func New(c *Config, o Options) (*Server, error) {
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
 	s.notifier = newNotifier(o.Log, s.metrics.NotifyFailures)
+	s.tap = newTap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
 	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
 	first := s.loader(c)
 	first.quiet = true
@@ -120,6 +124,12 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	looked := s.resolver.run(ctx)
 	notifierDone, refresherDone := s.notifier.run(ctx), s.refresher.run(ctx)
+	var tapping sync.WaitGroup
+	tapCtx, stopTap := context.WithCancel(context.Background())
+	defer stopTap()
+	if s.tap != nil {
+		tapping.Go(func() { s.tap.run(tapCtx) })
+	}
 	s.metrics.Reloaded(true, time.Now())
 	s.metrics.SetReady(true)
 	s.Log.Info("serving", "zones", len(s.files), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
@@ -132,6 +142,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.metrics.SetReady(false)
 			s.shut()
 			s.resolver.wait()
+			stopTap()
+			tapping.Wait()
 			notifierDone()
 			refresherDone()
 			return nil
@@ -173,6 +185,10 @@ func (s *Server) reload() {
 		s.Log.Warn("a change of server.workers takes effect when mxtrap is started again")
 		c.Workers = s.config.Workers
 	}
+	if c.tap != s.config.tap {
+		s.Log.Warn("a change of [dnstap] takes effect when mxtrap is started again")
+		c.tap = s.config.tap
+	}
 	s.resolver.use(c.Resolvers)
 	s.publish(c, l)
 	for _, f := range l.failed {
@@ -209,12 +225,10 @@ func (s *Server) recompile() {
 
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *loading) {
-	next := &snapshot{zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}, cookies: c.cookies, limiter: s.limiter(c)}
+	next := &snapshot{tap: s.tap, zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}, cookies: c.cookies, limiter: s.limiter(c)}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version
-		if next.id = c.NSID; next.id == "" {
-			next.id, _ = os.Hostname()
-		}
+		next.id = c.identity()
 	}
 	var wanted []string
 	var shown []metrics.Zone
@@ -260,6 +274,15 @@ func (s *Server) limiter(c *Config) *limiter {
 		return before.limiter
 	}
 	return newLimiter(c.rateLimit)
+}
+
+// identity is what the server is called.
+func (c *Config) identity() string {
+	if c.NSID != "" {
+		return c.NSID
+	}
+	host, _ := os.Hostname()
+	return host
 }
 
 // indexes are the places of zones in the set.

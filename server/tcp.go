@@ -70,7 +70,7 @@ func (s *Server) serveTCP(l *listener) {
 func (t *tcpServer) serve(conn *net.TCPConn) {
 	conn.SetReadBuffer(tcpKernel) // wishes, both
 	conn.SetWriteBuffer(tcpKernel)
-	c := client{transport: metrics.TCP, addr: addressOf(conn)}
+	c := client{transport: metrics.TCP, addr: addressOf(conn), port: conn.RemoteAddr().(*net.TCPAddr).AddrPort().Port()}
 	if c.addr.Is6() {
 		c.family = metrics.IPv6
 	}

@@ -26,7 +26,7 @@ const (
 // packet is a query, and then its response.
 type packet struct {
 	data []byte
-	from netip.Addr
+	from netip.AddrPort
 }
 
 // packetConn receives and sends UDP packets by batches. It belongs to one goroutine.

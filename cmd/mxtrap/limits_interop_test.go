@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -49,4 +50,20 @@ func TestInteropDnsperfIsLimited(t *testing.T) {
 	if full := 2000 - dropped - slipped; full < 100 || full > 900 {
 		t.Errorf("%v full answers", full)
 	}
+}
+
+// TestInteropDnstapIsReadByOthers: fstrm_capture takes the stream at a socket, and dnstap-ldns tells what is in it.
+func TestInteropDnstapIsReadByOthers(t *testing.T) {
+	dir := openFolder(t)
+	socket, file := filepath.Join(dir, "socket"), filepath.Join(dir, "captured")
+	capture := background(t, "fstrm_capture", "-t", "protobuf:dnstap.Dnstap", "-u", socket, "-w", file)
+	m := serveInstance(t, "[dnstap]\nsocket = \""+socket+"\"\n", map[string]string{"a.toml": interopZone})
+	output(t, "dig", "@127.0.0.1", "-p", m.port, "example.com", "MX")
+	output(t, "dig", "@127.0.0.1", "-p", m.port, "+tcp", "mx3.example.com", "A")
+	m.cmd.Process.Signal(os.Interrupt)
+	m.cmd.Wait()
+	capture.cmd.Process.Signal(os.Interrupt)
+	capture.cmd.Wait()
+	wantLines(t, "dnstap-ldns", output(t, "dnstap-ldns", "-r", file), `AQ.* UDP .*"example\.com\." IN MX`, `AR.* UDP .*"example\.com\." IN MX`, `AQ.* TCP .*"mx3\.example\.com\." IN A`)
+	wantLines(t, "dnstap-ldns", output(t, "dnstap-ldns", "-y", "-r", file), `40 mx3\.example\.com\.`, `type: AUTH_RESPONSE`, `identity: "interop"`)
 }
