@@ -24,6 +24,7 @@ type Config struct {
 	Chaos       bool // answer version.bind and id.server
 	Workers     int  // per UDP address; 0: one per CPU
 	ZoneMetrics bool
+	user        string // that the process becomes once its sockets are open; "": it stays who it is
 	state       copies // the folder of what must outlive the process; "": none
 	tap         tapConfig
 	produce     string // the catalog of all zones that is made; "" for none
@@ -128,6 +129,7 @@ func (c *Config) readServer(t *conf.Table) {
 	if c.state = copies(state); state != "" && !filepath.IsAbs(state) {
 		c.state = copies(filepath.Join(filepath.Dir(c.Path), state))
 	}
+	t.String("user", &c.user)
 	if t.String("nsid", &c.NSID); len(c.NSID) > maxNSID {
 		t.Fault("nsid", "", fmt.Sprintf("longer than %d octets", maxNSID))
 	}

@@ -38,7 +38,7 @@ func (s *Server) listen(c *Config) error {
 		if s.listeners[name] != nil {
 			continue
 		}
-		l, err := open(addr, s.workers())
+		l, err := s.open(addr)
 		if err != nil {
 			undo()
 			return fmt.Errorf("server.listen: %q: %w", name, err)
@@ -75,24 +75,24 @@ func (s *Server) workers() int { return s.metrics.Workers() - 1 }
 
 // open opens the sockets of an address. TCP comes first: it fails where another process has the address, which UDP sockets that share
 // a port do not.
-func open(addr netip.AddrPort, workers int) (*listener, error) {
+func (s *Server) open(addr netip.AddrPort) (*listener, error) {
 	l := &listener{}
 	if addr.Addr().Is6() {
 		l.family = metrics.IPv6
 	}
-	tcp, err := net.Listen("tcp"+ipVersion(addr.Addr()), addr.String())
-	if err != nil {
+	var err error
+	if l.tcp, err = s.inherited.listenTCP(addr); err != nil {
 		return nil, err
 	}
-	l.tcp = tcp.(*net.TCPListener)
 	port := l.tcp.Addr().(*net.TCPAddr).AddrPort().Port()
-	for range workers {
-		udp, err := listenUDP(netip.AddrPortFrom(addr.Addr(), port))
-		if err != nil {
-			l.close()
-			return nil, err
-		}
-		l.udp = append(l.udp, udp)
+	if l.udp, err = s.inherited.listenUDP(netip.AddrPortFrom(addr.Addr(), port), s.workers()); err != nil {
+		l.close()
+		return nil, err
+	}
+	if len(l.udp) < s.workers() {
+		s.Log.Warn("one worker serves an address, whose socket is the service manager's", "address", addr)
+	}
+	for _, udp := range l.udp {
 		packets, err := newPacketConn(udp)
 		if err != nil {
 			l.close()

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"mxtrap/metrics"
 )
 
 // TestPacketConns holds the two ways to bring packets to the same behaviour.
@@ -153,13 +155,14 @@ func TestAResponseLeavesFromTheAddressThatTheQueryCameTo(t *testing.T) {
 }
 
 func TestBothFamiliesListenOnAllAddressesOfAPort(t *testing.T) {
-	four, err := open(netip.MustParseAddrPort("0.0.0.0:0"), 1)
+	s := &Server{metrics: metrics.New(2, "", "")}
+	four, err := s.open(netip.MustParseAddrPort("0.0.0.0:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer four.close()
 	port := four.tcp.Addr().(*net.TCPAddr).AddrPort().Port()
-	six, err := open(netip.AddrPortFrom(netip.IPv6Unspecified(), port), 1)
+	six, err := s.open(netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 	if err != nil {
 		t.Fatal(err)
 	}

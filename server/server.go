@@ -76,6 +76,7 @@ type Server struct {
 	state      state
 
 	// What follows is owned by the goroutine that runs Run.
+	inherited inherited // not used yet
 	config    *Config
 	files     map[string]*zoneFile
 	tap       *tap // nil: nothing is copied
@@ -118,7 +119,16 @@ func New(c *Config, o Options) (*Server, error) {
 
 // Run serves until the context ends, then lets the queries under way finish. A receive from reload reads the configuration again.
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
-	if err := s.listen(s.config); err != nil {
+	var err error
+	if s.inherited, err = inherit(); err == nil {
+		err = s.listen(s.config)
+	}
+	if err == nil {
+		if err = become(s.config.user); err != nil {
+			err = fmt.Errorf("server.user: %q: %w", s.config.user, err)
+		}
+	}
+	if err != nil {
 		s.shut()
 		return err
 	}

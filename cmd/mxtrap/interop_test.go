@@ -87,6 +87,13 @@ func background(t *testing.T, name string, args ...string) *program {
 	t.Helper()
 	p := &program{cmd: exec.Command(name, args...), out: &buffer{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.run(t)
+	return p
+}
+
+// run starts a program, and ends it with the test.
+func (p *program) run(t *testing.T) {
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -94,10 +101,9 @@ func background(t *testing.T, name string, args ...string) *program {
 		p.cmd.Process.Signal(os.Interrupt)
 		p.cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", name, p.out)
+			t.Logf("%s said:\n%s", p.cmd.Path, p.out)
 		}
 	})
-	return p
 }
 
 func eventually(t *testing.T, what string, f func() bool) {
