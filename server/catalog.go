@@ -12,7 +12,7 @@ import (
 const catalogPath = "catalog.produce"
 
 // members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. A catalog that is broken is not heeded:
-// its members stay as they were.
+// its members stay as they were. Nothing that another server says is a fault of the operator's files, for a start would fail of it.
 func (o loader) members(l *loading, before map[string]*zoneFile) {
 	var catalogs []string
 	for path, f := range l.files {
@@ -25,7 +25,7 @@ func (o loader) members(l *loading, before map[string]*zoneFile) {
 		f := l.files[path]
 		names, err := o.listed(f)
 		if err != nil {
-			l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error()})
+			l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error(), Warning: true})
 			for member, old := range before {
 				if old.catalog == path {
 					l.files[member] = old
@@ -41,7 +41,7 @@ func (o loader) members(l *loading, before map[string]*zoneFile) {
 			if m == nil {
 				m = l.fail(s.path, before[s.path])
 			}
-			l.report.Join(&report)
+			l.report.Join(report.Doubtful())
 			if m != nil {
 				m.catalog = path
 				l.files[s.path] = m

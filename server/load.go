@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -199,7 +201,7 @@ func (l *loading) keepAll(before map[string]*zoneFile) {
 	}
 }
 
-// refuseTwins lets one file only serve a name: the one that did before, or else the first.
+// refuseTwins lets one file only serve a name: the one that did before, or else the first; a catalog's member gives way to any file.
 func (l *loading) refuseTwins(before map[string]*zoneFile) {
 	byName := map[string][]string{}
 	for path, f := range l.files {
@@ -209,16 +211,19 @@ func (l *loading) refuseTwins(before map[string]*zoneFile) {
 		if len(paths) == 1 {
 			continue
 		}
-		slices.Sort(paths)
-		stays := max(0, slices.IndexFunc(paths, func(path string) bool {
+		rank := func(path string) int {
 			old := before[path]
-			return old != nil && old.zone.Name() == name
-		}))
-		for i, path := range paths {
-			if i == stays {
-				continue
+			switch {
+			case l.files[path].catalog != "":
+				return 2
+			case old == nil || old.zone.Name() != name:
+				return 1
 			}
-			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[stays] + " already: a zone has one file"})
+			return 0
+		}
+		slices.SortFunc(paths, func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b)) })
+		for _, path := range paths[1:] {
+			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[0] + " already: a zone has one file", Warning: l.files[path].catalog != ""})
 			delete(l.files, path)
 			// What this file served before, under another name, goes on.
 			if old := l.fail(path, before[path]); old != nil && old.zone.Name() != name {

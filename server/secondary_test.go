@@ -379,3 +379,31 @@ func FuzzZoneFromPrimary(f *testing.F) {
 		}
 	})
 }
+
+// TestACatalogKeepsNobodyFromStarting: what another server lists is no fault of the operator's files.
+func TestACatalogKeepsNobodyFromStarting(t *testing.T) {
+	for name, catalog := range map[string]string{
+		"broken":                        "version.catalog.test. 0 TXT \"1\"\n",
+		"a zone that has a file":        "version.catalog.test. 0 TXT \"2\"\na.zones.catalog.test. 0 PTR example.com.\n",
+		"a zone that cannot be trapped": "version.catalog.test. 0 TXT \"2\"\na.zones.catalog.test. 0 PTR bad.test.\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPrimary(t)
+			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			primary := fmt.Sprintf("[primary]\naddress = [%q]\n", p.l.Addr())
+			r := start(t, map[string]string{
+				"mxtrap.toml":                    "[server]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\nworkers = 1\nstate = \"state\"\n",
+				"zones/z.toml":                   exampleZone,
+				"zones/catalog.toml":             "name = \"catalog.test\"\n" + primary + "[catalog]\ntemplate = \"../member.toml\"\n",
+				"member.toml":                    primary + "[trap]\n",
+				"state/catalog.test.zone":        "catalog.test. 0 SOA invalid. invalid. 1 3600 600 86400 0\ncatalog.test. 0 NS invalid.\n" + catalog,
+				"state/catalog.test.zone.served": "1 x\n",
+				"state/bad.test.zone":            "bad.test. 0 SOA invalid. invalid. 1 3600 600 86400 0\nbad.test. 0 NS invalid.\nbad.test. 0 MX 0 .\n",
+				"state/bad.test.zone.served":     "1 x\n",
+			})
+			if got := r.asked("example.com.", dns.TypeMX); !strings.HasPrefix(got, "NOERROR 10 mail") {
+				t.Error(got)
+			}
+		})
+	}
+}

@@ -78,6 +78,14 @@ func (r *Report) Join(other *Report) {
 	r.faults, r.warnings, r.problems = r.faults+other.faults, r.warnings+other.warnings, append(r.problems, other.problems...)
 }
 
+// Doubtful is the report with its faults turned into warnings.
+func (r *Report) Doubtful() *Report {
+	for i := range r.problems {
+		r.problems[i].Warning = true
+	}
+	return &Report{Quiet: r.Quiet, problems: r.problems, warnings: r.faults + r.warnings}
+}
+
 // Faults is how many things are wrong, and Warnings how many are only doubtful.
 func (r *Report) Faults() int { return r.faults }
 
