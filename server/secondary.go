@@ -104,19 +104,41 @@ func (o loader) primaries(p *zone.Primary, report *conf.Report) (peers []peer, o
 	return peers, ok
 }
 
-// take takes in a new copy of a zone, or that it has expired. A copy that cannot be served with its trap is not taken: what was served
-// before is served on, until it expires.
-func (s *Server) take(u newCopy) {
-	taken := s.takeCopy(u)
-	if u.taken != nil {
-		u.taken <- taken
+// takeCopies takes in what has come from primaries: the first copy, and those that wait behind it.
+func (s *Server) takeCopies(first newCopy) {
+	copies := []newCopy{first}
+	for waiting := true; waiting; {
+		select {
+		case u := <-s.refresher.updates:
+			copies = append(copies, u)
+		default:
+			waiting = false
+		}
+	}
+	l, catalog := &loading{files: maps.Clone(s.files)}, false
+	for _, u := range copies {
+		f := s.takeCopy(u)
+		if f != nil {
+			l.files[u.path] = f
+			catalog = catalog || f.template != ""
+		}
+		if u.taken != nil {
+			defer func() { u.taken <- f != nil }() // who fetches reads on in what is published
+		}
+	}
+	l.unite()
+	s.publish(s.config, l)
+	if catalog {
+		s.reload() // its members may be others
 	}
 }
 
-func (s *Server) takeCopy(u newCopy) bool {
+// takeCopy makes a zone ready that has a new copy, or that has expired. It returns nil for a copy that cannot be served with its trap:
+// what was served before is served on, until it expires.
+func (s *Server) takeCopy(u newCopy) *zoneFile {
 	before := s.files[u.path]
 	if before == nil || before.secondary == nil {
-		return false // the files have changed meanwhile
+		return nil // the files have changed meanwhile
 	}
 	report := conf.Report{Quiet: true}
 	if u.file != "" {
@@ -127,11 +149,11 @@ func (s *Server) takeCopy(u newCopy) bool {
 		if report.Faults() > 0 {
 			s.logProblems(report.Problems())
 			s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
-			return false
+			return nil
 		}
 		if err := s.config.state.commit(u.name); err != nil {
 			s.Log.Error("the copy of a zone cannot be kept", "zone", u.name, "error", err)
-			return false
+			return nil
 		}
 		if err := s.config.state.confirm(u.name, time.Now()); err != nil {
 			s.Log.Error("it cannot be noted that a primary was heard", "zone", u.name, "error", err)
@@ -140,20 +162,13 @@ func (s *Server) takeCopy(u newCopy) bool {
 	f := s.loader(s.config).compile(u.source(&report), before, &report)
 	s.logProblems(report.Problems())
 	if f == nil {
-		return false
+		return nil
 	}
-	if f.catalog = before.catalog; f.template != "" {
-		s.reload() // its members may be others
-		return true
-	}
-	l := &loading{files: maps.Clone(s.files)}
-	l.files[u.path] = f
-	l.unite()
-	s.publish(s.config, l)
+	f.catalog = before.catalog
 	if f.down == "" {
 		s.Log.Info("a zone came from its primary", "zone", u.name, "serial", f.zone.Serial(), "primary", f.secondary.soa.Serial)
 	}
-	return true
+	return f
 }
 
 // loader is what loads of a running server depend on.

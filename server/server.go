@@ -162,7 +162,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			besideServing(s.reload)
 			s.Notify(Ready)
 		case u := <-s.refresher.updates:
-			besideServing(func() { s.take(u) })
+			besideServing(func() { s.takeCopies(u) })
 		case <-looked:
 			besideServing(s.recompile)
 		}
@@ -224,6 +224,7 @@ func (s *Server) recompile() {
 			continue
 		}
 		if z := o.compile(f.source, f, &l.report); z != nil {
+			z.catalog = f.catalog
 			l.files[path] = z
 		} else {
 			s.logProblems(l.report.Problems())
