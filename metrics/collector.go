@@ -61,6 +61,8 @@ type Metrics struct {
 	NotifyFailures prometheus.Counter
 	// TapLost counts queries that were not copied because their reader is too slow.
 	TapLost prometheus.Counter
+	// ZonesDown is how many zones cannot be answered now.
+	ZonesDown prometheus.Gauge
 	// Refreshes counts looks at primaries, by what came of them.
 	Refreshes *prometheus.CounterVec
 }
@@ -79,6 +81,7 @@ func New(workers int, version, commit string) *Metrics {
 		LookupFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones; the last good answer is kept.",
 		}),
+		ZonesDown: gauge("mxtrap_zones_down", "Zones that are answered with SERVFAIL: they come from primaries, and there is no copy of them or it has expired."),
 		Transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_transfers_total", Help: "Requests for whole zones: axfr and ixfr were sent, current had nothing new, refused and failed.",
 		}, []string{"outcome"}),
@@ -92,6 +95,12 @@ func New(workers int, version, commit string) *Metrics {
 			Name: "mxtrap_refreshes_total", Help: "Looks at the primaries of zones: taken had something new, current nothing, failed was not heard or not fit to be served; expired zones are not answered.",
 		}, []string{"outcome"}),
 	}
+	for _, outcome := range []string{"axfr", "ixfr", "current", "refused", "failed"} {
+		m.Transfers.WithLabelValues(outcome)
+	}
+	for _, outcome := range []string{"taken", "current", "failed", "expired"} {
+		m.Refreshes.WithLabelValues(outcome)
+	}
 	m.Show(0, nil)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "mxtrap_build_info", Help: "Always 1; the labels tell the build.",
@@ -100,7 +109,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.TapLost, (*collector)(m),
+		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.ZonesDown, m.TapLost, (*collector)(m),
 	)
 	return m
 }

@@ -269,6 +269,7 @@ func (s *Server) publish(c *Config, l *loading) {
 		}
 	}
 	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
+	s.metrics.ZonesDown.Set(float64(len(next.down)))
 	next.secondaries, next.notified = l.secondaries(), s.refresher.notified
 	before := s.state.current.Load()
 	s.config, s.files = c, l.files
