@@ -131,7 +131,7 @@ X`)
 	}
 	maps.Copy(zones, keptZones(t))
 	h.instance = &instance{port: "53", metricsPort: "9153"}
-	startInstance(t, h.instance, "[server]\nlisten = [\"192.0.2.53:53\"]\nmetrics = \"127.0.0.1:9153\"\n", zones)
+	startInstance(t, h.instance, "[server]\nlisten = [\"192.0.2.53:53\"]\nmetrics = \"127.0.0.1:9153\"\n"+botsUnlimited, zones)
 	unbound := filepath.Join(dir, "unbound.conf")
 	os.WriteFile(unbound, []byte(`server:
  interface: 127.0.0.1

@@ -155,6 +155,9 @@ func (h *mailHost) bots(t *testing.T) {
 	}
 }
 
+// botsUnlimited lets bots ask the server itself as often as the test wants.
+const botsUnlimited = "[rate_limit]\nexempt = [\"127.0.0.0/8\", \"192.0.2.53\"]\n"
+
 // connectAs connects as a bot does and returns the number of the record that it went by.
 func (h *mailHost) connectAs(t *testing.T, b mailbot, domain string) uint16 {
 	t.Helper()
