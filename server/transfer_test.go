@@ -271,10 +271,14 @@ func TestASignedQueryGetsASignedAnswer(t *testing.T) {
 	}
 }
 
-// FuzzTransferRequest: whatever asks for a zone gets messages that the library reads, and never the zone without its key.
+// FuzzTransferRequest: whatever asks for a zone, is signed, or notifies, gets messages that the library reads, and never the zone without
+// its key.
 func FuzzTransferRequest(f *testing.F) {
 	k, _ := parseKey("ns2", "hmac-sha256 "+testSecret)
-	for _, m := range []*dns.Msg{new(dns.Msg).SetAxfr("example.com."), new(dns.Msg).SetIxfr("example.com.", 1, ".", ".")} {
+	for _, m := range []*dns.Msg{
+		new(dns.Msg).SetAxfr("example.com."), new(dns.Msg).SetIxfr("example.com.", 1, ".", "."),
+		new(dns.Msg).SetNotify("example.com."), new(dns.Msg).SetNotify("example.org."), new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).SetEdns0(512, true),
+	} {
 		packet, _ := m.Pack()
 		f.Add(packet)
 		m.SetTsig("ns2.", dns.HmacSHA256, fudge, time.Now().Unix())
@@ -283,11 +287,19 @@ func FuzzTransferRequest(f *testing.F) {
 	}
 	r := newResponder(f, version(1))
 	snap := *r.state.current.Load()
+	snap.secondaries = map[string]secondary{"example.com": {name: "example.com", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32"), key: k}}}}
+	snap.notified = func(string) { panic("notified without a key") }
 	snap.transfers = &transfers{keys: map[string]*key{k.name: k}, allow: []peer{{key: k}}}
 	s := &Server{Options: Options{Log: slog.New(slog.DiscardHandler)}, metrics: metrics.New(1, "", "")}
 	s.state.current.Store(&snap)
+	r.state.current.Store(&snap)
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		r.respond(packet, make([]byte, 0, dns.MaxMsgSize), client{transport: metrics.TCP})
+		c := client{transport: metrics.UDP, addr: netip.MustParseAddr("192.0.2.1")}
+		if reply := r.respond(packet, make([]byte, 0, dns.MaxMsgSize), c); reply != nil {
+			if err := new(dns.Msg).Unpack(reply); err != nil || len(reply) > max(maxUDP, len(packet)) {
+				t.Fatalf("%d octets: %v", len(reply), err)
+			}
+		}
 		if !transferAsked(packet) {
 			return
 		}
