@@ -176,13 +176,13 @@ func (r *refresher) refresh(ctx context.Context, z *refreshing) {
 	r.mu.Lock()
 	s, c := z.secondary, r.copies
 	r.mu.Unlock()
-	outcome := r.look1(ctx, s, c)
+	heard := r.askPrimaries(ctx, s, c)
 	r.mu.Lock()
 	z.busy = false
 	now := time.Now()
 	wait := leastWait
 	switch soa := z.soa; {
-	case outcome && soa != nil:
+	case heard && soa != nil:
 		z.failed = 0
 		z.expires = now.Add(seconds(soa.Expire))
 		wait = seconds(soa.Refresh)
@@ -212,8 +212,8 @@ func (r *refresher) refresh(ctx context.Context, z *refreshing) {
 	r.look()
 }
 
-// look1 asks the primaries one after the other, and takes in what is new. It says whether one of them was heard.
-func (r *refresher) look1(ctx context.Context, s secondary, c copies) bool {
+// askPrimaries asks the primaries one after the other, and takes in what is new. It says whether one of them was heard.
+func (r *refresher) askPrimaries(ctx context.Context, s secondary, c copies) bool {
 	for _, from := range s.primaries {
 		records, err := fetch(ctx, from, s.name, s.soa, func() ([]dns.RR, error) { return c.records(s.name) })
 		if errors.Is(err, errCurrent) {
