@@ -46,7 +46,7 @@ const (
 )
 
 func readTrap(t *conf.Table, apex name) *trapTable {
-	r := &trapTable{table: t, names: "mx{n}", covers: map[name]fixed{}}
+	r := &trapTable{table: t, names: defaultNames, covers: map[name]fixed{}}
 	r.at = []conf.Item{t.Item("at", "@")}
 	if t.Has("at") {
 		if r.at = t.Strings("at"); len(r.at) == 0 {
@@ -68,12 +68,8 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 			t.Fault("target", target, err.Error())
 		}
 	}
-	if t.String("names", &r.names); strings.Count(r.names, "{n}") != 1 {
-		t.Fault("names", r.names, `must hold {n} once, where the number goes: "mx{n}"`)
-	} else if n, err := r.hostName(maxFirst, apex); err != nil {
-		t.Fault("names", r.names, err.Error())
-	} else if !n.within(apex) {
-		t.Fault("names", r.names, "is outside the zone "+trimDot(apex.String()))
+	if t.String("names", &r.names); !r.checkNames(t, apex) {
+		r.names = defaultNames // so that the rest can be judged
 	}
 	t.Bool("cover", &r.cover)
 	for _, item := range t.Strings("addresses") {
@@ -119,6 +115,27 @@ func (r *trapTable) readCovers(t *conf.Table) {
 		}
 		r.covers[exchange] = cover
 	}
+}
+
+// defaultNames are those of covers and decoys where the operator wants no others.
+const defaultNames = "mx{n}"
+
+// checkNames judges the pattern of covers and decoys.
+func (r *trapTable) checkNames(t *conf.Table, apex name) bool {
+	if strings.Count(r.names, "{n}") != 1 {
+		t.Fault("names", r.names, `must hold {n} once, where the number goes: "mx{n}"`)
+		return false
+	}
+	n, err := r.hostName(maxFirst, apex)
+	switch {
+	case err != nil:
+		t.Fault("names", r.names, err.Error())
+		return false
+	case !n.within(apex):
+		t.Fault("names", r.names, "is outside the zone "+trimDot(apex.String()))
+		return false
+	}
+	return true
 }
 
 // hostName is the n-th name of the pattern.
