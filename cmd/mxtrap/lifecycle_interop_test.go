@@ -83,5 +83,6 @@ func TestInteropRootGivesItsRightsUp(t *testing.T) {
 		wantLines(t, task, readFile(t, task), `^Uid:\s+65534\s+65534\s+65534\s+65534$`, `^Gid:\s+65534\s+65534\s+65534\s+65534$`, `^Groups:\s+65534\s*$`, `^CapEff:\s+0+$`, `^NoNewPrivs:\s+1$`)
 	}
 	output(t, "dig", "@127.0.0.1", "-p", port, "example.com", "MX")
-	wantLines(t, "mxtrap", said(t, static, "serve", "--config", write(t, dir, "bad.toml", strings.Replace(readFile(t, config), "nobody", "nobody-there", 1))), `server\.user: "nobody-there"`)
+	bad := strings.NewReplacer("nobody", "nobody-there", port, freePort(t)).Replace(readFile(t, config))
+	wantLines(t, "mxtrap", said(t, static, "serve", "--config", write(t, dir, "bad.toml", bad)), `server\.user: "nobody-there"`)
 }
