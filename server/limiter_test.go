@@ -59,7 +59,7 @@ func TestABucketHoldsTheTokensOfASecond(t *testing.T) {
 
 // asks is a responder whose clock stands still, and the client that asks it over UDP.
 func asks(t *testing.T, l rateLimit) (r *responder, ask func(from, name string, qtype uint16) *dns.Msg) {
-	r = newResponder(t, exampleZone)
+	r = newResponder(t, exampleZone, "name = \"example.org\"\n[records]\n\"@\" = [\"NS ns.example.com.\"]\n\"*.wild\" = [\"A 192.0.2.80\"]\nsub = [\"NS ns.example.net.\"]\n")
 	snap := *r.state.current.Load()
 	snap.limiter = newLimiter(l)
 	r.state.current.Store(&snap)
@@ -104,6 +104,18 @@ func TestResponsesAreLimitedByClientAndKind(t *testing.T) {
 		}, 15},
 		{"names that do not exist", func(i int) (string, string, uint16) {
 			return "192.0.2.1", fmt.Sprintf("no%d.example.com.", i), dns.TypeA
+		}, 5},
+		{"names that do not exist in two zones", func(i int) (string, string, uint16) {
+			return "192.0.2.1", fmt.Sprintf("no%d.%s", i, []string{"example.com.", "example.org."}[i%2]), dns.TypeA
+		}, 10},
+		{"names of a wildcard", func(i int) (string, string, uint16) {
+			return "192.0.2.1", fmt.Sprintf("no%d.wild.example.org.", i), dns.TypeA
+		}, 5},
+		{"types that do not exist", func(i int) (string, string, uint16) {
+			return "192.0.2.1", []string{"mail.example.com.", "ns1.example.com."}[i%2], dns.TypeTXT
+		}, 5},
+		{"names below a delegation", func(i int) (string, string, uint16) {
+			return "192.0.2.1", fmt.Sprintf("no%d.sub.example.org.", i), dns.TypeA
 		}, 5},
 		{"names of others", func(i int) (string, string, uint16) {
 			return "192.0.2.1", fmt.Sprintf("no%d.example.net.", i), dns.TypeA
