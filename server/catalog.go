@@ -14,14 +14,7 @@ const catalogPath = "catalog.produce"
 // members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. A catalog that is broken is not heeded:
 // its members stay as they were. Nothing that another server says is a fault of the operator's files, for a start would fail of it.
 func (o loader) members(l *loading, before map[string]*zoneFile) {
-	var catalogs []string
-	for path, f := range l.files {
-		if f.template != "" {
-			catalogs = append(catalogs, path)
-		}
-	}
-	slices.Sort(catalogs)
-	for _, path := range catalogs {
+	for _, path := range l.catalogs {
 		f := l.files[path]
 		names, err := o.listed(f)
 		if err != nil {

@@ -45,10 +45,11 @@ func (f *zoneFile) renewed() *zoneFile {
 
 // loading is the outcome of reading every zone file.
 type loading struct {
-	files  map[string]*zoneFile // by path
-	set    *zone.Set            // of their zones
-	failed []failure
-	report conf.Report
+	files    map[string]*zoneFile // by path
+	set      *zone.Set            // of their zones
+	failed   []failure
+	catalogs []string // paths, in order
+	report   conf.Report
 }
 
 // failure is a zone that was not taken in.
@@ -108,8 +109,11 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 		if f == nil {
 			f = l.fail(path, before[path])
 		}
-		if f != nil {
-			l.files[path] = f
+		if f == nil {
+			continue
+		}
+		if l.files[path] = f; f.template != "" {
+			l.catalogs = append(l.catalogs, path)
 		}
 	}
 	o.members(l, before)

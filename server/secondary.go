@@ -179,17 +179,6 @@ func (s *Server) loader(c *Config) loader {
 	}
 }
 
-// secondaries are the zones that come from primaries, by name.
-func (l *loading) secondaries() map[string]secondary {
-	zones := map[string]secondary{}
-	for _, f := range l.files {
-		if f.secondary != nil {
-			zones[f.secondary.name] = *f.secondary
-		}
-	}
-	return zones
-}
-
 // notify takes a NOTIFY (RFC 1996), from a primary of the zone alone.
 func (r *responder) notify(q *query, sig *signature, c client, snap *snapshot) (rcode int) {
 	if len(snap.secondaries) == 0 {

@@ -255,6 +255,7 @@ func (s *Server) publish(c *Config, l *loading) {
 		shown = append(shown, show)
 		s.metrics.LoadFailures.WithLabelValues(z.Name())
 	}
+	next.secondaries, next.notified = map[string]secondary{}, s.refresher.notified
 	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
 	for _, f := range l.files {
 		rest()
@@ -267,10 +268,12 @@ func (s *Server) publish(c *Config, l *loading) {
 		if f.hidden {
 			hidden[f.zone] = true
 		}
+		if f.secondary != nil {
+			next.secondaries[f.secondary.name] = *f.secondary
+		}
 	}
 	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
 	s.metrics.ZonesDown.Set(float64(len(next.down)))
-	next.secondaries, next.notified = l.secondaries(), s.refresher.notified
 	before := s.state.current.Load()
 	s.config, s.files = c, l.files
 	s.state.current.Store(next)
