@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,15 +117,28 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
+// nextPort is where freePort looks on: below the ports that the kernel gives to clients, and no port twice.
+var nextPort atomic.Int32
+
+func init() { nextPort.Store(10_000 + rand.Int32N(10_000)) }
+
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", nextPort.Add(1))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		if u, err := net.ListenPacket("udp", address); err == nil {
+			u.Close()
+			_, port, _ := net.SplitHostPort(address)
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no free port")
+	return ""
 }
 
 var binary string
