@@ -108,6 +108,9 @@ func TestResponsesAreLimitedByClientAndKind(t *testing.T) {
 		{"names that do not exist in two zones", func(i int) (string, string, uint16) {
 			return "192.0.2.1", fmt.Sprintf("no%d.%s", i, []string{"example.com.", "example.org."}[i%2]), dns.TypeA
 		}, 10},
+		{"a name that exists and names that do not", func(i int) (string, string, uint16) {
+			return "192.0.2.1", []string{"example.com.", fmt.Sprintf("no%d.example.com.", i)}[i%2], dns.TypeMX
+		}, 10},
 		{"names of a wildcard", func(i int) (string, string, uint16) {
 			return "192.0.2.1", fmt.Sprintf("no%d.wild.example.org.", i), dns.TypeA
 		}, 5},

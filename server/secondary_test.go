@@ -438,3 +438,39 @@ func TestACatalogKeepsNobodyFromStarting(t *testing.T) {
 		})
 	}
 }
+
+func TestTheMembersOfACatalogStayWhenItBreaks(t *testing.T) {
+	p := newPrimary(t)
+	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	primary := fmt.Sprintf("[primary]\naddress = [%q]\n", p.l.Addr())
+	catalog := func(version string, members ...string) string {
+		text := "catalog.test. 0 SOA invalid. invalid. 1 3600 600 86400 0\ncatalog.test. 0 NS invalid.\nversion.catalog.test. 0 TXT " + version + "\n"
+		for i, m := range members {
+			text += fmt.Sprintf("m%d.zones.catalog.test. 0 PTR %s\n", i, m)
+		}
+		return text
+	}
+	copied := strings.Join(zoneLines(1, "x")[:8], "\n") + "\n"
+	r := start(t, map[string]string{
+		"mxtrap.toml":                    "[server]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\nworkers = 1\nstate = \"state\"\n",
+		"zones/catalog.toml":             "name = \"catalog.test\"\n" + primary + "[catalog]\ntemplate = \"../member.toml\"\n",
+		"member.toml":                    primary + "[trap]\n",
+		"state/catalog.test.zone":        catalog("2", "example.com."),
+		"state/catalog.test.zone.served": "1 x\n",
+		"state/example.com.zone":         copied,
+		"state/example.com.zone.served":  "1 x\n",
+	})
+	for _, c := range []struct{ text, want string }{
+		{catalog("2", "example.com.", "example.net."), trapped},
+		{catalog("1"), trapped}, // broken
+		{catalog("2", "example.net."), "REFUSED"},
+	} {
+		r.write("state/catalog.test.zone", c.text)
+		r.hup <- nil
+		r.await(Reloading)
+		r.await(Ready)
+		if got := r.asked("example.com.", dns.TypeMX); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.text, got, c.want)
+		}
+	}
+}
