@@ -27,7 +27,7 @@ func (o loader) members(l *loading, before map[string]*zoneFile) {
 			continue
 		}
 		for _, name := range names {
-			s := secondary{name: name, path: f.template + " (" + name + ")", template: f.template}
+			s := secondary{name: name, path: memberPath(f.template, name), template: f.template}
 			var report conf.Report
 			report.Quiet = o.quiet || before[s.path] != nil
 			m := o.compile(s.source(&report), before[s.path], &report)
@@ -42,6 +42,9 @@ func (o loader) members(l *loading, before map[string]*zoneFile) {
 		}
 	}
 }
+
+// memberPath stands for the file of a catalog's member.
+func memberPath(template, name string) string { return template + " (" + name + ")" }
 
 // listed are the zones of a catalog, by its copy, however old that is.
 func (o loader) listed(f *zoneFile) ([]string, error) {
@@ -65,7 +68,7 @@ func (s secondary) source(report *conf.Report) *zone.Source {
 	}
 	text, err := os.ReadFile(s.template)
 	if err != nil {
-		report.Add(conf.Problem{File: s.template, Reason: plainError(err)})
+		report.Add(conf.Problem{File: s.template, Reason: conf.Plain(err).Error()})
 		return nil
 	}
 	return zone.ParseMember(s.template, text, s.name, report)
@@ -103,10 +106,8 @@ func (o loader) catalog(c *Config, l *loading, before map[string]*zoneFile) {
 // numbered gives a version its serial number, which grows with its content.
 func (o loader) numbered(source *zone.Source, z *zone.Zone, before *zoneFile) *zone.Zone {
 	if o.copies != "" {
-		z, now := o.copies.number(source, z, nil)
-		if !o.dry && os.MkdirAll(string(o.copies), 0o700) == nil {
-			o.copies.remember(source.Name(), now)
-		}
+		dry := o.dry || os.MkdirAll(string(o.copies), 0o700) != nil
+		z, _ = o.copies.number(source, z, nil, dry)
 		return z
 	}
 	switch {

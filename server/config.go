@@ -47,7 +47,7 @@ const maxNSID = 128
 func ReadConfig(path string, report *conf.Report) *Config {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		report.Add(conf.Problem{File: path, Reason: strings.TrimPrefix(err.Error(), "open "+path+": ")})
+		report.Add(conf.Problem{File: path, Reason: conf.Plain(err).Error()})
 		return nil
 	}
 	return parseConfig(path, text, report)

@@ -131,10 +131,11 @@ func syncFolder(path string) error {
 	return d.Sync()
 }
 
-// number gives a version of a secondary zone its serial number: its primary's, or what grows from the one that was served last, for the
-// trap changes too. It says what is to be noted of that.
-func (c copies) number(source *zone.Source, z *zone.Zone, look zone.Lookups) (numbered *zone.Zone, now served) {
-	last, now := c.served(source.Name()), served{z.Serial(), z.Digest()}
+// number gives a version of a zone its serial number: its own, or what grows from the one that was served last, for the trap changes too.
+// Unless dry, what is new of that is noted; when the primary was heard stays. The zone is good even where it could not be noted.
+func (c copies) number(source *zone.Source, z *zone.Zone, look zone.Lookups, dry bool) (*zone.Zone, error) {
+	name := source.Name()
+	last, now := c.served(name), served{z.Serial(), z.Digest()}
 	switch {
 	case last.digest == "":
 	case last.digest == now.digest:
@@ -145,18 +146,13 @@ func (c copies) number(source *zone.Source, z *zone.Zone, look zone.Lookups) (nu
 	if now.serial != z.Serial() {
 		z = source.Number(now.serial, look)
 	}
-	return z, now
-}
-
-// remember writes down what is served, where that is new; when the primary was heard stays.
-func (c copies) remember(zone string, now served) error {
-	if c.served(zone) == now {
-		return nil
+	if dry || last == now {
+		return z, nil
 	}
-	at := c.confirmed(zone)
-	err := c.serve(zone, now)
+	at := c.confirmed(name)
+	err := c.serve(name, now)
 	if err == nil && !at.IsZero() {
-		c.confirm(zone, at)
+		c.confirm(name, at)
 	}
-	return err
+	return z, err
 }

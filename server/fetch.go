@@ -84,7 +84,7 @@ func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copie
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(fetchMessage))
-	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...)); err != nil {
+	if _, err := conn.Write(withLength(packet)); err != nil {
 		return nil, err
 	}
 	return in.zoneOf(have, copied)

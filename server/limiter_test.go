@@ -174,7 +174,7 @@ func TestLimitingAllocatesNothing(t *testing.T) {
 	out := []packet{{from: netip.MustParseAddrPort("192.0.2.1:53")}}
 	if n := testing.AllocsPerRun(1000, func() {
 		out[0].data = append(room[:0], query...)
-		r.respondAll(out, client{now: nowOf(began)})
+		r.respondAll(out, client{now: nowOf(epoch)})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

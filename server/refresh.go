@@ -234,7 +234,6 @@ func (r *refresher) askPrimaries(ctx context.Context, s secondary, c copies) boo
 			continue
 		}
 		if r.send(ctx, newCopy{s, file, make(chan bool, 1)}) {
-			c.confirm(s.name, time.Now())
 			r.results.WithLabelValues("taken").Inc()
 			return true
 		}

@@ -27,10 +27,11 @@ type now struct {
 }
 
 func nowOf(t time.Time) now {
-	return now{uint32(t.Unix()), uint32(t.Sub(began).Microseconds())}
+	return now{uint32(t.Unix()), uint32(t.Sub(epoch).Microseconds())}
 }
 
-var began = time.Now()
+// epoch is when the process began.
+var epoch = time.Now()
 
 // responder answers queries by rounds. Between rounds it holds nothing but memory that it uses again.
 type responder struct {

@@ -32,14 +32,14 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 	}
 	if !o.dry {
 		if err := os.MkdirAll(string(o.copies), 0o700); err != nil {
-			report.Add(conf.Problem{File: string(o.copies), Reason: "the folder of copies cannot be made: " + plainError(err)})
+			report.Add(conf.Problem{File: string(o.copies), Reason: "the folder of copies cannot be made: " + conf.Plain(err).Error()})
 			return nil
 		}
 	}
 	name := source.Name()
 	f := &zoneFile{files: source.Files(), secondary: &secondary{name: name, path: source.Path, primaries: primaries}, template: source.Template(), hidden: source.Template() != ""}
-	if f.secondary.path = source.Path; source.Member() {
-		f.secondary.template, f.secondary.path = source.Path, source.Path+" ("+name+")"
+	if source.Member() {
+		f.secondary.template, f.secondary.path = source.Path, memberPath(source.Path, name)
 	}
 	if _, err := os.Stat(o.copies.file(name)); errors.Is(err, fs.ErrNotExist) {
 		f.zone, f.down = source.Stub(), noCopy
@@ -56,11 +56,9 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 	if z == nil {
 		return nil
 	}
-	z, now := o.copies.number(source, z, o.look)
-	if !o.dry {
-		if err := o.copies.remember(name, now); err != nil {
-			report.Add(conf.Problem{File: o.copies.note(name), Reason: "the version that is served cannot be noted: " + err.Error(), Warning: true})
-		}
+	z, err := o.copies.number(source, z, o.look, o.dry)
+	if err != nil {
+		report.Add(conf.Problem{File: o.copies.note(name), Reason: "the version that is served cannot be noted: " + err.Error(), Warning: true})
 	}
 	f.zone, f.secondary.soa = z, soa
 	if len(z.Lookups()) > 0 {
@@ -68,15 +66,6 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 	}
 	o.follow(f, before)
 	return f
-}
-
-// plainError is an error without operation and path.
-func plainError(err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err.Error()
-	}
-	return err.Error()
 }
 
 // primaries reads where a zone comes from.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -81,7 +80,7 @@ func send(conn net.Conn, m *dns.Msg) error {
 	if err != nil {
 		return err
 	}
-	_, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...))
+	_, err = conn.Write(withLength(packet))
 	return err
 }
 
@@ -380,8 +379,8 @@ func FuzzZoneFromPrimary(f *testing.F) {
 			m.Answer = append(m.Answer, record(line))
 		}
 		packet, _ := m.Pack()
-		f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...), false)
-		f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...), true)
+		f.Add(withLength(packet), false)
+		f.Add(withLength(packet), true)
 	}
 	k, _ := parseKey("ns2", "hmac-sha256 "+testSecret)
 	f.Fuzz(func(t *testing.T, stream []byte, signed bool) {

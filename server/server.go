@@ -319,17 +319,15 @@ func (s *Server) tell(before, now *snapshot) {
 	if len(now.transfers.notify) == 0 {
 		return
 	}
-	known := map[string]uint32{}
-	if before != nil {
-		for _, z := range before.zones.Zones() {
-			known[z.Name()] = z.Serial()
-		}
-	}
 	for i, z := range now.zones.Zones() {
 		if now.down[i] {
 			continue
 		}
-		if serial, ok := known[z.Name()]; !ok || serial != z.Serial() {
+		var old *zone.Zone
+		if before != nil {
+			old = before.zones.Named(z.Name())
+		}
+		if old == nil || old.Serial() != z.Serial() {
 			s.notifier.tell(z.SOA(), now.transfers.notify)
 		}
 	}

@@ -136,6 +136,11 @@ func (t *tcpServer) respond(in *bufio.Reader, out []byte, c client) (batch []byt
 	return out, answers, nil
 }
 
+// withLength is a message as it goes over TCP (RFC 1035 4.2.2).
+func withLength(packet []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(packet)), uint16(len(packet))), packet...)
+}
+
 // message is the next message where it has come in whole, else nil.
 func message(in *bufio.Reader) []byte {
 	if in.Buffered() < 2 {

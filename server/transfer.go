@@ -197,6 +197,6 @@ func (w *transferWriter) flush() error {
 	}
 	w.reply.Question, w.reply.Answer, w.reply.Extra, w.size = nil, w.reply.Answer[:0], nil, 0
 	w.conn.SetWriteDeadline(time.Now().Add(tcpSend))
-	_, err = w.conn.Write(append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(packet)), uint16(len(packet))), packet...))
+	_, err = w.conn.Write(withLength(packet))
 	return err
 }

@@ -145,9 +145,7 @@ func (s *signature) sign(out []byte, limit int) []byte {
 	}
 	if len(packet) > limit {
 		m.Truncated, m.Answer, m.Ns, m.Extra = true, nil, nil, nil
-		if s.later = false; s.request != nil {
-			s.mac = s.request.MAC
-		}
+		s.mac, s.later = s.request.MAC, false
 		if packet, err = s.pack(m); err != nil {
 			return out
 		}

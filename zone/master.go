@@ -23,13 +23,13 @@ const maxMasterFaults = 20
 func (s *Source) readMaster(file string, report *conf.Report) {
 	root, err := os.OpenRoot(filepath.Dir(file))
 	if err != nil {
-		report.Add(s.table.Problem("file", file, plain(err).Error()))
+		report.Add(s.table.Problem("file", file, conf.Plain(err).Error()))
 		return
 	}
 	defer root.Close()
 	f, text, err := readIn(root, filepath.Base(file), file)
 	if err != nil {
-		report.Add(s.table.Problem("file", file, plain(err).Error()))
+		report.Add(s.table.Problem("file", file, conf.Plain(err).Error()))
 		return
 	}
 	s.master = file

@@ -183,7 +183,7 @@ const maxFile = 1 << 30
 func readFile(path string) (file, []byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return file{}, nil, plain(err)
+		return file{}, nil, conf.Plain(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -191,12 +191,12 @@ func readFile(path string) (file, []byte, error) {
 		err = checkFile(info)
 	}
 	if err != nil {
-		return file{}, nil, plain(err)
+		return file{}, nil, conf.Plain(err)
 	}
 	text := make([]byte, info.Size())
 	n, err := io.ReadFull(f, text)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { // it may have become shorter
-		return file{}, nil, plain(err)
+		return file{}, nil, conf.Plain(err)
 	}
 	return noted(path, info, text[:n]), text[:n], nil
 }
@@ -243,22 +243,13 @@ func readIn(dir *os.Root, rel, path string) (file, []byte, error) {
 		err = checkFile(info)
 	}
 	if err != nil {
-		return file{}, nil, plain(err)
+		return file{}, nil, conf.Plain(err)
 	}
 	text, err := dir.ReadFile(rel)
 	if err != nil {
-		return file{}, nil, plain(err)
+		return file{}, nil, conf.Plain(err)
 	}
 	return noted(path, info, text), text, nil
-}
-
-// plain takes the operation and the path off an error that is told with its place.
-func plain(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err
-	}
-	return err
 }
 
 // Files are what a zone was read from.

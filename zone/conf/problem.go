@@ -2,7 +2,9 @@ package conf
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 )
@@ -99,4 +101,13 @@ func (r *Report) Problems() []Problem {
 	})
 	r.problems = slices.Compact(r.problems)
 	return r.problems
+}
+
+// Plain takes the operation and the path off an error that is told with its place.
+func Plain(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
 }
