@@ -50,63 +50,31 @@ func TestInteropCatalogIsConsumedByOthers(t *testing.T) {
 }
 
 func startKnotCatalog(t *testing.T, dir, port, primary string) {
-	background(t, "knotd", "-c", write(t, dir, "knot.conf", fmt.Sprintf(`
-server:
-  listen: 127.0.0.1@%[2]s
-  rundir: %[1]s
-log:
-  - target: stderr
-    any: info
-database:
-  storage: %[1]s
-key:
-  - id: ns2
-    algorithm: hmac-sha256
-    secret: %[4]s
-remote:
-  - id: primary
-    address: 127.0.0.1@%[3]s
-    key: ns2
-acl:
-  - id: told
-    address: 127.0.0.1
-    key: ns2
-    action: notify
+	background(t, "knotd", "-c", write(t, dir, "knot.conf", knotHead(dir, port, primary, "hmac-sha256", "notify")+fmt.Sprintf(`
 template:
   - id: member
     storage: %[1]s
-    master: primary
-    acl: told
+    master: mxtrap
+    acl: mxtrap
 zone:
   - domain: catalog.test
     storage: %[1]s
-    master: primary
-    acl: told
+    master: mxtrap
+    acl: mxtrap
     catalog-role: interpret
     catalog-template: member
-`, dir, port, primary, transferSecret)))
+`, dir)))
 }
 
 func startBINDCatalog(t *testing.T, dir, port, primary string) {
-	background(t, "named", "-g", "-c", write(t, dir, "named.conf", fmt.Sprintf(`
-key "ns2" { algorithm hmac-sha256; secret "%[4]s"; };
-options {
-  directory "%[1]s";
-  pid-file "%[1]s/pid";
-  session-keyfile "%[1]s/session";
-  listen-on port %[2]s { 127.0.0.1; };
-  listen-on-v6 { none; };
-  recursion no;
-  allow-notify { key "ns2"; };
-  catalog-zones { zone "catalog.test" default-masters { 127.0.0.1 port %[3]s key "ns2"; } zone-directory "%[1]s" min-update-interval 1; };
-};
-controls { };
+	options := fmt.Sprintf("  allow-notify { key \"ns2\"; };\n  catalog-zones { zone \"catalog.test\" default-masters { 127.0.0.1 port %s key \"ns2\"; } zone-directory %q min-update-interval 1; };\n", primary, dir)
+	background(t, "named", "-g", "-c", write(t, dir, "named.conf", bindHead(dir, port, "hmac-sha256", options)+fmt.Sprintf(`
 zone "catalog.test" {
   type secondary;
   file "catalog.zone";
-  primaries { 127.0.0.1 port %[3]s key "ns2"; };
+  primaries { 127.0.0.1 port %s key "ns2"; };
 };
-`, dir, port, primary, transferSecret)))
+`, primary)))
 }
 
 // TestInteropCatalogOfOthersIsConsumed: the zones that another server lists get the trap of a template.
@@ -137,43 +105,22 @@ func TestInteropCatalogOfOthersIsConsumed(t *testing.T) {
 
 func startKnotProducer(t *testing.T, dir, port, secondary string) (change func()) {
 	config := func(zones ...string) {
-		text := fmt.Sprintf(`
-server:
-  listen: 127.0.0.1@%[2]s
-  rundir: %[1]s
-log:
-  - target: stderr
-    any: info
-database:
-  storage: %[1]s
-key:
-  - id: ns2
-    algorithm: hmac-sha256
-    secret: %[4]s
-remote:
-  - id: mxtrap
-    address: 127.0.0.1@%[3]s
-    key: ns2
-acl:
-  - id: transfer
-    address: 127.0.0.1
-    key: ns2
-    action: transfer
+		text := knotHead(dir, port, secondary, "hmac-sha256", "transfer") + fmt.Sprintf(`
 template:
   - id: default
     storage: %[1]s
-    acl: transfer
+    acl: mxtrap
     notify: mxtrap
   - id: member
     storage: %[1]s
-    acl: transfer
+    acl: mxtrap
     notify: mxtrap
     catalog-role: member
     catalog-zone: catalog.test
 zone:
   - domain: catalog.test
     catalog-role: generate
-`, dir, port, secondary, transferSecret)
+`, dir)
 		for _, zone := range zones {
 			text += fmt.Sprintf("  - domain: %s\n    template: member\n    file: %s.zone\n", zone, zone)
 		}
@@ -197,21 +144,8 @@ func startBINDProducer(t *testing.T, dir, port, secondary string) (change func()
 		os.Chtimes(filepath.Join(dir, "catalog.test.zone"), timeAfter(), timeAfter())
 	}
 	catalog(1, "example.com", "example.org")
-	text := fmt.Sprintf(`
-key "ns2" { algorithm hmac-sha256; secret "%[4]s"; };
-options {
-  directory "%[1]s";
-  pid-file "%[1]s/pid";
-  session-keyfile "%[1]s/session";
-  listen-on port %[2]s { 127.0.0.1; };
-  listen-on-v6 { none; };
-  recursion no;
-  notify explicit;
-  also-notify { 127.0.0.1 port %[3]s key "ns2"; };
-  allow-transfer { key "ns2"; };
-};
-controls { };
-`, dir, port, secondary, transferSecret)
+	options := fmt.Sprintf("  notify explicit;\n  also-notify { 127.0.0.1 port %s key \"ns2\"; };\n  allow-transfer { key \"ns2\"; };\n", secondary)
+	text := bindHead(dir, port, "hmac-sha256", options)
 	for _, zone := range []string{"catalog.test", "example.com", "example.org", "example.net"} {
 		text += fmt.Sprintf("zone %q { type primary; file \"%s.zone\"; };\n", zone, zone)
 	}

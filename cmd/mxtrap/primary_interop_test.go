@@ -43,87 +43,40 @@ func plainZone(serial uint32, text string) string {
 }
 
 func startNSDPrimary(t *testing.T, dir, port, secondary, algorithm string) *program {
-	return background(t, "nsd", "-d", "-V", "3", "-c", write(t, dir, "nsd.conf", fmt.Sprintf(`
-server:
-  ip-address: 127.0.0.1@%[2]s
-  username: ""
-  zonesdir: %[1]s
-  database: ""
-  pidfile: %[1]s/pid
-  xfrdfile: %[1]s/xfrd
-  zonelistfile: %[1]s/list
-  xfrdir: %[1]s
-remote-control:
-  control-enable: no
-key:
-  name: "ns2"
-  algorithm: %[4]s
-  secret: "%[5]s"
+	return background(t, "nsd", "-d", "-V", "3", "-c", write(t, dir, "nsd.conf", nsdHead(dir, port, algorithm)+fmt.Sprintf(`
 zone:
   name: example.com
   zonefile: example.com.zone
   provide-xfr: 127.0.0.1 ns2
-  notify: 127.0.0.1@%[3]s ns2
+  notify: 127.0.0.1@%s ns2
   store-ixfr: yes
   create-ixfr: yes
-`, dir, port, secondary, algorithm, transferSecret)))
+`, secondary)))
 }
 
 func startKnotPrimary(t *testing.T, dir, port, secondary, algorithm string) *program {
-	return background(t, "knotd", "-c", write(t, dir, "knot.conf", fmt.Sprintf(`
-server:
-  listen: 127.0.0.1@%[2]s
-  rundir: %[1]s
-log:
-  - target: stderr
-    any: info
-database:
-  storage: %[1]s
-key:
-  - id: ns2
-    algorithm: %[4]s
-    secret: %[5]s
-remote:
-  - id: mxtrap
-    address: 127.0.0.1@%[3]s
-    key: ns2
-acl:
-  - id: transfer
-    address: 127.0.0.1
-    key: ns2
-    action: transfer
+	return background(t, "knotd", "-c", write(t, dir, "knot.conf", knotHead(dir, port, secondary, algorithm, "transfer")+fmt.Sprintf(`
 zone:
   - domain: example.com
-    storage: %[1]s
+    storage: %s
     file: example.com.zone
     zonefile-load: difference
     journal-content: changes
     notify: mxtrap
-    acl: transfer
-`, dir, port, secondary, algorithm, transferSecret)))
+    acl: mxtrap
+`, dir)))
 }
 
 func startBINDPrimary(t *testing.T, dir, port, secondary, algorithm string) *program {
-	return background(t, "named", "-g", "-c", write(t, dir, "named.conf", fmt.Sprintf(`
-options {
-  directory "%[1]s";
-  pid-file "%[1]s/pid";
-  session-keyfile "%[1]s/session";
-  listen-on port %[2]s { 127.0.0.1; };
-  listen-on-v6 { none; };
-  recursion no;
-  notify explicit;
-  ixfr-from-differences yes;
-};
-controls { };
-key "ns2" { algorithm %[4]s; secret "%[5]s"; };
+	options := "  notify explicit;\n  ixfr-from-differences yes;\n"
+	return background(t, "named", "-g", "-c", write(t, dir, "named.conf", bindHead(dir, port, algorithm, options)+fmt.Sprintf(`
 zone "example.com" {
   type primary;
   file "example.com.zone";
   allow-transfer { key "ns2"; };
-  also-notify { 127.0.0.1 port %[3]s key "ns2"; };
+  also-notify { 127.0.0.1 port %s key "ns2"; };
 };
-`, dir, port, secondary, algorithm, transferSecret)))
+`, secondary)))
 }
 
 func startPowerDNSPrimary(t *testing.T, dir, port, secondary, algorithm string) *program {

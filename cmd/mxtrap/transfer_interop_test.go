@@ -47,80 +47,34 @@ func write(t *testing.T, dir, name, text string) string {
 }
 
 func startNSD(t *testing.T, dir, port, primary, algorithm string) {
-	background(t, "nsd", "-d", "-c", write(t, dir, "nsd.conf", fmt.Sprintf(`
-server:
-  ip-address: 127.0.0.1@%[2]s
-  username: ""
-  zonesdir: %[1]s
-  database: ""
-  pidfile: %[1]s/pid
-  xfrdfile: %[1]s/xfrd
-  zonelistfile: %[1]s/list
-  xfrdir: %[1]s
-remote-control:
-  control-enable: no
-key:
-  name: "ns2"
-  algorithm: %[4]s
-  secret: "%[5]s"
+	background(t, "nsd", "-d", "-c", write(t, dir, "nsd.conf", nsdHead(dir, port, algorithm)+fmt.Sprintf(`
 zone:
   name: example.com
   zonefile: example.com.zone
-  request-xfr: 127.0.0.1@%[3]s ns2
+  request-xfr: 127.0.0.1@%s ns2
   allow-notify: 127.0.0.1 ns2
-`, dir, port, primary, algorithm, transferSecret)))
+`, primary)))
 }
 
 func startKnot(t *testing.T, dir, port, primary, algorithm string) {
-	background(t, "knotd", "-c", write(t, dir, "knot.conf", fmt.Sprintf(`
-server:
-  listen: 127.0.0.1@%[2]s
-  rundir: %[1]s
-log:
-  - target: stderr
-    any: info
-database:
-  storage: %[1]s
-key:
-  - id: ns2
-    algorithm: %[4]s
-    secret: %[5]s
-remote:
-  - id: primary
-    address: 127.0.0.1@%[3]s
-    key: ns2
-acl:
-  - id: told
-    address: 127.0.0.1
-    key: ns2
-    action: notify
+	background(t, "knotd", "-c", write(t, dir, "knot.conf", knotHead(dir, port, primary, algorithm, "notify")+fmt.Sprintf(`
 zone:
   - domain: example.com
-    storage: %[1]s
-    master: primary
-    acl: told
-`, dir, port, primary, algorithm, transferSecret)))
+    storage: %s
+    master: mxtrap
+    acl: mxtrap
+`, dir)))
 }
 
 func startBIND(t *testing.T, dir, port, primary, algorithm string) {
-	background(t, "named", "-g", "-c", write(t, dir, "named.conf", fmt.Sprintf(`
-options {
-  directory "%[1]s";
-  pid-file "%[1]s/pid";
-  session-keyfile "%[1]s/session";
-  listen-on port %[2]s { 127.0.0.1; };
-  listen-on-v6 { none; };
-  recursion no;
-};
-controls { };
-key "ns2" { algorithm %[4]s; secret "%[5]s"; };
+	background(t, "named", "-g", "-c", write(t, dir, "named.conf", bindHead(dir, port, algorithm, "")+fmt.Sprintf(`
 zone "example.com" {
   type secondary;
   file "example.com.zone";
-  primaries { 127.0.0.1 port %[3]s key "ns2"; };
+  primaries { 127.0.0.1 port %s key "ns2"; };
   allow-notify { key "ns2"; };
 };
-`, dir, port, primary, algorithm, transferSecret)))
+`, primary)))
 }
 
 // startPowerDNS lets it ask for whole zones, as it does unless told otherwise: what it has taken in by differences it serves only
