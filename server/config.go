@@ -1,15 +1,12 @@
 package server
 
 import (
-	"cmp"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"mxtrap/zone/conf"
 )
@@ -192,60 +189,4 @@ func (c *Config) Logger() *slog.Logger {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
-}
-
-// zoneFiles finds the zone files, each once and in order.
-func (c *Config) zoneFiles(report *conf.Report) (paths []string) {
-	for _, item := range c.zones {
-		pattern := item.Text
-		if !filepath.IsAbs(pattern) {
-			pattern = filepath.Join(filepath.Dir(c.Path), pattern)
-		}
-		found, err := glob(pattern)
-		if err == nil && len(found) == 0 {
-			err = fmt.Errorf("matches no file")
-		}
-		if err != nil {
-			report.Add(item.Problem(err.Error()))
-		}
-		paths = append(paths, found...)
-	}
-	rest := rests()
-	slices.SortFunc(paths, func(a, b string) int {
-		rest()
-		return strings.Compare(a, b)
-	})
-	return slices.Compact(paths)
-}
-
-// glob finds the files of a pattern, in any order. Where that is the name alone, as in zones/*.toml, there may be very many: their
-// folder is read piece by piece, with rests between.
-func glob(pattern string) (paths []string, err error) {
-	folder, name := filepath.Split(pattern)
-	if strings.ContainsAny(folder, `*?[\`) || !strings.ContainsAny(name, "*?[") {
-		return filepath.Glob(pattern)
-	}
-	if _, err := filepath.Match(name, ""); err != nil {
-		return nil, err
-	}
-	dir, err := os.Open(cmp.Or(folder, "."))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	rest := rests()
-	for {
-		names, err := dir.Readdirnames(512)
-		for _, n := range names {
-			rest()
-			if ok, _ := filepath.Match(name, n); ok {
-				paths = append(paths, folder+n)
-			}
-		}
-		if err == io.EOF {
-			return paths, nil
-		} else if err != nil {
-			return nil, err
-		}
-	}
 }

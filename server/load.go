@@ -116,6 +116,7 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 			l.catalogs = append(l.catalogs, path)
 		}
 	}
+	slices.Sort(l.catalogs)
 	o.members(l, before)
 	o.catalog(c, l, before)
 	if l.unite(); l.set.Twins() {
