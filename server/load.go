@@ -31,11 +31,11 @@ func (f *zoneFile) renewed() *zoneFile {
 	if f == nil {
 		return nil
 	}
-	files, ok := f.files.Renewed()
+	files, changed, ok := f.files.Renewed()
 	switch {
 	case !ok:
 		return nil
-	case files == nil:
+	case !changed:
 		return f
 	}
 	again := *f
@@ -92,7 +92,7 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 	o.each(len(paths), func(i int) {
 		known := before[paths[i]].renewed()
 		if known != nil && known.secondary == nil {
-			files[i] = known
+			files[i], paths[i] = known, known.files.Path() // so that not both are kept in memory
 			return
 		}
 		reports[i] = &conf.Report{Quiet: o.quiet || known != nil}

@@ -88,7 +88,7 @@ func (s *Source) Members() (members []string, err error) {
 
 // ParseMember makes a member of a catalog out of its template, a zone file without a name.
 func ParseMember(template string, text []byte, member string, report *conf.Report) *Source {
-	s := parse(template, text, nil, member, report)
+	s := parse(template, text, Files{}, member, report)
 	if s != nil {
 		s.member = true
 	}

@@ -33,7 +33,7 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 		return
 	}
 	s.master = file
-	s.files = append(s.files, f)
+	s.files.add(f)
 	records := len(s.records)
 	// The parser stops at its first error. So that one run finds them all, the line is blanked and the reading begun anew.
 	for range maxMasterFaults {
@@ -94,13 +94,7 @@ func (i includes) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := false
-	for _, g := range i.zone.files {
-		known = known || g.path == f.path
-	}
-	if !known {
-		i.zone.files = append(i.zone.files, f)
-	}
+	i.zone.files.add(f)
 	return &included{Reader: bytes.NewReader(text)}, nil
 }
 

@@ -43,7 +43,7 @@ func (s *Source) Primary() *Primary { return s.primary }
 // TakeCopy reads the copy of a secondary zone, a master file.
 func (s *Source) TakeCopy(file string, report *conf.Report) {
 	before := report.Faults()
-	s.records, s.files, s.serial = nil, s.files[:min(1, len(s.files))], nil // there may have been another
+	s.records, s.files.more, s.serial = nil, nil, nil // there may have been another
 	s.readMaster(file, report)
 	s.partial = report.Faults() > before
 }

@@ -1,17 +1,8 @@
 package zone
 
 import (
-	"errors"
-	"fmt"
-	"hash/maphash"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"mxtrap/zone/conf"
 )
@@ -44,12 +35,12 @@ func Load(path string, report *conf.Report) *Source {
 		report.Add(conf.Problem{File: path, Reason: err.Error()})
 		return nil
 	}
-	return parse(path, text, []file{f}, "", report)
+	return parse(path, text, Files{zone: f}, "", report)
 }
 
 // Parse is Load for a text that is no file.
 func Parse(path string, text []byte, report *conf.Report) *Source {
-	return parse(path, text, nil, "", report)
+	return parse(path, text, Files{}, "", report)
 }
 
 // parse reads a zone file; that of a catalog's member is a template without a name.
@@ -162,125 +153,4 @@ func quoted(t *conf.Table, key string) string {
 		t = t.Table(next)
 	}
 	return `"` + owner + `"`
-}
-
-// file is a file that a zone was read from, as it was then.
-type file struct {
-	path     string
-	size     int64
-	modified int64  // in nanoseconds since 1970
-	racy     bool   // it was so fresh that a later change may show neither in its size nor in its time
-	hash     uint64 // of its text
-}
-
-// racyAge is how old a file must be when it is read for its time to be trusted: coarser than any file system's clock.
-const racyAge = 2 * time.Second
-
-// maxFile bounds what is read into memory.
-const maxFile = 1 << 30
-
-// readFile reads a regular file and notes what it was.
-func readFile(path string) (file, []byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return file{}, nil, conf.Plain(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil {
-		err = checkFile(info)
-	}
-	if err != nil {
-		return file{}, nil, conf.Plain(err)
-	}
-	text := make([]byte, info.Size())
-	n, err := io.ReadFull(f, text)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { // it may have become shorter
-		return file{}, nil, conf.Plain(err)
-	}
-	return noted(path, info, text[:n]), text[:n], nil
-}
-
-// checkFile refuses what is no file to be read into memory.
-func checkFile(info fs.FileInfo) error {
-	switch {
-	case !info.Mode().IsRegular():
-		return errors.New("not a regular file")
-	case info.Size() > maxFile:
-		return fmt.Errorf("larger than %d bytes", maxFile)
-	}
-	return nil
-}
-
-// noted is a file as it was when it was read just now.
-func noted(path string, info fs.FileInfo, text []byte) file {
-	fresh := time.Since(info.ModTime()) < racyAge
-	return file{path: path, size: info.Size(), modified: info.ModTime().UnixNano(), racy: fresh, hash: maphash.Bytes(seed, text)}
-}
-
-// renewed is the note on the file as it is now, where it still holds what was read. Its time must be the same too, for the automatic
-// serial is made of it.
-func (f file) renewed() (now file, ok bool) {
-	var stat unix.Stat_t // os.Stat would leave a quarter of a kilobyte of garbage for each of very many files
-	err := error(unix.EINTR)
-	for err == unix.EINTR {
-		err = unix.Stat(f.path, &stat)
-	}
-	if err != nil || stat.Size != f.size || stat.Mtim.Nano() != f.modified {
-		return f, false
-	}
-	if !f.racy {
-		return f, true
-	}
-	now, _, err = readFile(f.path)
-	return now, err == nil && now.hash == f.hash && now.modified == f.modified
-}
-
-// readIn reads a file below a folder, to which its links are kept too.
-func readIn(dir *os.Root, rel, path string) (file, []byte, error) {
-	info, err := dir.Stat(rel)
-	if err == nil {
-		err = checkFile(info)
-	}
-	if err != nil {
-		return file{}, nil, conf.Plain(err)
-	}
-	text, err := dir.ReadFile(rel)
-	if err != nil {
-		return file{}, nil, conf.Plain(err)
-	}
-	return noted(path, info, text), text, nil
-}
-
-// Files are what a zone was read from.
-type Files []file
-
-// Files are the files of the zone.
-func (s *Source) Files() Files { return s.files }
-
-// Renewed says whether the files still hold what they held, and returns them as they are now where other notes on them are to be kept
-// than before.
-func (files Files) Renewed() (renewed Files, ok bool) {
-	for i, f := range files {
-		now, ok := f.renewed()
-		if !ok {
-			return nil, false
-		}
-		if now != f && renewed == nil {
-			renewed = slices.Clone(files)
-		}
-		if renewed != nil {
-			renewed[i] = now
-		}
-	}
-	return renewed, len(files) > 0
-}
-
-// Modified is the time of the newest file, in seconds since 1970; 0 where there is none.
-func (files Files) Modified() uint32 {
-	var newest int64
-	for _, f := range files {
-		newest = max(newest, f.modified)
-	}
-	return uint32(newest / int64(time.Second))
 }
