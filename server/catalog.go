@@ -13,15 +13,15 @@ const catalogPath = "catalog.produce"
 
 // members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. A catalog that is broken is not heeded:
 // its members stay as they were. Nothing that another server says is a fault of the operator's files, for a start would fail of it.
-func (o loader) members(l *loading, before map[string]*zoneFile) {
+func (o loader) members(l *loading, before *zoneFiles) {
 	for _, path := range l.catalogs {
-		f := l.files[path]
+		f := l.files.get(path)
 		names, err := o.listed(f)
 		if err != nil {
 			l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error(), Warning: true})
-			for member, old := range before {
+			for old := range before.all() {
 				if old.catalog == path {
-					l.files[member] = old
+					l.files.put(old)
 				}
 			}
 			continue
@@ -29,15 +29,15 @@ func (o loader) members(l *loading, before map[string]*zoneFile) {
 		for _, name := range names {
 			s := secondary{name: name, path: memberPath(f.template, name), template: f.template}
 			var report conf.Report
-			report.Quiet = o.quiet || before[s.path] != nil
-			m := o.compile(s.source(&report), before[s.path], &report)
+			report.Quiet = o.quiet || before.get(s.path) != nil
+			m := o.compile(s.source(&report), before.get(s.path), &report)
 			if m == nil {
-				m = l.fail(s.path, before[s.path])
+				m = l.fail(s.path, before.get(s.path))
 			}
 			l.report.Join(report.Doubtful())
 			if m != nil {
 				m.catalog = path
-				l.files[s.path] = m
+				l.files.put(m)
 			}
 		}
 	}
@@ -75,13 +75,13 @@ func (s secondary) source(report *conf.Report) *zone.Source {
 }
 
 // catalog adds the catalog of all zones that are served, where one is to be made.
-func (o loader) catalog(c *Config, l *loading, before map[string]*zoneFile) {
+func (o loader) catalog(c *Config, l *loading, before *zoneFiles) {
 	if c.produce == "" {
 		return
 	}
 	var names []string
 	newest := uint32(1)
-	for _, f := range l.files {
+	for f := range l.files.all() {
 		if f.template == "" {
 			names = append(names, f.zone.Name())
 		}
@@ -92,10 +92,10 @@ func (o loader) catalog(c *Config, l *loading, before map[string]*zoneFile) {
 	source, err := zone.NewCatalog(c.produce, names, newest)
 	if err == nil {
 		if z := source.Compile(nil, &report); z != nil {
-			f := &zoneFile{hidden: true}
-			f.zone = o.numbered(source, z, before[catalogPath])
-			o.follow(f, before[catalogPath])
-			l.files[catalogPath] = f
+			f := &zoneFile{path: catalogPath, hidden: true}
+			f.zone = o.numbered(source, z, before.get(catalogPath))
+			o.follow(f, before.get(catalogPath))
+			l.files.put(f)
 			return
 		}
 		err = report.Problems()[0]

@@ -19,7 +19,7 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 	l := loader.load(c, nil)
 	if resolve {
 		var hosts []string
-		for _, f := range l.files {
+		for f := range l.files.all() {
 			hosts = append(hosts, f.zone.Lookups()...)
 		}
 		r.want(hosts)
@@ -30,12 +30,12 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 		}
 	}
 	var zones []*zone.Zone
-	for path, f := range l.files {
+	for f := range l.files.all() {
 		if f.down == "" {
 			zones = append(zones, f.zone)
 			continue
 		}
-		l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.down, Warning: true})
+		l.report.Add(conf.Problem{File: f.path, Text: f.zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.down, Warning: true})
 	}
 	slices.SortFunc(zones, func(a, b *zone.Zone) int { return strings.Compare(a.Name(), b.Name()) })
 	return zones, l.report.Problems()

@@ -15,6 +15,7 @@ import (
 
 // zoneFile is a zone as it was last taken in.
 type zoneFile struct {
+	path      string // of the zone file, or what stands for it
 	zone      *zone.Zone
 	files     zone.Files
 	source    *zone.Source // nil where nothing will have to be compiled again
@@ -31,7 +32,7 @@ func (f *zoneFile) renewed() *zoneFile {
 	if f == nil {
 		return nil
 	}
-	files, changed, ok := f.files.Renewed()
+	files, changed, ok := f.files.Renewed(f.path)
 	switch {
 	case !ok:
 		return nil
@@ -45,8 +46,8 @@ func (f *zoneFile) renewed() *zoneFile {
 
 // loading is the outcome of reading every zone file.
 type loading struct {
-	files    map[string]*zoneFile // by path
-	set      *zone.Set            // of their zones
+	files    *zoneFiles
+	set      *zone.Set // of their zones
 	failed   []failure
 	catalogs []string // paths, in order
 	report   conf.Report
@@ -72,48 +73,49 @@ type loader struct {
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
-func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
-	l := &loading{files: map[string]*zoneFile{}, report: conf.Report{Quiet: o.quiet}}
+func (o loader) load(c *Config, before *zoneFiles) *loading {
+	l := &loading{files: newZoneFiles(0), report: conf.Report{Quiet: o.quiet}}
 	if c.Path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
 		if f := o.compile(source, nil, &l.report); f != nil {
-			l.files[source.Path] = f
+			l.files.put(f)
 		}
 		l.unite()
 		return l
 	}
-	paths := c.zoneFiles(&l.report)
+	all := c.zoneFiles(before, &l.report)
 	if l.report.Faults() > 0 {
 		l.keepAll(before)
 		l.unite()
 		return l
 	}
-	files, reports := make([]*zoneFile, len(paths)), make([]*conf.Report, len(paths))
-	o.each(len(paths), func(i int) {
-		known := before[paths[i]].renewed()
+	files, reports := make([]*zoneFile, len(all)), make([]*conf.Report, len(all))
+	o.each(len(all), func(i int) {
+		path, old := all[i].path, all[i].before
+		known := old.renewed()
 		if known != nil && known.secondary == nil {
-			files[i], paths[i] = known, known.files.Path() // so that not both are kept in memory
+			files[i] = known
 			return
 		}
 		reports[i] = &conf.Report{Quiet: o.quiet || known != nil}
-		files[i] = o.compile(zone.Load(paths[i], reports[i]), before[paths[i]], reports[i])
+		files[i] = o.compile(zone.Load(path, reports[i]), old, reports[i])
 	})
-	l.files = make(map[string]*zoneFile, len(paths))
+	l.files = newZoneFiles(len(all))
 	rest := rests()
-	for i, path := range paths {
+	for i, z := range all {
 		rest()
 		if reports[i] != nil {
 			l.report.Join(reports[i])
 		}
 		f := files[i]
 		if f == nil {
-			f = l.fail(path, before[path])
+			f = l.fail(z.path, z.before)
 		}
 		if f == nil {
 			continue
 		}
-		if l.files[path] = f; f.template != "" {
-			l.catalogs = append(l.catalogs, path)
+		if l.files.put(f); f.template != "" {
+			l.catalogs = append(l.catalogs, z.path)
 		}
 	}
 	slices.Sort(l.catalogs)
@@ -130,8 +132,8 @@ func (o loader) load(c *Config, before map[string]*zoneFile) *loading {
 // unite makes the set of the zones that were loaded, in any order.
 func (l *loading) unite() {
 	rest := rests()
-	zones := make([]*zone.Zone, 0, len(l.files))
-	for _, f := range l.files {
+	zones := make([]*zone.Zone, 0, l.files.len())
+	for f := range l.files.all() {
 		rest()
 		zones = append(zones, f.zone)
 	}
@@ -167,7 +169,7 @@ func (o loader) compile(source *zone.Source, before *zoneFile, report *conf.Repo
 	if z == nil {
 		return nil
 	}
-	f := &zoneFile{zone: z, files: source.Files()}
+	f := &zoneFile{path: source.Path, zone: z, files: source.Files()}
 	if before != nil && before.zone.Name() == z.Name() {
 		f.zone = source.Follow(z, before.zone, o.look)
 	}
@@ -200,26 +202,26 @@ func (l *loading) fail(path string, old *zoneFile) *zoneFile {
 	return old
 }
 
-func (l *loading) keepAll(before map[string]*zoneFile) {
-	for path, old := range before {
-		l.files[path] = l.fail(path, old)
+func (l *loading) keepAll(before *zoneFiles) {
+	for old := range before.all() {
+		l.files.put(l.fail(old.path, old))
 	}
 }
 
 // refuseTwins lets one file only serve a name: the one that did before, or else the first; a catalog's member gives way to any file.
-func (l *loading) refuseTwins(before map[string]*zoneFile) {
+func (l *loading) refuseTwins(before *zoneFiles) {
 	byName := map[string][]string{}
-	for path, f := range l.files {
-		byName[f.zone.Name()] = append(byName[f.zone.Name()], path)
+	for f := range l.files.all() {
+		byName[f.zone.Name()] = append(byName[f.zone.Name()], f.path)
 	}
 	for name, paths := range byName {
 		if len(paths) == 1 {
 			continue
 		}
 		rank := func(path string) int {
-			old := before[path]
+			old := before.get(path)
 			switch {
-			case l.files[path].catalog != "":
+			case l.files.get(path).catalog != "":
 				return 2
 			case old == nil || old.zone.Name() != name:
 				return 1
@@ -228,24 +230,24 @@ func (l *loading) refuseTwins(before map[string]*zoneFile) {
 		}
 		slices.SortFunc(paths, func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b)) })
 		for _, path := range paths[1:] {
-			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[0] + " already: a zone has one file", Warning: l.files[path].catalog != ""})
-			delete(l.files, path)
+			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[0] + " already: a zone has one file", Warning: l.files.get(path).catalog != ""})
+			l.files.remove(path)
 			// What this file served before, under another name, goes on.
-			if old := l.fail(path, before[path]); old != nil && old.zone.Name() != name {
-				l.files[path] = old
+			if old := l.fail(path, before.get(path)); old != nil && old.zone.Name() != name {
+				l.files.put(old)
 			}
 		}
 	}
 }
 
 // refuseOverlaps refuses a trap whose hosts lie in another zone that is served here: they would never be answered.
-func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
+func (l *loading) refuseOverlaps(before *zoneFiles) {
 	parents := l.set.Parents(rests())
 	if len(parents) == 0 {
 		return
 	}
 	refused := false
-	for path, f := range l.files {
+	for f := range l.files.all() {
 		if !parents[f.zone] {
 			continue
 		}
@@ -253,10 +255,10 @@ func (l *loading) refuseOverlaps(before map[string]*zoneFile) {
 		if host == "" {
 			continue
 		}
-		l.report.Add(conf.Problem{File: path, Key: "trap.names", Text: host, Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", by)})
-		delete(l.files, path)
-		if old := l.fail(path, before[path]); old != nil && old != f {
-			l.files[path] = old
+		l.report.Add(conf.Problem{File: f.path, Key: "trap.names", Text: host, Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", by)})
+		l.files.remove(f.path)
+		if old := l.fail(f.path, before.get(f.path)); old != nil && old != f {
+			l.files.put(old)
 		}
 		refused = true
 	}

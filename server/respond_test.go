@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what came out into the golden fil
 // newResponder makes a responder that serves zones, given as zone files.
 func newResponder(t testing.TB, texts ...string) *responder {
 	t.Helper()
-	l := &loading{files: map[string]*zoneFile{}}
+	l := &loading{files: newZoneFiles(0)}
 	for i, text := range texts {
 		var report conf.Report
 		path := fmt.Sprintf("%d.toml", i)
@@ -32,7 +32,7 @@ func newResponder(t testing.TB, texts ...string) *responder {
 		if f == nil {
 			t.Fatal(report.Problems())
 		}
-		l.files[path] = f
+		l.files.put(f)
 	}
 	log := slog.New(slog.DiscardHandler)
 	s := &Server{Options: Options{Version: "test", Log: log}, metrics: metrics.New(1, "", "")}

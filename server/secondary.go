@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -37,10 +36,11 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 		}
 	}
 	name := source.Name()
-	f := &zoneFile{files: source.Files(), secondary: &secondary{name: name, path: source.Path, primaries: primaries}, template: source.Template(), hidden: source.Template() != ""}
+	from := &secondary{name: name, path: source.Path, primaries: primaries}
 	if source.Member() {
-		f.secondary.template, f.secondary.path = source.Path, memberPath(source.Path, name)
+		from.template, from.path = source.Path, memberPath(source.Path, name)
 	}
+	f := &zoneFile{path: from.path, files: source.Files(), secondary: from, template: source.Template(), hidden: source.Template() != ""}
 	if _, err := os.Stat(o.copies.file(name)); errors.Is(err, fs.ErrNotExist) {
 		f.zone, f.down = source.Stub(), noCopy
 		return f
@@ -104,11 +104,11 @@ func (s *Server) takeCopies(first newCopy) {
 			waiting = false
 		}
 	}
-	l, catalog := &loading{files: maps.Clone(s.files)}, false
+	l, catalog := &loading{files: s.files.clone()}, false
 	for _, u := range copies {
 		f := s.takeCopy(u)
 		if f != nil {
-			l.files[u.path] = f
+			l.files.put(f)
 			catalog = catalog || f.template != ""
 		}
 		if u.taken != nil {
@@ -125,7 +125,7 @@ func (s *Server) takeCopies(first newCopy) {
 // takeCopy makes a zone ready that has a new copy, or that has expired. It returns nil for a copy that cannot be served with its trap:
 // what was served before is served on, until it expires.
 func (s *Server) takeCopy(u newCopy) *zoneFile {
-	before := s.files[u.path]
+	before := s.files.get(u.path)
 	if before == nil || before.secondary == nil {
 		return nil // the files have changed meanwhile
 	}
@@ -163,7 +163,7 @@ func (s *Server) takeCopy(u newCopy) *zoneFile {
 // loader is what loads of a running server depend on.
 func (s *Server) loader(c *Config) loader {
 	return loader{
-		look: s.resolver.known, progress: s.Progress, threads: s.processors,
+		look: s.resolver.known, progress: s.Progress, threads: max(1, s.processors/2), // the others answer
 		history: len(c.transfers.allow) > 0, copies: c.state, keys: &c.transfers,
 	}
 }

@@ -78,7 +78,7 @@ type Server struct {
 	// What follows is owned by the goroutine that runs Run.
 	inherited inherited // not used yet
 	config    *Config
-	files     map[string]*zoneFile
+	files     *zoneFiles
 	tap       *tap // nil: nothing is copied
 	notifier  *notifier
 	refresher *refresher
@@ -105,7 +105,7 @@ func New(c *Config, o Options) (*Server, error) {
 	s.tap = newTap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
 	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
 	first := s.loader(c)
-	first.quiet = true
+	first.quiet, first.threads = true, s.processors
 	l := first.load(c, nil)
 	if l.report.Faults() > 0 {
 		return nil, Problems(l.report.Problems())
@@ -142,7 +142,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	s.metrics.Reloaded(true, time.Now())
 	s.metrics.SetReady(true)
-	s.Log.Info("serving", "zones", len(s.files), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
+	s.Log.Info("serving", "zones", s.files.len(), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
 	s.Notify(Ready)
 	for {
 		select {
@@ -211,21 +211,20 @@ func (s *Server) reload() {
 	}
 	ok := l.report.Faults() == 0
 	s.metrics.Reloaded(ok, time.Now())
-	s.Log.Info("reloaded", "zones", len(s.files), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
+	s.Log.Info("reloaded", "zones", s.files.len(), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
 }
 
 // recompile takes in what look-ups have found.
 func (s *Server) recompile() {
 	o := s.loader(s.config)
-	l := &loading{files: map[string]*zoneFile{}}
-	for path, f := range s.files {
-		l.files[path] = f
+	l := &loading{files: s.files.clone()}
+	for f := range s.files.all() {
 		if len(f.zone.Lookups()) == 0 {
 			continue
 		}
 		if z := o.compile(f.source, f, &l.report); z != nil {
 			z.catalog = f.catalog
-			l.files[path] = z
+			l.files.put(z)
 		} else {
 			s.logProblems(l.report.Problems())
 		}
@@ -257,7 +256,7 @@ func (s *Server) publish(c *Config, l *loading) {
 	}
 	next.secondaries, next.notified = map[string]secondary{}, s.refresher.notified
 	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
-	for _, f := range l.files {
+	for f := range l.files.all() {
 		rest()
 		if f.history != nil {
 			next.histories[f.zone] = f.history
@@ -279,7 +278,7 @@ func (s *Server) publish(c *Config, l *loading) {
 	s.state.current.Store(next)
 	s.tell(before, next)
 	s.refresher.use(c.state, slices.Collect(maps.Values(next.secondaries)))
-	s.metrics.Show(len(l.files), shown)
+	s.metrics.Show(l.files.len(), shown)
 	s.resolver.want(wanted)
 }
 

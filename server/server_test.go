@@ -341,7 +341,7 @@ func TestUnchangedZonesAreReused(t *testing.T) {
 	after := loader{}.load(config, before.files)
 	for name, reused := range map[string]bool{"a": true, "b": false, "touched": false, "fresh": true, "rewritten": false} {
 		path := filepath.Join(dir, name+".zone.toml")
-		if (before.files[path].zone == after.files[path].zone) != reused {
+		if (before.files.get(path).zone == after.files.get(path).zone) != reused {
 			t.Errorf("%s: reused %v, want %v", name, !reused, reused)
 		}
 	}

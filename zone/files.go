@@ -13,15 +13,20 @@ import (
 	"mxtrap/zone/conf"
 )
 
-// Files are what a zone was read from.
+// Files are what a zone was read from. The path of the zone file is not among it: who keeps very many of these knows it by another way.
 type Files struct {
-	zone file   // the zone file; without a path where the zone is from no file
+	zone note   // on the zone file
 	more []file // what is named there
 }
 
-// file is a file as it was when it was read.
+// file is a file and what it was when it was read.
 type file struct {
-	path     string
+	path string
+	note
+}
+
+// note is what a file was when it was read.
+type note struct {
 	size     int64
 	modified int64  // in nanoseconds since 1970
 	racy     bool   // it was so fresh that a later change may show neither in its size nor in its time
@@ -32,34 +37,28 @@ type file struct {
 func (s *Source) Files() Files { return s.files }
 
 // add adds a file, once.
-func (files *Files) add(f file) {
-	if !slices.ContainsFunc(files.more, func(g file) bool { return g.path == f.path }) {
-		files.more = append(files.more, f)
+func (files *Files) add(path string, n note) {
+	if !slices.ContainsFunc(files.more, func(f file) bool { return f.path == path }) {
+		files.more = append(files.more, file{path, n})
 	}
 }
 
-// Path is that of the zone file; "" where the zone is from no file.
-func (files *Files) Path() string { return files.zone.path }
-
-// Renewed says whether the files still hold what they held, and returns them as they are now; changed says whether those are other
-// notes than before.
-func (files Files) Renewed() (now Files, changed, ok bool) {
+// Renewed says whether the files still hold what they held, the zone file under its path, and returns them as they are now; changed
+// says whether those are other notes than before.
+func (files Files) Renewed(path string) (now Files, changed, ok bool) {
 	now = files
-	if files.zone.path == "" {
-		return now, false, false
-	}
-	if now.zone, ok = files.zone.renewed(); !ok {
+	if now.zone, ok = files.zone.renewed(path); !ok {
 		return now, false, false
 	}
 	changed = now.zone != files.zone
 	for i, f := range files.more {
-		g, ok := f.renewed()
+		n, ok := f.renewed(f.path)
 		if !ok {
 			return now, false, false
 		}
-		if g != f {
+		if n != f.note {
 			now.more, changed = slices.Clone(now.more), true
-			now.more[i] = g
+			now.more[i].note = n
 		}
 	}
 	return now, changed, true
@@ -82,34 +81,34 @@ const maxFile = 1 << 30
 
 // readFile reads a regular file and notes what it was. It asks the kernel itself, for package os would offer each of very many files
 // to its poller, which takes more system calls than the reading.
-func readFile(path string) (file, []byte, error) {
+func readFile(path string) (note, []byte, error) {
 	var fd int
 	err := uninterrupted(func() (err error) {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
-		return file{}, nil, err
+		return note{}, nil, err
 	}
 	defer unix.Close(fd)
-	var stat unix.Stat_t
-	if err = uninterrupted(func() error { return unix.Fstat(fd, &stat) }); err == nil {
-		err = checkFile(stat.Mode&unix.S_IFMT == unix.S_IFREG, stat.Size)
+	var is unix.Stat_t
+	if err = uninterrupted(func() error { return unix.Fstat(fd, &is) }); err == nil {
+		err = checkFile(is.Mode&unix.S_IFMT == unix.S_IFREG, is.Size)
 	}
 	if err != nil {
-		return file{}, nil, err
+		return note{}, nil, err
 	}
-	text, n := make([]byte, stat.Size), 0
+	text, n := make([]byte, is.Size), 0
 	for more := 1; more > 0 && n < len(text); n += more { // it may have become shorter
 		err := uninterrupted(func() (err error) {
 			more, err = unix.Read(fd, text[n:])
 			return err
 		})
 		if err != nil {
-			return file{}, nil, err
+			return note{}, nil, err
 		}
 	}
-	return noted(path, stat.Size, stat.Mtim.Nano(), text[:n]), text[:n], nil
+	return noted(is.Size, is.Mtim.Nano(), text[:n]), text[:n], nil
 }
 
 // uninterrupted makes a system call again until no signal interrupts it.
@@ -122,19 +121,19 @@ func uninterrupted(call func() error) error {
 }
 
 // readIn reads a file below a folder, to which its links are kept too.
-func readIn(dir *os.Root, rel, path string) (file, []byte, error) {
+func readIn(dir *os.Root, rel string) (note, []byte, error) {
 	info, err := dir.Stat(rel)
 	if err == nil {
 		err = checkFile(info.Mode().IsRegular(), info.Size())
 	}
 	if err != nil {
-		return file{}, nil, conf.Plain(err)
+		return note{}, nil, conf.Plain(err)
 	}
 	text, err := dir.ReadFile(rel)
 	if err != nil {
-		return file{}, nil, conf.Plain(err)
+		return note{}, nil, conf.Plain(err)
 	}
-	return noted(path, info.Size(), info.ModTime().UnixNano(), text), text, nil
+	return noted(info.Size(), info.ModTime().UnixNano(), text), text, nil
 }
 
 // checkFile refuses what is no file to be read into memory.
@@ -148,23 +147,23 @@ func checkFile(regular bool, size int64) error {
 	return nil
 }
 
-// noted is a file as it was when it was read just now.
-func noted(path string, size, modified int64, text []byte) file {
+// noted is the note on a file that was read just now.
+func noted(size, modified int64, text []byte) note {
 	fresh := time.Now().UnixNano()-modified < int64(racyAge)
-	return file{path: path, size: size, modified: modified, racy: fresh, hash: maphash.Bytes(seed, text)}
+	return note{size: size, modified: modified, racy: fresh, hash: maphash.Bytes(seed, text)}
 }
 
 // renewed is the note on the file as it is now, where it still holds what was read. Its time must be the same too, for the automatic
 // serial is made of it.
-func (f file) renewed() (now file, ok bool) {
-	var stat unix.Stat_t // os.Stat would leave a quarter of a kilobyte of garbage for each of very many files
-	err := uninterrupted(func() error { return unix.Stat(f.path, &stat) })
-	if err != nil || stat.Size != f.size || stat.Mtim.Nano() != f.modified {
-		return f, false
+func (n note) renewed(path string) (now note, ok bool) {
+	var is unix.Stat_t
+	err := uninterrupted(func() error { return unix.Stat(path, &is) })
+	if err != nil || is.Size != n.size || is.Mtim.Nano() != n.modified {
+		return n, false
 	}
-	if !f.racy {
-		return f, true
+	if !n.racy {
+		return n, true
 	}
-	now, _, err = readFile(f.path)
-	return now, err == nil && now.hash == f.hash && now.modified == f.modified
+	now, _, err = readFile(path)
+	return now, err == nil && now.hash == n.hash && now.modified == n.modified
 }

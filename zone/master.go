@@ -27,13 +27,13 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 		return
 	}
 	defer root.Close()
-	f, text, err := readIn(root, filepath.Base(file), file)
+	n, text, err := readIn(root, filepath.Base(file))
 	if err != nil {
 		report.Add(s.table.Problem("file", file, conf.Plain(err).Error()))
 		return
 	}
 	s.master = file
-	s.files.add(f)
+	s.files.add(file, n)
 	records := len(s.records)
 	// The parser stops at its first error. So that one run finds them all, the line is blanked and the reading begun anew.
 	for range maxMasterFaults {
@@ -90,11 +90,11 @@ type includes struct {
 }
 
 func (i includes) Open(name string) (fs.File, error) {
-	f, text, err := readIn(i.root, path.Clean(name), filepath.Join(i.dir, name))
+	n, text, err := readIn(i.root, path.Clean(name))
 	if err != nil {
 		return nil, err
 	}
-	i.zone.files.add(f)
+	i.zone.files.add(filepath.Join(i.dir, name), n)
 	return &included{Reader: bytes.NewReader(text)}, nil
 }
 

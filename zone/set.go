@@ -10,32 +10,33 @@ import (
 // Set is all zones that are served. It never changes: a reload makes a new one.
 type Set struct {
 	zones  []*Zone
+	bodies []Body  // those of the zones, from 1 on
 	table  []place // hash table by apex
 	twins  bool
 	depths [maxLabels + 1]bool
 }
 
-// place is a zone in the table of a Set; one without a zone is free.
+// place is a zone in the table of a Set. It has no pointer, for the garbage collector would follow each to another end of memory.
 type place struct {
-	zone  Body
-	hash  uint32 // spares a look at zones that happen to stand in the way
-	index uint32 // in Set.zones
+	hash uint32 // spares a look at zones that happen to stand in the way
+	body uint32 // index in Set.bodies; 0: the place is free
 }
 
 // NewSet puts zones together, in their order. That takes long where there are very many; it calls rest all the time.
 func NewSet(zones []*Zone, rest func()) *Set {
-	s := &Set{zones: zones, table: make([]place, tableSize(len(zones)))}
+	s := &Set{zones: zones, bodies: make([]Body, 1+len(zones)), table: make([]place, tableSize(len(zones)))}
 	mask := uint64(len(s.table) - 1)
 	for i, z := range s.zones {
 		rest()
+		s.bodies[1+i] = z.body
 		s.depths[z.body.labels()] = true
 		hash := maphash.Bytes(seed, z.body.apex())
 		slot := hash & mask
-		for s.table[slot].zone != nil {
-			s.twins = s.twins || s.table[slot].is(z.body.apex(), hash)
+		for s.table[slot].body != 0 {
+			s.twins = s.twins || s.is(s.table[slot], z.body.apex(), hash)
 			slot = (slot + 1) & mask
 		}
-		s.table[slot] = place{z.body, uint32(hash >> 32), uint32(i)}
+		s.table[slot] = place{uint32(hash >> 32), uint32(1 + i)}
 	}
 	return s
 }
@@ -54,8 +55,8 @@ func (s *Set) Parents(rest func()) map[*Zone]bool {
 			if !s.depths[q.labels-skip] {
 				continue
 			}
-			if p := s.find(q.suffix(skip)); p != nil {
-				parents[s.zones[p.index]] = true
+			if i, ok := s.find(q.suffix(skip)); ok {
+				parents[s.zones[i]] = true
 			}
 		}
 	}
@@ -86,7 +87,7 @@ func (s *Set) LookUp(round []*Question) {
 		q.likely = s.likely(&q.Name)
 	}
 	for _, q := range round {
-		q.fetched += fetch(q.likely.zone, 0)
+		q.fetched += fetch(s.bodies[q.likely.body], 0)
 	}
 	for _, q := range round {
 		q.Zone = -1
@@ -136,8 +137,8 @@ func (s *Set) Named(text string) *Zone {
 	if err != nil {
 		return nil
 	}
-	if p := s.find([]byte(n)); p != nil {
-		return s.zones[p.index]
+	if i, ok := s.find([]byte(n)); ok {
+		return s.zones[i]
 	}
 	return nil
 }
@@ -149,8 +150,8 @@ func (s *Set) Find(q *QName, parentSide bool) (zone Body, index int) {
 		if !s.depths[q.labels-skip] {
 			continue
 		}
-		if p := s.find(q.suffix(skip)); p != nil {
-			zone, index = p.zone, int(p.index)
+		if i, ok := s.find(q.suffix(skip)); ok {
+			zone, index = s.bodies[1+i], i
 			if !parentSide || skip > 0 {
 				break
 			}
@@ -159,23 +160,24 @@ func (s *Set) Find(q *QName, parentSide bool) (zone Body, index int) {
 	return zone, index
 }
 
-func (s *Set) find(apex []byte) *place {
+// find finds the zone of a name, by its index in Set.zones.
+func (s *Set) find(apex []byte) (index int, ok bool) {
 	mask := uint64(len(s.table) - 1)
 	hash := maphash.Bytes(seed, apex)
 	for slot := hash & mask; ; slot = (slot + 1) & mask {
-		p := &s.table[slot]
-		if p.zone == nil {
-			return nil
+		p := s.table[slot]
+		if p.body == 0 {
+			return 0, false
 		}
-		if p.is(apex, hash) {
-			return p
+		if s.is(p, apex, hash) {
+			return int(p.body) - 1, true
 		}
 	}
 }
 
 // is says whether the zone of a place that is not free is the one of that name.
-func (p *place) is(apex []byte, hash uint64) bool {
-	return p.hash == uint32(hash>>32) && bytes.Equal(p.zone.apex(), apex)
+func (s *Set) is(p place, apex []byte, hash uint64) bool {
+	return p.hash == uint32(hash>>32) && bytes.Equal(s.bodies[p.body].apex(), apex)
 }
 
 // tableSize is a power of two that leaves at least half of a hash table free.

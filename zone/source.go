@@ -30,12 +30,12 @@ type Source struct {
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
 func Load(path string, report *conf.Report) *Source {
-	f, text, err := readFile(path)
+	n, text, err := readFile(path)
 	if err != nil {
 		report.Add(conf.Problem{File: path, Reason: err.Error()})
 		return nil
 	}
-	return parse(path, text, Files{zone: f}, "", report)
+	return parse(path, text, Files{zone: n}, "", report)
 }
 
 // Parse is Load for a text that is no file.

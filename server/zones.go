@@ -1,0 +1,101 @@
+package server
+
+import (
+	"hash/maphash"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// zoneFiles are zones by the path of their file. There are very many, so paths are found by their hashes alone: in a map of strings the
+// garbage collector would follow each key, all over memory, which took it more time than everything else.
+type zoneFiles struct {
+	list  []*zoneFile    // nil where one was taken out
+	index map[uint64]int // in list; by the hash of a path, or where that is another's the next number that was free
+	count int
+}
+
+var pathSeed = maphash.MakeSeed()
+
+func newZoneFiles(room int) *zoneFiles {
+	return &zoneFiles{list: make([]*zoneFile, 0, room), index: make(map[uint64]int, room)}
+}
+
+// place is where a path stands in the index, and whether it does.
+func (z *zoneFiles) place(path string) (key uint64, i int, ok bool) {
+	for key = maphash.String(pathSeed, path); ; key++ {
+		i, taken := z.index[key]
+		if !taken || z.list[i] != nil && z.list[i].path == path {
+			return key, i, taken
+		}
+	}
+}
+
+// get is the zone of a path; nil where there is none.
+func (z *zoneFiles) get(path string) *zoneFile {
+	if z == nil {
+		return nil
+	}
+	if _, i, ok := z.place(path); ok {
+		return z.list[i]
+	}
+	return nil
+}
+
+// find is what there was of a path that is to be looked for in a load.
+func (z *zoneFiles) find(path []byte) found {
+	if z != nil {
+		// Nearly all are found here, and no string is made of them.
+		if i, ok := z.index[maphash.Bytes(pathSeed, path)]; ok && z.list[i] != nil && z.list[i].path == string(path) {
+			return found{z.list[i].path, z.list[i]}
+		}
+	}
+	text := string(path)
+	return found{text, z.get(text)}
+}
+
+// put adds a zone, in the place of one of the same path.
+func (z *zoneFiles) put(f *zoneFile) {
+	key, i, ok := z.place(f.path)
+	if ok {
+		z.list[i] = f
+		return
+	}
+	z.index[key] = len(z.list)
+	z.list = append(z.list, f)
+	z.count++
+}
+
+// remove takes a zone out.
+func (z *zoneFiles) remove(path string) {
+	if _, i, ok := z.place(path); ok {
+		z.list[i] = nil
+		z.count--
+	}
+}
+
+// all are the zones, in the order in which they came.
+func (z *zoneFiles) all() iter.Seq[*zoneFile] {
+	return func(yield func(*zoneFile) bool) {
+		if z == nil {
+			return
+		}
+		for _, f := range z.list {
+			if f != nil && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// len is how many zones there are.
+func (z *zoneFiles) len() int {
+	if z == nil {
+		return 0
+	}
+	return z.count
+}
+
+func (z *zoneFiles) clone() *zoneFiles {
+	return &zoneFiles{slices.Clone(z.list), maps.Clone(z.index), z.count}
+}
