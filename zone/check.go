@@ -50,7 +50,7 @@ func warning(p conf.Problem) conf.Problem {
 
 // problem tells where a record was written.
 func (s *Source) problem(r *record, reason string) conf.Problem {
-	if r.item.Exists() {
+	if r.item != nil {
 		return r.item.Problem(reason)
 	}
 	return conf.Problem{File: s.master, Key: r.owner.String() + " " + dns.Type(r.typ).String(), Reason: reason}

@@ -22,7 +22,7 @@ type record struct {
 	typ   uint16
 	ttl   uint32
 	data  []byte
-	item  conf.Item // none where it is from a master file, or the trap made it
+	item  *conf.Item // nil where it is from a master file, or the trap made it
 }
 
 // parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.

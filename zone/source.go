@@ -127,7 +127,9 @@ func (s *Source) readRecords(t *conf.Table) {
 		case !owner.within(s.apex):
 			t.Fault(key, "", "the owner is outside the zone "+s.Name())
 		}
-		for _, item := range t.Strings(key) {
+		items := t.Strings(key)
+		for i := range items {
+			item := &items[i]
 			r, err := parseRecord(item.Text, owner, s.apex, s.ttl)
 			if err != nil {
 				item.Fault(err.Error())

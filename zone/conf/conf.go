@@ -11,6 +11,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/BurntSushi/toml"
@@ -32,7 +33,7 @@ type document struct {
 	report *Report
 }
 
-// entry is a key with its value: string, int64, float64, bool, a time, []element or *Table.
+// entry is a key with its value: string, int64, float64, bool, a time, *list or *Table.
 type entry struct {
 	key   string
 	line  int
@@ -40,11 +41,8 @@ type entry struct {
 	asked bool
 }
 
-// element is one value of a list.
-type element struct {
-	value any
-	line  int
-}
+// list is the values of a list.
+type list struct{ items []Item }
 
 // Parse reads a whole file. Where the text is not TOML, that is reported and the result is nil.
 func Parse(file string, text []byte, report *Report) *Table {
@@ -61,13 +59,12 @@ type Item struct {
 	table *Table
 	key   string // of the table
 	index int    // in the list that the key holds, or -1
+	line  int    // of an element of a list
+	other any    // what stands in a list instead of a text
 }
 
 // Item makes an item of a key that stands in no list, or that is absent.
-func (t *Table) Item(key, text string) Item { return Item{text, t, key, -1} }
-
-// Exists says whether this is an item of a file.
-func (i Item) Exists() bool { return i.table != nil }
+func (t *Table) Item(key, text string) Item { return Item{Text: text, table: t, key: key, index: -1} }
 
 // Problem says what is wrong with an item.
 func (i Item) Problem(reason string) Problem {
@@ -80,7 +77,7 @@ func (i Item) Problem(reason string) Problem {
 		}
 		if i.index >= 0 {
 			p.Key += "[" + strconv.Itoa(i.index) + "]"
-			p.Line = e.value.([]element)[i.index].line
+			p.Line = i.line
 		}
 	}
 	return p
@@ -154,22 +151,21 @@ func (t *Table) Seconds(key string, to *uint32) {
 
 // Strings reads a list of strings.
 func (t *Table) Strings(key string) []Item {
-	var list []element
-	if !get(t, key, "a list of strings", &list) {
+	var l *list
+	if !get(t, key, "a list of strings", &l) {
 		return nil
 	}
-	items := make([]Item, 0, len(list))
-	for i, e := range list {
-		text, ok := e.value.(string)
-		item := Item{text, t, key, i}
-		if ok {
-			items = append(items, item)
-			continue
-		}
-		item.Text = shown(e.value)
-		item.Fault(typeName(e.value) + " where a string is wanted")
+	noText := func(i Item) bool { return i.other != nil }
+	if !slices.ContainsFunc(l.items, noText) {
+		return l.items
 	}
-	return items
+	for _, item := range l.items {
+		if noText(item) {
+			item.Text = shown(item.other)
+			item.Fault(typeName(item.other) + " where a string is wanted")
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(l.items), noText)
 }
 
 // Table reads a table; where there is none it is empty.
@@ -265,7 +261,7 @@ func typeName(v any) string {
 		return "a fraction"
 	case bool:
 		return "true or false"
-	case []element:
+	case *list:
 		return "a list"
 	case *Table:
 		return "a table"

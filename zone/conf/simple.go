@@ -14,7 +14,7 @@ func readSimple(text string, doc *document) *Table {
 		return nil
 	}
 	root := &Table{doc: doc}
-	s := &simple{text: text, line: 1}
+	s := &simple{text: text, line: 1, entries: make([]entry, 0, 24), items: make([]Item, 0, 24), lists: make([]list, 0, 12)}
 	table := root
 	for {
 		s.blank(true)
@@ -37,10 +37,14 @@ func readSimple(text string, doc *document) *Table {
 	}
 }
 
-// simple is how far the reading has come.
+// simple is how far the reading has come. What it makes of most files fits into three pieces of memory.
 type simple struct {
-	text string // what is left
-	line int
+	text    string // what is left
+	line    int
+	entries []entry // of all tables, but for the tables in them
+	begin   int     // where those of the table begin that is being read
+	items   []Item  // of all lists
+	lists   []list
 }
 
 // blank passes over spaces and a comment, and where newlines may stand over those too.
@@ -83,6 +87,7 @@ func (s *simple) header(root *Table) *Table {
 		case end == ']' && e == nil:
 			child := &Table{doc: root.doc, parent: t, key: key, line: s.line}
 			t.entries = append(t.entries, entry{key: key, line: s.line, value: child})
+			s.begin = len(s.entries)
 			return child
 		case end == '.' && e != nil:
 			if t, ok = e.value.(*Table); !ok {
@@ -123,13 +128,14 @@ func (s *simple) pair(t *Table) bool {
 	}
 	s.text = s.text[1:]
 	s.blanks()
-	value := s.value()
-	t.entries = append(t.entries, entry{key: key, line: line, value: value})
+	value := s.value(t, key)
+	s.entries = append(s.entries, entry{key: key, line: line, value: value})
+	t.entries = s.entries[s.begin:len(s.entries):len(s.entries)]
 	return value != nil
 }
 
-// value reads a value, nil where it is not a simple one.
-func (s *simple) value() any {
+// value reads the value of a key, nil where it is not a simple one.
+func (s *simple) value(t *Table, key string) any {
 	if s.text == "" {
 		return nil
 	}
@@ -139,7 +145,7 @@ func (s *simple) value() any {
 			return v
 		}
 	case c == '[':
-		return s.list()
+		return s.list(t, key)
 	case c == 't' && s.word("true"):
 		return true
 	case c == 'f' && s.word("false"):
@@ -187,8 +193,8 @@ func (s *simple) str() (v string, ok bool) {
 }
 
 // list reads a list of strings.
-func (s *simple) list() any {
-	list := make([]element, 0, 4)
+func (s *simple) list(t *Table, key string) any {
+	begin := len(s.items)
 	s.text = s.text[1:]
 	for {
 		s.blank(true)
@@ -197,7 +203,8 @@ func (s *simple) list() any {
 			return nil
 		case s.text[0] == ']':
 			s.text = s.text[1:]
-			return list
+			s.lists = append(s.lists, list{s.items[begin:len(s.items):len(s.items)]})
+			return &s.lists[len(s.lists)-1]
 		case s.text[0] != '"' && s.text[0] != '\'':
 			return nil
 		}
@@ -206,7 +213,7 @@ func (s *simple) list() any {
 		if !ok {
 			return nil
 		}
-		list = append(list, element{v, line})
+		s.items = append(s.items, Item{Text: v, table: t, key: key, index: len(s.items) - begin, line: line})
 		if s.blank(true); s.text == "" || s.text[0] != ',' && s.text[0] != ']' {
 			return nil
 		}

@@ -36,13 +36,13 @@ func (t *Table) fill(values map[string]any, lines map[string]int) {
 		case map[string]any:
 			e.value = t.filled(key, e.line, v, lines)
 		case []map[string]any:
-			list := make([]any, len(v))
+			tables := make([]any, len(v))
 			for i := range v {
-				list[i] = v[i]
+				tables[i] = v[i]
 			}
-			e.value = elements(name, e.line, list, lines)
+			e.value = t.list(e, tables, lines)
 		case []any:
-			e.value = elements(name, e.line, v, lines)
+			e.value = t.list(e, v, lines)
 		default:
 			e.value = v
 		}
@@ -57,17 +57,21 @@ func (t *Table) filled(key string, line int, values map[string]any, lines map[st
 	return child
 }
 
-// elements are the values of a list. What is in a list within the list nobody asks for.
-func elements(name string, line int, values []any, lines map[string]int) []element {
-	list := make([]element, len(values))
+// list is the values of a list. What is in a list within the list nobody asks for.
+func (t *Table) list(e entry, values []any, lines map[string]int) *list {
+	l := &list{make([]Item, len(values))}
+	name := t.Key(e.key)
 	for i, v := range values {
-		list[i] = element{value: v, line: cmp.Or(lines[name+"["+strconv.Itoa(i)+"]"], line)}
-		switch v.(type) {
+		item := Item{table: t, key: e.key, index: i, line: cmp.Or(lines[name+"["+strconv.Itoa(i)+"]"], e.line), other: v}
+		switch v := v.(type) {
+		case string:
+			item.Text, item.other = v, nil
 		case map[string]any:
-			list[i].value = &Table{}
+			item.other = &Table{}
 		case []any:
-			list[i].value = []element{}
+			item.other = &list{}
 		}
+		l.items[i] = item
 	}
-	return list
+	return l
 }
