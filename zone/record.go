@@ -81,7 +81,7 @@ func commonRecord(text string, apex name, ttl uint32) (r record, ok bool) {
 			r.data, ok = appendName(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(value)+2+len(apex)), uint16(preference)), value, apex)
 		}
 	}
-	return r, ok && strings.Trim(rest, " \t") == ""
+	return r, ok && withoutBlanks(rest) == ""
 }
 
 func addressType(a netip.Addr) uint16 {
@@ -93,11 +93,22 @@ func addressType(a netip.Addr) uint16 {
 
 // nextWord cuts the first word off.
 func nextWord(text string) (word, rest string) {
-	text = strings.TrimLeft(text, " \t")
-	if n := strings.IndexAny(text, " \t"); n >= 0 {
-		return text[:n], text[n:]
+	text = withoutBlanks(text)
+	n := 0
+	for n < len(text) && !isBlank(text[n]) {
+		n++
 	}
-	return text, ""
+	return text[:n], text[n:]
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// withoutBlanks is a text without the blanks at its beginning.
+func withoutBlanks(text string) string {
+	for text != "" && isBlank(text[0]) {
+		text = text[1:]
+	}
+	return text
 }
 
 // parseNumber reads a number of digits alone.
@@ -118,7 +129,7 @@ func parseNumber(s string, most uint32) (uint32, bool) {
 // appendStrings appends quoted strings of printable characters, as TXT has them.
 func appendStrings(to []byte, text string) ([]byte, bool) {
 	for {
-		text = strings.TrimLeft(text, " \t")
+		text = withoutBlanks(text)
 		if text == "" {
 			return to, len(to) > 0
 		}
@@ -132,7 +143,7 @@ func appendStrings(to []byte, text string) ([]byte, bool) {
 			}
 			n++
 		}
-		if n == len(text) || n-1 > 255 || n+1 < len(text) && text[n+1] != ' ' && text[n+1] != '\t' {
+		if n == len(text) || n-1 > 255 || n+1 < len(text) && !isBlank(text[n+1]) {
 			return to, false
 		}
 		to = append(append(to, byte(n-1)), text[1:n]...)

@@ -100,7 +100,13 @@ func (s *simple) header(root *Table) *Table {
 }
 
 // blanks passes over spaces.
-func (s *simple) blanks() { s.text = strings.TrimLeft(s.text, " \t") }
+func (s *simple) blanks() {
+	n := 0
+	for n < len(s.text) && (s.text[n] == ' ' || s.text[n] == '\t') {
+		n++
+	}
+	s.text = s.text[n:]
+}
 
 // key reads a bare or a quoted key.
 func (s *simple) key() (key string, ok bool) {
