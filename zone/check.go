@@ -19,6 +19,7 @@ func (s *Source) Compile(look Lookups, report *conf.Report) *Zone {
 	c := newContent(s.apex, s.records, func(r *record) {
 		s.warn(report, r, "its TTL differs from others of the same owner and type; the lowest is served (RFC 2181 5.2)")
 	})
+	defer c.release()
 	soa := s.makeSOA(c, report)
 	c.put(s.apex, soa.set(s.apex))
 	s.check(c, report)

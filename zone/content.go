@@ -3,6 +3,7 @@ package zone
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"github.com/miekg/dns"
 )
@@ -12,6 +13,31 @@ type content struct {
 	apex  name
 	nodes []contentNode // parents stand before their children; the apex is the first
 	index map[name]int  // in nodes
+
+	// What nodes and sets are made of, each in one piece of memory.
+	order   []placedRecord
+	records []record
+	sets    []rrset
+}
+
+// placedRecord is a record and its node.
+type placedRecord struct {
+	node   int
+	record *record
+}
+
+// contents are those that [content.release] gave back, for the next zone.
+var contents = sync.Pool{New: func() any { return &content{index: map[name]int{}} }}
+
+// maxKept is the largest content, in names, that is kept for others.
+const maxKept = 1000
+
+// release ends the use of a content.
+func (c *content) release() {
+	if len(c.nodes) <= maxKept {
+		clear(c.index)
+		contents.Put(c)
+	}
 }
 
 // contentNode is a name that exists; an empty non-terminal has no sets (RFC 4592 2.2.2).
@@ -34,21 +60,16 @@ func (s *rrset) place() *record { return &s.records[0] }
 // newContent sorts records into RRsets. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
 // RRset differ the lowest holds (RFC 2181 5.2); differing hears of that.
 func newContent(apex name, records []record, differing func(*record)) *content {
-	c := &content{apex: apex, nodes: make([]contentNode, 1, len(records)+4), index: make(map[name]int, len(records)+4)}
-	c.nodes[0].name, c.index[apex] = apex, 0
-	type placed struct {
-		node   int
-		record *record
-	}
-	order := make([]placed, len(records))
+	c := contents.Get().(*content)
+	c.apex, c.nodes = apex, append(c.nodes[:0], contentNode{name: apex})
+	c.index[apex] = 0
+	order, all, sets := c.order[:0], c.records[:0], c.sets[:0]
 	for i := range records {
-		order[i] = placed{c.node(records[i].owner), &records[i]}
+		order = append(order, placedRecord{c.node(records[i].owner), &records[i]})
 	}
-	slices.SortStableFunc(order, func(a, b placed) int {
+	slices.SortStableFunc(order, func(a, b placedRecord) int {
 		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.record.typ, b.record.typ))
 	})
-	all := make([]record, 0, len(records)) // of all sets, so that they are one piece of memory
-	sets := make([]rrset, 0, len(records))
 	for i := 0; i < len(order); {
 		node, firstSet := order[i].node, len(sets)
 		for i < len(order) && order[i].node == node {
@@ -69,6 +90,7 @@ func newContent(apex name, records []record, differing func(*record)) *content {
 		}
 		c.nodes[node].sets = sets[firstSet:len(sets):len(sets)]
 	}
+	c.order, c.records, c.sets = order, all, sets
 	return c
 }
 
