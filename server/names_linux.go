@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// someNames reads the next names of a folder into a slice, none at its end. Package os would read so many at once that the processor answers no
-// query for a tenth of a millisecond.
+// someNames reads the next names of a folder into a slice, none at its end. Package os would read so many at once that the processor
+// answers no query for a tenth of a millisecond.
 func someNames(folder *os.File, names []string) ([]string, error) {
 	names = names[:0]
 	var buf [512]byte

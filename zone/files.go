@@ -13,7 +13,7 @@ import (
 	"mxtrap/zone/conf"
 )
 
-// Files are what a zone was read from. The path of the zone file is not among it: who keeps very many of these knows it by another way.
+// Files are what a zone was read from. The path of the zone file is not kept here a second time, as there are very many.
 type Files struct {
 	zone note   // on the zone file
 	more []file // what is named there
@@ -84,7 +84,7 @@ const maxFile = 1 << 30
 func readFile(path string) (note, []byte, error) {
 	var fd int
 	err := uninterrupted(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // does not wait for a pipe's writer
 		return err
 	})
 	if err != nil {
