@@ -98,6 +98,9 @@ const (
 
 // find notes which bucket a query that was looked up has, and fetches it: with those of a whole round at once, one waits for all.
 func (l *limiter) find(q *query, from netip.Addr) {
+	if q.limited = !l.exempts(from); !q.limited {
+		return
+	}
 	kind, name := kindOf(q), []byte(nil)
 	switch {
 	case kind == kindAnswer || kind == kindAny:
@@ -111,13 +114,16 @@ func (l *limiter) find(q *query, from netip.Addr) {
 }
 
 // over takes a token for the response to a query that was found. It says whether there was none.
-func (l *limiter) over(q *query, from netip.Addr, now uint32) bool {
+func (l *limiter) over(q *query, now uint32) bool { return q.limited && l.take(q.bucket, now) }
+
+// exempts says whether a client has no limit.
+func (l *limiter) exempts(from netip.Addr) bool {
 	for _, p := range l.exempt {
 		if p.Contains(from) {
-			return false
+			return true
 		}
 	}
-	return l.take(q.bucket, now)
+	return false
 }
 
 // network is the part of an address that makes a client, with its family.

@@ -35,7 +35,8 @@ type query struct {
 	notify  bool // a primary says that its zone has changed (RFC 1996)
 	ixfr    bool // over UDP an incremental transfer is asked what the SOA record is (RFC 1995 2)
 	verdict int
-	bucket  uint64 // of the limiter
+	limited bool   // the limiter counts the response
+	bucket  uint64 // of the limiter, where it does
 	fetched uint64 // keeps the compiler from leaving the fetching out
 }
 

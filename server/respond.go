@@ -156,7 +156,7 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 		// NSD answers the class ANY without AA.
 		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.class == dns.ClassINET
 	}
-	if !trusted && snap.limiter != nil && snap.limiter.over(q, c.addr, c.now.micros) {
+	if !trusted && snap.limiter != nil && snap.limiter.over(q, c.now.micros) {
 		if !r.slips(snap.limiter.slip) {
 			r.counters.Dropped(metrics.RateLimited)
 			return nil
