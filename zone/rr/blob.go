@@ -1,0 +1,427 @@
+package rr
+
+import (
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// rest is a field of all octets that are left, at least so many.
+func rest(least int, decode func(text string) ([]byte, error), encode func(to, data []byte) []byte) field {
+	return field{func(data []byte) (int, error) {
+		if len(data) < least {
+			return 0, errMissing
+		}
+		return len(data), nil
+	}, func(w *words, to []byte) ([]byte, error) {
+		text := w.joined()
+		if text == "" && least > 0 {
+			return to, errMissing
+		}
+		data, err := decode(text)
+		if err != nil {
+			return to, err
+		}
+		return append(to, data...), nil
+	}, encode}
+}
+
+// joined takes all words that are left, in one piece.
+func (w *words) joined() string {
+	if len(w.list) == 1 {
+		return w.take()
+	}
+	var b strings.Builder
+	for len(w.list) > 0 {
+		b.WriteString(w.take())
+	}
+	return b.String()
+}
+
+func (w *words) take() string {
+	first := w.list[0].text
+	w.list = w.list[1:]
+	return first
+}
+
+func decodeHex(text string) ([]byte, error) {
+	data, err := hex.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("not hexadecimal digits, two for each octet")
+	}
+	return data, nil
+}
+
+func decodeBase64(text string) ([]byte, error) {
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("not base64")
+	}
+	return data, nil
+}
+
+func appendHex(to, data []byte) []byte { return fmt.Appendf(to, "%X", data) }
+
+func appendBase64(to, data []byte) []byte { return base64.StdEncoding.AppendEncode(to, data) }
+
+var (
+	base64s     = rest(1, decodeBase64, appendBase64)
+	maybeBase64 = rest(0, decodeBase64, appendBase64)
+	hexs        = rest(1, decodeHex, appendHex)
+	maybeHex    = rest(0, decodeHex, appendHex)
+	// nsap has dots anywhere (RFC 1706 5).
+	nsap = rest(1, func(text string) ([]byte, error) {
+		digits, ok := strings.CutPrefix(strings.ToLower(text), "0x")
+		if !ok {
+			return nil, errors.New("it begins with 0x")
+		}
+		return decodeHex(strings.ReplaceAll(digits, ".", ""))
+	}, func(to, data []byte) []byte { return appendHex(append(to, "0x"...), data) })
+)
+
+// digest is a number that tells the algorithm, and what it made. Those known are as long as they are.
+func digest(sizes map[byte]int, least int) field {
+	return field{func(data []byte) (int, error) {
+		if len(data) < 1 {
+			return 0, errCut
+		}
+		if want := sizes[data[0]]; want != 0 && len(data)-1 != want {
+			return 0, fmt.Errorf("the digest has %d octets, and not the %d of its type", len(data)-1, want)
+		} else if len(data)-1 < least {
+			return 0, fmt.Errorf("the digest has less than %d octets", least)
+		}
+		return len(data), nil
+	}, func(w *words, to []byte) ([]byte, error) {
+		to, err := u8.read(w, to)
+		if err != nil {
+			return to, err
+		}
+		return hexs.read(w, to)
+	}, func(to, data []byte) []byte { return appendHex(append(u8.write(to, data[:1]), ' '), data[1:]) }}
+}
+
+var (
+	dsDigest   = digest(map[byte]int{1: 20, 2: 32, 3: 32, 4: 48}, 1)
+	zoneDigest = digest(map[byte]int{1: 48, 2: 64}, 12) // RFC 8976 2.2.4
+)
+
+// counted is octets behind their number.
+func counted(least int, decode func(text string) ([]byte, error), encode func(to, data []byte) []byte) field {
+	return field{func(data []byte) (int, error) {
+		n, err := stringSize(data)
+		if err != nil {
+			err = errCut
+		} else if n-1 < least {
+			err = errMissing
+		}
+		return n, err
+	}, text(func(s string, to []byte) ([]byte, error) {
+		data, err := decode(s)
+		if err == nil && (len(data) > maxString || len(data) < least) {
+			err = fmt.Errorf("it has %d octets", len(data))
+		}
+		return append(append(to, byte(len(data))), data...), err
+	}), func(to, data []byte) []byte { return encode(to, data[1:]) }}
+}
+
+var (
+	base32Hex = base32.HexEncoding.WithPadding(base32.NoPadding)
+	// salt is that of NSEC3 (RFC 5155 3.3).
+	salt = counted(0, func(text string) ([]byte, error) {
+		if text == "-" {
+			return nil, nil
+		}
+		return decodeHex(text)
+	}, func(to, data []byte) []byte {
+		if len(data) == 0 {
+			return append(to, '-')
+		}
+		return appendHex(to, data)
+	})
+	hashed = counted(1, func(text string) ([]byte, error) {
+		data, err := base32Hex.DecodeString(strings.ToUpper(text))
+		if err != nil {
+			return nil, errors.New("not base32 with extended hexadecimal digits")
+		}
+		return data, nil
+	}, func(to, data []byte) []byte { return base32Hex.AppendEncode(to, data) })
+	// tag is that of CAA (RFC 8659 4.1): letters and digits.
+	tag = field{func(data []byte) (int, error) {
+		n, err := stringSize(data)
+		if err == nil && (n < 2 || slices.ContainsFunc(data[1:n], func(c byte) bool { return !isLetter(c) && !isDigit(c) })) {
+			err = errors.New("a tag is letters and digits")
+		}
+		return n, err
+	}, str.read, func(to, data []byte) []byte { return append(to, data[1:]...) }}
+)
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// bitmap is the types of an NSEC record (RFC 4034 4.1.2).
+func bitmap(least int) field {
+	return field{func(data []byte) (int, error) {
+		if len(data) < least {
+			return 0, errors.New("the bitmap of types is missing")
+		}
+		for at, last := 0, -1; at < len(data); {
+			if len(data) < at+2 || len(data) < at+2+int(data[at+1]) {
+				return 0, errors.New("the bitmap of types is cut short")
+			}
+			window, size := int(data[at]), int(data[at+1])
+			if window <= last || size < 1 || size > 32 || data[at+1+size] == 0 {
+				return 0, errors.New("the bitmap of types is not as RFC 4034 4.1.2 says")
+			}
+			at, last = at+2+size, window
+		}
+		return len(data), nil
+	}, func(w *words, to []byte) ([]byte, error) {
+		var types []uint16
+		for len(w.list) > 0 {
+			text := w.take()
+			t, ok := TypeOf(text)
+			if !ok {
+				return to, fmt.Errorf("%q is no type of records", text)
+			}
+			types = append(types, t)
+		}
+		slices.Sort(types)
+		for _, window := range windows(types) {
+			to = append(append(to, window.number, byte(len(window.bits))), window.bits...)
+		}
+		return to, nil
+	}, func(to, data []byte) []byte {
+		for first := true; len(data) > 0; data = data[2+data[1]:] {
+			for bit := range 8 * int(data[1]) {
+				if data[2+bit/8]&(0x80>>(bit%8)) == 0 {
+					continue
+				}
+				if !first {
+					to = append(to, ' ')
+				}
+				to, first = append(to, TypeText(uint16(data[0])<<8|uint16(bit))...), false
+			}
+		}
+		return to
+	}}
+}
+
+// window is 256 types of a bitmap.
+type window struct {
+	number byte
+	bits   []byte
+}
+
+func windows(types []uint16) (out []window) {
+	for _, t := range types {
+		number, octet := byte(t>>8), int(t&0xff)/8
+		if len(out) == 0 || out[len(out)-1].number != number {
+			out = append(out, window{number: number})
+		}
+		w := &out[len(out)-1]
+		for len(w.bits) <= octet {
+			w.bits = append(w.bits, 0)
+		}
+		w.bits[octet] |= 0x80 >> (t % 8)
+	}
+	return out
+}
+
+// oldBitmap is the types of an NXT record (RFC 2535 5.2): those below 128.
+var oldBitmap = field{func(data []byte) (int, error) {
+	if n := len(data); n > 16 || n > 0 && (data[0]&0x80 != 0 || data[n-1] == 0) {
+		return 0, errors.New("the bitmap of types is not as RFC 2535 5.2 says")
+	}
+	return len(data), nil
+}, func(w *words, to []byte) ([]byte, error) {
+	list, err := bitmap(0).read(w, nil)
+	if err != nil || len(list) == 0 {
+		return to, err
+	}
+	if list[0] != 0 || list[1] > 16 || int(list[1])+2 < len(list) {
+		return to, errors.New("NXT has types below 128 alone")
+	}
+	return append(to, list[2:]...), nil
+}, appendHex}
+
+// gatewaySize is how long a gateway or relay of a kind is; of kinds that nobody knows all that is left.
+func gatewaySize(kind byte, data []byte) (n int, err error) {
+	switch kind {
+	case 0:
+	case 1:
+		n = 4
+	case 2:
+		n = 16
+	case 3:
+		return NameSize(data)
+	default:
+		n = len(data)
+	}
+	if len(data) < n {
+		return 0, errCut
+	}
+	return n, nil
+}
+
+func readGateway(kind byte, w *words, to []byte) ([]byte, error) {
+	f, ok := map[byte]field{1: ipv4, 2: ipv6, 3: host}[kind]
+	switch {
+	case ok:
+		return f.read(w, to)
+	case kind != 0:
+		return to, fmt.Errorf("a gateway of the kind %d cannot be written as text", kind)
+	}
+	t, err := w.next()
+	if err == nil && t.text != "." {
+		err = fmt.Errorf(`%q where no gateway is: write "."`, t.text)
+	}
+	return to, err
+}
+
+func writeGateway(kind byte, to, data []byte) []byte {
+	switch kind {
+	case 0:
+		return append(to, '.')
+	case 3:
+		return host.write(to, data)
+	}
+	return ipv4.write(to, data)
+}
+
+// gateway is the kind, the algorithm and the gateway of IPSECKEY (RFC 4025 2.1).
+var gateway = field{func(data []byte) (int, error) {
+	if len(data) < 2 {
+		return 0, errCut
+	}
+	if data[0] > 3 {
+		return 0, errors.New("the gateway is of a kind that nobody knows")
+	}
+	n, err := gatewaySize(data[0], data[2:])
+	return 2 + n, err
+}, func(w *words, to []byte) ([]byte, error) {
+	at := len(to)
+	to, err := u8.read(w, to)
+	if err == nil {
+		to, err = algorithm.read(w, to)
+	}
+	if err != nil {
+		return to, err
+	}
+	return readGateway(to[at], w, to)
+}, func(to, data []byte) []byte {
+	to = append(appendNumber(append(appendNumber(to, data[:1]), ' '), data[1:2]), ' ')
+	return writeGateway(data[0], to, data[2:])
+}}
+
+// relay is the discovery bit, the kind and the relay of AMTRELAY (RFC 8777 4.2).
+var relay = field{func(data []byte) (int, error) {
+	if len(data) < 1 {
+		return 0, errCut
+	}
+	n, err := gatewaySize(data[0]&0x7f, data[1:])
+	return 1 + n, err
+}, func(w *words, to []byte) ([]byte, error) {
+	discovery, err := u8.read(w, nil)
+	if err == nil && discovery[0] > 1 {
+		err = errors.New("the discovery bit is 0 or 1")
+	}
+	if err != nil {
+		return to, err
+	}
+	kind, err := u8.read(w, nil)
+	if err == nil && kind[0] > 0x7f {
+		err = errors.New("a relay's kind is below 128")
+	}
+	if err != nil {
+		return to, err
+	}
+	return readGateway(kind[0], w, append(to, discovery[0]<<7|kind[0]))
+}, func(to, data []byte) []byte {
+	to = fmt.Appendf(to, "%d %d ", data[0]>>7, data[0]&0x7f)
+	return writeGateway(data[0]&0x7f, to, data[1:])
+}}
+
+// identity is the algorithm, tag and key of HIP (RFC 8005 5).
+var identity = field{func(data []byte) (int, error) {
+	if len(data) < 4 {
+		return 0, errCut
+	}
+	tag, key := int(data[0]), int(binary.BigEndian.Uint16(data[2:]))
+	if tag == 0 || key == 0 || len(data) < 4+tag+key {
+		return 0, errCut
+	}
+	return 4 + tag + key, nil
+}, func(w *words, to []byte) ([]byte, error) {
+	at := len(to)
+	to, err := algorithm.read(w, append(to, 0))
+	if err != nil {
+		return to, err
+	}
+	one := words{list: w.list[:min(1, len(w.list))]}
+	tag, err := hexs.read(&one, nil)
+	if err != nil || len(tag) > maxString {
+		return to, errors.Join(err, errMissing)
+	}
+	w.list = w.list[1:]
+	one.list = w.list[:min(1, len(w.list))]
+	key, err := base64s.read(&one, nil)
+	if err != nil {
+		return to, err
+	}
+	w.list = w.list[1:]
+	to[at] = byte(len(tag))
+	return append(append(binary.BigEndian.AppendUint16(to, uint16(len(key))), tag...), key...), nil
+}, func(to, data []byte) []byte {
+	tag := 4 + int(data[0])
+	to = appendHex(fmt.Appendf(to, "%d ", data[1]), data[4:tag])
+	return appendBase64(append(to, ' '), data[tag:])
+}}
+
+// prefix is an item of APL (RFC 3123 4). Its bits behind the prefix are what they are.
+var prefix = field{func(data []byte) (int, error) {
+	if len(data) < 4 {
+		return 0, errCut
+	}
+	n := int(data[3] & 0x7f)
+	if len(data) < 4+n {
+		return 0, errCut
+	}
+	most := map[uint16]int{1: 4, 2: 16}[binary.BigEndian.Uint16(data)]
+	if most > 0 && (n > most || int(data[2]) > 8*most) || n > 0 && data[3+n] == 0 {
+		return 0, errors.New("a prefix is not as RFC 3123 4 says")
+	}
+	return 4 + n, nil
+}, text(func(s string, to []byte) ([]byte, error) {
+	bad := fmt.Errorf("%q is no prefix: write 1:192.0.2.0/24, 2:2001:db8::/32, or with ! before it", s)
+	rest, negated := strings.CutPrefix(s, "!")
+	family, rest, _ := strings.Cut(rest, ":")
+	addr, bits, ok := strings.Cut(rest, "/")
+	a, err := netip.ParseAddr(addr)
+	n, failed := strconv.ParseUint(bits, 10, 8)
+	if !ok || err != nil || failed != nil || a.Zone() != "" || int(n) > a.BitLen() || family != map[bool]string{true: "1", false: "2"}[a.Is4()] {
+		return to, bad
+	}
+	octets := a.AsSlice()
+	for len(octets) > 0 && octets[len(octets)-1] == 0 {
+		octets = octets[:len(octets)-1]
+	}
+	length := byte(len(octets))
+	if negated {
+		length |= 0x80
+	}
+	return append(append(to, 0, family[0]-'0', byte(n), length), octets...), nil
+}), func(to, data []byte) []byte {
+	if data[3]&0x80 != 0 {
+		to = append(to, '!')
+	}
+	whole := make([]byte, map[byte]int{1: 4, 2: 16}[data[1]])
+	copy(whole, data[4:])
+	a, _ := netip.AddrFromSlice(whole)
+	return fmt.Appendf(to, "%d:%s/%d", binary.BigEndian.Uint16(data), a, data[2])
+}}

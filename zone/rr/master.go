@@ -1,0 +1,233 @@
+package rr
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"mxtrap/zone/conf"
+)
+
+// Bounds of what a master file may have read.
+const (
+	maxDepth = 10   // of files that include each other, so that a circle ends
+	maxFiles = 1000 // that a zone includes, a file as often as it is named
+	maxMade  = 1 << 18
+)
+
+// Place is where a record was written.
+type Place struct {
+	File string
+	Line int
+}
+
+// Reader reads master files (RFC 1035 5.1, RFC 2308 4 for $TTL).
+type Reader struct {
+	Apex string // in wire format, in lower case: the first origin
+	TTL  uint32 // of records that state none, while no record before them did
+
+	Open   func(file string) (text string, err error) // opens what is included
+	Record func(Record, Place)
+	Fault  func(p Place, text, reason string) (enough bool) // hears of what is wrong; the reading ends where it says so
+
+	byDirective bool // TTL is that of a $TTL
+	files, made int
+}
+
+// errEnough ends the reading.
+var errEnough = errors.New("enough")
+
+// Read reads a file's text, and what it includes.
+func (r *Reader) Read(file, text string) {
+	(&source{Reader: r, file: file, origin: r.Apex}).read(text)
+}
+
+// source is a file that is being read.
+type source struct {
+	*Reader
+	file   string
+	depth  int
+	origin string
+	owner  string // of the last record; "": there was none
+}
+
+func (s *source) read(text string) error {
+	l := lexer{text: strings.TrimPrefix(text, "\ufeff"), line: 1}
+	for e := (entry{}); l.next(&e); {
+		var bad *wordError
+		err := s.entry(&e)
+		switch {
+		case err == nil:
+		case err == errEnough:
+			return err
+		case errors.As(err, &bad):
+			if s.Fault(Place{s.file, e.line}, bad.text, bad.reason) {
+				return errEnough
+			}
+		case s.Fault(Place{s.file, e.line}, "", err.Error()):
+			return errEnough
+		}
+	}
+	return nil
+}
+
+// wordError is what is wrong with a word.
+type wordError struct{ text, reason string }
+
+func (e *wordError) Error() string { return fmt.Sprintf("%q: %s", e.text, e.reason) }
+
+func (s *source) entry(e *entry) error {
+	if e.problem != "" {
+		return errors.New(e.problem)
+	}
+	first := e.words[0]
+	if !e.blank && !first.quoted && first.text[0] == '$' {
+		return s.directive(strings.ToUpper(first.text), e)
+	}
+	if !e.blank {
+		owner, err := AppendName(nil, first.text, s.origin)
+		if err != nil {
+			return &wordError{first.text, "the owner is " + err.Error()}
+		}
+		Lower(owner)
+		s.owner = string(owner)
+		e.words = e.words[1:]
+	} else if s.owner == "" {
+		return errors.New("it begins with a blank, and there is no owner before it")
+	}
+	r, stated, err := readRecord(e.words, s.origin, s.TTL)
+	if stated && !s.byDirective {
+		s.TTL = r.TTL
+	}
+	if err != nil {
+		return err
+	}
+	r.Owner = s.owner
+	s.Record(r, Place{s.file, e.line})
+	return nil
+}
+
+// readRecord reads "[ttl] [class] type data", in which the first two may change places.
+func readRecord(list []word, origin string, ttl uint32) (r Record, stated bool, err error) {
+	r.TTL = ttl
+	for class := false; ; list = list[1:] {
+		if len(list) == 0 {
+			return r, stated, errors.New("no record type stands there: write TYPE and data, such as MX 10 mail")
+		}
+		text := list[0].text
+		if !stated && text != "" && isDigit(text[0]) {
+			if r.TTL, err = conf.ParseSeconds(text); err != nil {
+				return r, false, &wordError{text, "neither a record type nor a TTL: " + err.Error()}
+			}
+			stated = true
+			continue
+		}
+		if upper := strings.ToUpper(text); !class && (upper == "IN" || upper == "CLASS1") {
+			class = true
+			continue
+		} else if upper == "CH" || upper == "HS" || upper == "CS" || strings.HasPrefix(upper, "CLASS") {
+			return r, stated, &wordError{text, "only the class IN is served"}
+		}
+		break
+	}
+	typ, ok := TypeOf(list[0].text)
+	if !ok || list[0].quoted {
+		return r, stated, &wordError{list[0].text, "neither a record type nor a TTL"}
+	}
+	r.Type = typ
+	if err := Check(typ, nil); err != nil && byType[typ] == nil {
+		return r, stated, err // no zone holds that type
+	}
+	if r.Data, err = read(typ, &words{list[1:], origin}); err == nil {
+		err = Check(typ, r.Data)
+	}
+	return r, stated, err
+}
+
+// ParseRecord reads "[ttl] [class] type data" that stands alone. The Record has no owner yet.
+func ParseRecord(text, origin string, ttl uint32) (Record, error) {
+	var e entry
+	l := lexer{text: text}
+	if !l.next(&e) {
+		return Record{}, errors.New("no record: write TYPE and data, such as MX 10 mail")
+	}
+	if e.problem != "" {
+		return Record{}, errors.New(e.problem)
+	}
+	r, _, err := readRecord(e.words, origin, ttl)
+	return r, err
+}
+
+func (s *source) directive(name string, e *entry) error {
+	args := e.words[1:]
+	wants := func(least, most int, usage string) error {
+		if len(args) < least || len(args) > most {
+			return errors.New("write " + usage)
+		}
+		return nil
+	}
+	switch name {
+	case "$ORIGIN":
+		if err := wants(1, 1, "$ORIGIN NAME"); err != nil {
+			return err
+		}
+		return s.setOrigin(args[0].text)
+	case "$TTL":
+		if err := wants(1, 1, "$TTL TIME"); err != nil {
+			return err
+		}
+		ttl, err := conf.ParseSeconds(args[0].text)
+		if err != nil {
+			return &wordError{args[0].text, "$TTL: " + err.Error()}
+		}
+		s.TTL, s.byDirective = ttl, true
+		return nil
+	case "$INCLUDE":
+		if err := wants(1, 2, "$INCLUDE FILE [ORIGIN]"); err != nil {
+			return err
+		}
+		return s.include(args)
+	case "$GENERATE":
+		if err := wants(4, 1<<16, "$GENERATE FIRST-LAST[/STEP] OWNER [TTL] TYPE DATA"); err != nil {
+			return err
+		}
+		return s.generate(args, e.line)
+	}
+	return &wordError{e.words[0].text, `not a directive: there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; an owner that begins with "$" is written "\$"`}
+}
+
+func (s *source) setOrigin(text string) error {
+	origin, err := AppendName(nil, text, s.origin)
+	if err != nil {
+		return &wordError{text, "the origin is " + err.Error()}
+	}
+	Lower(origin)
+	s.origin = string(origin)
+	return nil
+}
+
+// include reads another file in the place of the directive. Origin and last owner are the including file's again behind it.
+func (s *source) include(args []word) error {
+	file := args[0].text
+	inner := source{Reader: s.Reader, file: path.Join(path.Dir(s.file), file), depth: s.depth + 1, origin: s.origin, owner: s.owner}
+	if len(args) > 1 {
+		if err := inner.setOrigin(args[1].text); err != nil {
+			return err
+		}
+	}
+	if inner.depth > maxDepth {
+		return &wordError{file, fmt.Sprintf("files include each other more than %d deep", maxDepth)}
+	}
+	if s.files++; s.files > maxFiles {
+		return &wordError{file, fmt.Sprintf("a zone includes %d files at most", maxFiles)}
+	}
+	if path.IsAbs(file) || strings.HasPrefix(inner.file, "../") {
+		return &wordError{file, "is outside the folder of the zone's master file: $INCLUDE reaches nothing there"}
+	}
+	text, err := s.Open(inner.file)
+	if err != nil {
+		return &wordError{file, "cannot be included: " + err.Error()}
+	}
+	return inner.read(text)
+}
