@@ -14,6 +14,7 @@ import (
 type Zone struct {
 	Name    string
 	Serial  uint32
+	Down    bool   // it cannot be answered, and has no serial number
 	Queries Series // the counters of all queries and of those for trapped MX sets
 	Decoys  []string
 	Hosts   Series // the counters of decoy i's look-ups: A at 3i, AAAA, others
@@ -65,6 +66,8 @@ type Metrics struct {
 	ZonesDown prometheus.Gauge
 	// Refreshes counts looks at primaries, by what came of them.
 	Refreshes *prometheus.CounterVec
+	// Notifies counts NOTIFYs of primaries, by what came of them.
+	Notifies *prometheus.CounterVec
 }
 
 // New makes the metrics of a server with so many workers.
@@ -91,9 +94,15 @@ func New(workers int, version, commit string) *Metrics {
 		TapLost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mxtrap_dnstap_lost_total", Help: "Queries that dnstap lost because what reads it is too slow or not there.",
 		}),
+		Notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mxtrap_notifies_total", Help: "NOTIFYs that came in: taken from a primary, or refused.",
+		}, []string{"outcome"}),
 		Refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_refreshes_total", Help: "Looks at the primaries of zones: taken had something new, current nothing, failed was not heard or not fit to be served; expired zones are not answered.",
 		}, []string{"outcome"}),
+	}
+	for _, outcome := range []string{"taken", "refused"} {
+		m.Notifies.WithLabelValues(outcome)
 	}
 	for _, outcome := range []string{"axfr", "ixfr", "current", "refused", "failed"} {
 		m.Transfers.WithLabelValues(outcome)
@@ -109,7 +118,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.ZonesDown, m.TapLost, (*collector)(m),
+		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, (*collector)(m),
 	)
 	return m
 }
@@ -158,7 +167,7 @@ var (
 	mxDesc        = desc("mxtrap_trap_mx_lookups_total", "Queries for MX sets with decoys.", "zone")
 	decoyDesc     = desc("mxtrap_trap_decoy_lookups_total", "Queries for a decoy's name.", "zone", "decoy", "type")
 	zonesDesc     = desc("mxtrap_zones", "Zones served.")
-	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone's SOA record.", "zone")
+	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone's SOA record; none while the zone cannot be answered.", "zone")
 )
 
 // Describe implements [prometheus.Collector].
@@ -221,7 +230,9 @@ func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*promet
 	zones := *c.zones.Load()
 	to <- prometheus.MustNewConstMetric(zonesDesc, prometheus.GaugeValue, float64(zones.count))
 	for _, z := range zones.series {
-		to <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(z.Serial), z.Name)
+		if !z.Down {
+			to <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(z.Serial), z.Name)
+		}
 		count(zoneDesc, c.Sum(z.Queries, ZoneQueries), z.Name)
 		if len(z.Decoys) > 0 {
 			count(mxDesc, c.Sum(z.Queries, ZoneMX), z.Name)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,6 +22,11 @@ type peer struct {
 // same says whether two peers are one, of whichever load of the configuration.
 func (p peer) same(other peer) bool {
 	return p.prefix == other.prefix && p.port == other.port && (p.key == other.key || p.key != nil && p.key.same(other.key))
+}
+
+// address is where a peer is sent to.
+func (p peer) address() string {
+	return netip.AddrPortFrom(p.prefix.Addr(), cmp.Or(p.port, 53)).String()
 }
 
 // transfers is who may have the zones, and who is told when they have changed.

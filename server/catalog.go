@@ -48,16 +48,16 @@ func memberPath(template, name string) string { return template + " (" + name + 
 
 // listed are the zones of a catalog, by its copy, however old that is.
 func (o loader) listed(f *zoneFile) ([]string, error) {
-	name := f.zone.Name()
-	if _, err := os.Stat(o.copies.file(name)); err != nil {
-		return nil, nil // there is no copy yet
+	records, _, err := o.copies.read(f.zone.Name())
+	if err != nil {
+		return nil, nil // there is no copy, or none that can be used: it is fetched
 	}
 	var report conf.Report
 	source := zone.Load(f.secondary.path, &report)
 	if source == nil {
 		return nil, report.Problems()[0]
 	}
-	source.TakeCopy(o.copies.file(name), &report)
+	source.TakeCopy(records)
 	return source.Members()
 }
 
@@ -93,29 +93,11 @@ func (o loader) catalog(c *Config, l *loading, before *zoneFiles) {
 	if err == nil {
 		if z := source.Compile(nil, &report); z != nil {
 			f := &zoneFile{path: catalogPath, hidden: true}
-			f.zone = o.numbered(source, z, before.get(catalogPath))
-			o.follow(f, before.get(catalogPath))
+			o.serve(f, source, z, before.get(catalogPath), &report)
 			l.files.put(f)
 			return
 		}
 		err = report.Problems()[0]
 	}
 	l.report.Add(conf.Problem{File: c.Path, Key: catalogPath, Text: c.produce, Reason: err.Error()})
-}
-
-// numbered gives a version its serial number, which grows with its content.
-func (o loader) numbered(source *zone.Source, z *zone.Zone, before *zoneFile) *zone.Zone {
-	if o.copies != "" {
-		dry := o.dry || os.MkdirAll(string(o.copies), 0o700) != nil
-		z, _ = o.copies.number(source, z, nil, dry)
-		return z
-	}
-	switch {
-	case before == nil || before.zone.Name() != z.Name():
-	case before.zone.Digest() == z.Digest():
-		return before.zone
-	case !zone.Later(z.Serial(), before.zone.Serial()):
-		return source.Number(before.zone.Serial()+1, nil)
-	}
-	return z
 }

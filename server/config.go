@@ -22,7 +22,7 @@ type Config struct {
 	Workers     int  // per UDP address; 0: one per CPU
 	ZoneMetrics bool
 	user        string // that the process becomes once its sockets are open; "": it stays who it is
-	state       copies // the folder of what must outlive the process; "": none
+	state       string // the folder of what must outlive the process; "": none
 	tap         tapConfig
 	produce     string // the catalog of all zones that is made; "" for none
 	transfers   transfers
@@ -123,8 +123,8 @@ func (c *Config) readServer(t *conf.Table) {
 	}
 	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	t.String("state", &state)
-	if c.state = copies(state); state != "" && !filepath.IsAbs(state) {
-		c.state = copies(filepath.Join(filepath.Dir(c.Path), state))
+	if c.state = state; state != "" && !filepath.IsAbs(state) {
+		c.state = filepath.Join(filepath.Dir(c.Path), state)
 	}
 	t.String("user", &c.user)
 	if t.String("nsid", &c.NSID); len(c.NSID) > maxNSID {

@@ -2,99 +2,183 @@ package server
 
 import (
 	"bufio"
-	"fmt"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/miekg/dns"
-
-	"mxtrap/zone"
+	"mxtrap/zone/rr"
 )
 
-// copies is the folder of what must outlive the process: for each zone that comes from a primary its copy as a master file, and a
-// note on the version that was served of it. The note's time is when the primary was last heard of it.
-type copies string
+// copies keeps the zones that come from primaries: in the folder of what must outlive the process, a file each, whose time is when the
+// primary was last heard of it. What cannot be written there is kept in memory alone.
+type copies struct {
+	folder string // "": there is none
 
-// file is the copy of a zone.
-func (c copies) file(zone string) string {
-	return filepath.Join(string(c), url.PathEscape(strings.ToLower(zone))+".zone")
+	mu   sync.Mutex
+	held map[string]heldCopy // by zone
 }
 
-// note is the note on a zone.
-func (c copies) note(zone string) string { return c.file(zone) + ".served" }
-
-// served is the version that was served last.
-type served struct {
-	serial uint32
-	digest string // of its content
+// heldCopy is a copy that is in memory.
+type heldCopy struct {
+	records   []rr.Record
+	confirmed time.Time
 }
 
-// served reads the note; it is the zero value where there is none.
-func (c copies) served(zone string) (s served) {
-	text, _ := os.ReadFile(c.note(zone))
-	if n, _ := fmt.Sscan(string(text), &s.serial, &s.digest); n != 2 {
-		return served{}
+func newCopies(folder string) *copies { return &copies{folder: folder, held: map[string]heldCopy{}} }
+
+// errNoCopy says that there is no copy; others that it is there and cannot be used.
+var errNoCopy = errors.New("there is no copy of it yet")
+
+// errDamaged says that a copy is not what was written. It is fetched again.
+var errDamaged = errors.New("the copy is damaged, or in a form of earlier days")
+
+// copyHead is what a copy begins with. Records in wire format follow, and the SHA-256 of all before it.
+const copyHead = "mxtrap copy 1\n"
+
+// maxCopy bounds what is read of a copy: what a primary may send, and its head and end.
+const maxCopy = fetchMemory + int64(len(copyHead)) + sha256.Size
+
+// maxEscaped is the longest name of a zone that a file is called by; longer ones are cut, and told apart by their hash.
+const maxEscaped = 180
+
+// file is where the copy of a zone is.
+func (c *copies) file(zone string) string {
+	escaped := url.PathEscape(strings.ToLower(zone))
+	if len(escaped) > maxEscaped {
+		sum := sha256.Sum256([]byte(escaped))
+		escaped = escaped[:maxEscaped] + "-" + hex.EncodeToString(sum[:8])
 	}
-	return s
+	return filepath.Join(c.folder, escaped+".zone")
 }
 
-// serve writes the note.
-func (c copies) serve(zone string, s served) error {
-	return replace(c.note(zone), func(w *bufio.Writer) { fmt.Fprintln(w, s.serial, s.digest) })
-}
+// prepared is a copy that waits to be committed.
+func (c *copies) prepared(zone string) string { return c.file(zone) + ".new" }
 
-// confirmed is when the primary was last heard of the zone.
-func (c copies) confirmed(zone string) time.Time {
-	info, err := os.Stat(c.note(zone))
-	if err != nil {
-		return time.Time{}
+// read reads the copy of a zone, and when the primary was last heard of it. A time that is still to come is none.
+func (c *copies) read(zone string) (records []rr.Record, confirmed time.Time, err error) {
+	c.mu.Lock()
+	held, ok := c.held[zone]
+	c.mu.Unlock()
+	if ok {
+		return held.records, held.confirmed, nil
 	}
-	return info.ModTime()
+	if c.folder == "" {
+		return nil, confirmed, errNoCopy
+	}
+	f, err := os.Open(c.file(zone))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission) && !c.reachable():
+		return nil, confirmed, errNoCopy
+	case err != nil:
+		return nil, confirmed, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, confirmed, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxCopy {
+		return nil, confirmed, errDamaged
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxCopy))
+	if err != nil {
+		return nil, confirmed, err
+	}
+	if confirmed = info.ModTime(); confirmed.After(time.Now()) {
+		confirmed = time.Time{}
+	}
+	records, err = parseCopy(text)
+	return records, confirmed, err
 }
 
-// confirm notes that the primary has been heard.
-func (c copies) confirm(zone string, at time.Time) error {
-	f, err := os.OpenFile(c.note(zone), os.O_CREATE, 0o600)
-	if err != nil {
+// parseCopy reads a copy's octets.
+func parseCopy(text []byte) (records []rr.Record, err error) {
+	end := len(text) - sha256.Size
+	if end < len(copyHead) || string(text[:len(copyHead)]) != copyHead {
+		return nil, errDamaged
+	}
+	if sum := sha256.Sum256(text[:end]); !bytes.Equal(sum[:], text[end:]) {
+		return nil, errDamaged
+	}
+	owner := ""
+	for at := len(copyHead); at < end; {
+		r, _, next, err := rr.Unpack(text[:end], at)
+		if err != nil || rr.Check(r.Type, r.Data) != nil {
+			return nil, errDamaged
+		}
+		if r.Owner == owner {
+			r.Owner = owner // one piece of memory for all of an owner
+		}
+		records, owner, at = append(records, r), r.Owner, next
+	}
+	return records, nil
+}
+
+// reachable says whether the folder can be looked into.
+func (c *copies) reachable() bool {
+	_, err := os.ReadDir(c.folder)
+	return err == nil
+}
+
+// prepare writes a copy beside the one that is served.
+func (c *copies) prepare(zone string, records []rr.Record) error {
+	if c.folder == "" {
+		return errNoState
+	}
+	if err := os.MkdirAll(c.folder, 0o700); err != nil {
 		return err
 	}
-	f.Close()
-	return os.Chtimes(c.note(zone), at, at)
-}
-
-// keep writes records beside the copy, and returns where.
-func (c copies) keep(zone string, records []dns.RR) (file string, err error) {
-	file = c.file(zone) + ".new"
-	return file, replace(file, func(w *bufio.Writer) {
-		for _, rr := range records {
-			fmt.Fprintln(w, rr)
+	return replace(c.prepared(zone), func(w *bufio.Writer) {
+		sum := sha256.New()
+		both := io.MultiWriter(w, sum)
+		io.WriteString(both, copyHead)
+		var wire []byte
+		for _, r := range records {
+			wire = r.AppendWire(wire[:0])
+			both.Write(wire)
 		}
+		w.Write(sum.Sum(nil))
 	})
 }
 
-// commit makes what was kept the copy.
-func (c copies) commit(zone string) error {
-	if err := os.Rename(c.file(zone)+".new", c.file(zone)); err != nil {
-		return err
+// errNoState says that copies are in memory alone.
+var errNoState = errors.New("no folder is named as server.state in the server file")
+
+// commit makes what was prepared the copy, or keeps the records in memory, where that failed or fails.
+func (c *copies) commit(zone string, records []rr.Record, prepared error) error {
+	err := prepared
+	if err == nil {
+		if err = os.Rename(c.prepared(zone), c.file(zone)); err == nil {
+			err = syncFolder(c.folder)
+		}
 	}
-	return syncFolder(string(c))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.held, zone)
+	if err != nil {
+		c.held[zone] = heldCopy{records, time.Now()}
+	}
+	return err
 }
 
-// records reads the copy.
-func (c copies) records(zone string) (records []dns.RR, err error) {
-	f, err := os.Open(c.file(zone))
-	if err != nil {
-		return nil, err
+// confirm notes that the primary has been heard.
+func (c *copies) confirm(zone string, at time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if held, ok := c.held[zone]; ok {
+		c.held[zone] = heldCopy{held.records, at}
+		return nil
 	}
-	defer f.Close()
-	parser := dns.NewZoneParser(f, dns.Fqdn(zone), c.file(zone))
-	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
-		records = append(records, rr)
-	}
-	return records, parser.Err()
+	return os.Chtimes(c.file(zone), at, at)
 }
 
 // replace writes a file so that at any moment there is the old one or the whole new one.
@@ -129,30 +213,4 @@ func syncFolder(path string) error {
 	}
 	defer d.Close()
 	return d.Sync()
-}
-
-// number gives a version of a zone its serial number: its own, or what grows from the one that was served last, for the trap changes too.
-// Unless dry, what is new of that is noted; when the primary was heard stays. The zone is good even where it could not be noted.
-func (c copies) number(source *zone.Source, z *zone.Zone, look zone.Lookups, dry bool) (*zone.Zone, error) {
-	name := source.Name()
-	last, now := c.served(name), served{z.Serial(), z.Digest()}
-	switch {
-	case last.digest == "":
-	case last.digest == now.digest:
-		now.serial = last.serial
-	case !zone.Later(now.serial, last.serial):
-		now.serial = last.serial + 1
-	}
-	if now.serial != z.Serial() {
-		z = source.Number(now.serial, look)
-	}
-	if dry || last == now {
-		return z, nil
-	}
-	at := c.confirmed(name)
-	err := c.serve(name, now)
-	if err == nil && !at.IsZero() {
-		c.confirm(name, at)
-	}
-	return z, err
 }

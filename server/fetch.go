@@ -2,30 +2,25 @@ package server
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net"
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/rr"
 )
 
 // Bounds of a zone that comes in: whatever a primary sends, it ends.
 const (
-	fetchOctets  = 64 << 20
+	fetchOctets  = 64 << 20  // on the wire
+	fetchMemory  = 128 << 20 // with all names whole: a pointer of two octets may stand for a name of 255
+	fetchRecord  = 64        // octets that a record takes beside its owner and data
 	fetchTime    = 30 * time.Minute
 	fetchMessage = 30 * time.Second // until the next message has come
 	fetchNoMAC   = 100              // messages in a row without a signature (RFC 8945 5.3.1)
@@ -37,8 +32,8 @@ var errCurrent = errors.New("nothing newer")
 // errDifferences says that the differences do not fit to what is here: the whole zone does.
 var errDifferences = errors.New("the differences do not fit to the copy")
 
-// fetch gets the records of a zone from a primary, those that differ where there is a copy already.
-func fetch(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]dns.RR, error)) ([]dns.RR, error) {
+// fetch gets a zone from a primary, the records that differ where there is a copy already.
+func fetch(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	if have != nil {
@@ -56,12 +51,8 @@ type rcodeError int
 
 func (e rcodeError) Error() string { return "the primary answers " + dns.RcodeToString[int(e)] }
 
-func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]dns.RR, error)) ([]dns.RR, error) {
-	port := from.port
-	if port == 0 {
-		port = 53
-	}
-	conn, err := (&net.Dialer{Timeout: fetchMessage}).DialContext(ctx, "tcp", netip.AddrPortFrom(from.prefix.Addr(), port).String())
+func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
+	conn, err := (&net.Dialer{Timeout: fetchMessage}).DialContext(ctx, "tcp", from.address())
 	if err != nil {
 		return nil, err
 	}
@@ -73,21 +64,22 @@ func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copie
 		request = new(dns.Msg).SetIxfr(name, have.Serial, have.Ns, have.Mbox)
 	}
 	in := &incoming{conn: conn, key: from.key, id: request.Id, zone: name}
-	var packet []byte
-	if from.key != nil {
-		request.SetTsig(from.key.name, from.key.algorithm, fudge, time.Now().Unix())
-		packet, in.mac, err = dns.TsigGenerate(request, from.key.secret, "", false)
-	} else {
-		packet, err = request.Pack()
-	}
+	packet, err := request.Pack()
 	if err != nil {
 		return nil, err
+	}
+	if in.apex, err = zone.WireName(name); err != nil {
+		return nil, err
+	}
+	if in.key != nil {
+		packet, in.mac = in.key.request(packet)
 	}
 	conn.SetDeadline(time.Now().Add(fetchMessage))
 	if _, err := conn.Write(withLength(packet)); err != nil {
 		return nil, err
 	}
-	return in.zoneOf(have, copied)
+	in.records, err = in.zoneOf(have, copied)
+	return in, err
 }
 
 // incoming is a zone that comes in.
@@ -96,184 +88,243 @@ type incoming struct {
 	key     *key
 	id      uint16
 	zone    string
+	apex    string      // the same in wire format
+	records []rr.Record // what came, in the end
+	strays  int         // records that are not of the zone, and were passed over
+	stray   string      // owner of the first of them
 	octets  int
-	mac     string // of the last message that was signed
+	memory  int
+	mac     []byte // of the last message that was signed
 	later   bool   // that was one of the answer already
 	without []byte // the messages since
 	count   int    // of them
-	waiting []dns.RR
+	waiting []rr.Record
 }
 
 // zoneOf reads the whole answer (RFC 5936 2.2, RFC 1995 4).
-func (in *incoming) zoneOf(have *dns.SOA, copied func() ([]dns.RR, error)) ([]dns.RR, error) {
-	first, err := in.soa()
+func (in *incoming) zoneOf(have *dns.SOA, copied func() ([]rr.Record, error)) ([]rr.Record, error) {
+	first, err := in.next()
 	if err != nil {
 		return nil, err
 	}
-	if have != nil && !zone.Later(first.Serial, have.Serial) {
-		return nil, in.end(errCurrent)
+	if first.Type != dns.TypeSOA {
+		return nil, errors.New("the answer does not begin with the SOA record")
+	}
+	serial := zone.SerialOf(first)
+	if have != nil && !zone.Later(serial, have.Serial) {
+		return nil, errCurrent // a primary without IXFR may send the whole zone all the same
 	}
 	second, err := in.next()
 	if err != nil {
 		return nil, err
 	}
-	if soa, ok := second.(*dns.SOA); ok && have != nil && soa.Serial == have.Serial {
+	if have != nil && second.Type == dns.TypeSOA && zone.SerialOf(second) == have.Serial {
 		old, err := copied()
 		if err != nil {
 			return nil, errDifferences
 		}
-		return in.differences(first, soa, old)
+		return in.differences(first, second, old)
 	}
-	records := []dns.RR{first}
-	for rr := second; ; {
-		if soa, ok := rr.(*dns.SOA); ok {
-			if soa.Serial != first.Serial {
+	records := []rr.Record{first}
+	for r := second; ; {
+		if r.Type == dns.TypeSOA {
+			if zone.SerialOf(r) != serial {
 				return nil, errors.New("the zone changed while it came in")
 			}
-			return records, in.end(nil)
+			return records, in.end()
 		}
-		records = append(records, rr)
-		if rr, err = in.next(); err != nil {
+		records = append(records, r)
+		if r, err = in.next(); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // differences applies them to what is here, in its order. What does not fit ends it.
-func (in *incoming) differences(last, from *dns.SOA, old []dns.RR) ([]dns.RR, error) {
-	records, at := []dns.RR{last}, map[string]int{}
-	put := func(rr dns.RR) {
-		if id := identity(rr); at[id] == 0 {
+func (in *incoming) differences(last, from rr.Record, old []rr.Record) ([]rr.Record, error) {
+	records, at := []rr.Record{last}, map[string]int{}
+	put := func(r rr.Record) {
+		if id := r.Identity(); at[id] == 0 {
 			at[id] = len(records)
-			records = append(records, rr)
+			records = append(records, r)
 		}
 	}
-	for _, rr := range old {
-		if rr.Header().Rrtype != dns.TypeSOA {
-			put(rr)
+	for _, r := range old {
+		if r.Type != dns.TypeSOA {
+			put(r)
 		}
 	}
 	for adding := false; ; {
-		rr, err := in.next()
+		r, err := in.next()
 		if err != nil {
 			return nil, err
 		}
-		soa, isSOA := rr.(*dns.SOA)
+		isSOA := r.Type == dns.TypeSOA
 		switch {
 		case isSOA && !adding:
-			if adding, from = true, soa; zone.Later(soa.Serial, last.Serial) {
+			if adding, from = true, r; zone.Later(zone.SerialOf(r), zone.SerialOf(last)) {
 				return nil, errDifferences
 			}
-		case isSOA && soa.Serial != from.Serial:
+		case isSOA && zone.SerialOf(r) != zone.SerialOf(from):
 			return nil, errDifferences
 		case isSOA:
-			if adding = false; soa.Serial == last.Serial {
-				return slices.DeleteFunc(records, func(rr dns.RR) bool { return rr == nil }), in.end(nil)
+			if adding = false; zone.SerialOf(r) == zone.SerialOf(last) {
+				return slices.DeleteFunc(records, func(r rr.Record) bool { return r.Owner == "" }), in.end()
 			}
 		case adding:
-			put(rr)
+			put(r)
 		default:
-			id := identity(rr)
+			id := r.Identity()
 			if at[id] == 0 {
 				return nil, errDifferences
 			}
-			records[at[id]] = nil
+			records[at[id]] = rr.Record{}
 			delete(at, id)
 		}
 	}
 }
 
-// identity is what tells a record from others of the zone: all but its TTL.
-func identity(rr dns.RR) string {
-	h := *rr.Header()
-	text := rr.String()
-	return strings.ToLower(h.Name) + strings.TrimPrefix(text, h.String()) + "\x00" + fmt.Sprint(h.Rrtype)
-}
-
-// soa is the next record, which must be the zone's SOA.
-func (in *incoming) soa() (*dns.SOA, error) {
-	rr, err := in.next()
-	if err != nil {
-		return nil, err
-	}
-	soa, ok := rr.(*dns.SOA)
-	if !ok {
-		return nil, errors.New("the answer does not begin with the SOA record")
-	}
-	return soa, nil
-}
-
-// next is the next record of the answer.
-func (in *incoming) next() (dns.RR, error) {
+// next is the next record of the answer that is of the zone.
+func (in *incoming) next() (rr.Record, error) {
 	for len(in.waiting) == 0 {
-		m, err := in.message()
-		if err != nil {
-			return nil, err
+		if err := in.message(); err != nil {
+			return rr.Record{}, err
 		}
-		in.waiting = m.Answer
 	}
-	rr := in.waiting[0]
+	r := in.waiting[0]
 	in.waiting = in.waiting[1:]
-	h := rr.Header()
-	switch {
-	case h.Class != dns.ClassINET || !dns.IsSubDomain(in.zone, h.Name):
-		return nil, fmt.Errorf("%s is not of the zone", h.Name)
-	case h.Rrtype == dns.TypeSOA && !strings.EqualFold(h.Name, in.zone):
-		return nil, fmt.Errorf("an SOA record at %s", h.Name)
-	}
-	return rr, nil
+	return r, nil
 }
 
-// end is the error of an answer that has come to its end, where that was as it must be.
-func (in *incoming) end(or error) error {
+// take judges a record of a message.
+func (in *incoming) take(r rr.Record, class uint16) error {
+	if in.memory += len(r.Owner) + len(r.Data) + fetchRecord; in.memory > fetchMemory {
+		return fmt.Errorf("the zone has more than %d octets with all names whole", fetchMemory)
+	}
+	switch {
+	case class != dns.ClassINET || !zone.Within(r.Owner, in.apex):
+		if in.strays++; in.strays == 1 {
+			in.stray = keyName([]byte(r.Owner))
+		}
+		return nil
+	case r.Type == dns.TypeSOA && r.Owner != in.apex:
+		return fmt.Errorf("an SOA record at %s", keyName([]byte(r.Owner)))
+	}
+	if err := rr.Check(r.Type, r.Data); err != nil {
+		return fmt.Errorf("%s %s: %w", keyName([]byte(r.Owner)), rr.TypeText(r.Type), err)
+	}
+	in.waiting = append(in.waiting, r)
+	return nil
+}
+
+// end is the error of an answer that has come to its end, where that was not as it must be.
+func (in *incoming) end() error {
 	switch {
 	case len(in.waiting) > 0:
 		return errors.New("there is more behind the last SOA record")
 	case in.count > 0:
 		return errors.New("the last message is not signed")
 	}
-	return or
+	return nil
 }
 
 // message reads a message and judges its signature.
-func (in *incoming) message() (*dns.Msg, error) {
+func (in *incoming) message() error {
 	in.conn.SetDeadline(time.Now().Add(fetchMessage))
 	var size [2]byte
 	if _, err := io.ReadFull(in.conn, size[:]); err != nil {
-		return nil, fmt.Errorf("the answer is cut short: %w", err)
+		return fmt.Errorf("the answer is cut short: %w", err)
 	}
 	packet := make([]byte, binary.BigEndian.Uint16(size[:]))
 	if _, err := io.ReadFull(in.conn, packet); err != nil {
-		return nil, fmt.Errorf("the answer is cut short: %w", err)
+		return fmt.Errorf("the answer is cut short: %w", err)
 	}
 	if in.octets += len(packet); in.octets > fetchOctets {
-		return nil, fmt.Errorf("the zone has more than %d octets", fetchOctets)
+		return fmt.Errorf("the zone has more than %d octets", fetchOctets)
 	}
-	m := new(dns.Msg)
-	if err := m.Unpack(packet); err != nil {
-		return nil, err
+	if len(packet) < headerSize {
+		return errors.New("a message without a header")
+	}
+	flags := binary.BigEndian.Uint16(packet[2:])
+	if binary.BigEndian.Uint16(packet) != in.id || flags&flagQR == 0 || flags&opcodeMask != 0 {
+		return errors.New("not an answer to what was asked")
+	}
+	t, err := in.parse(packet)
+	if err != nil {
+		return err
+	}
+	rcode := int(flags & 0xf)
+	if rcode == dns.RcodeNotAuth && t != nil && t.fault != dns.RcodeSuccess {
+		return fmt.Errorf("the primary does not take the signature: %s", faultText(t.fault))
+	}
+	if rcode == dns.RcodeNotAuth && in.key == nil {
+		return rcodeError(rcode)
+	}
+	if err := in.verify(packet, t); err != nil {
+		return err
 	}
 	switch {
-	case m.Id != in.id || !m.Response || m.Opcode != dns.OpcodeQuery:
-		return nil, errors.New("not an answer to what was asked")
-	case m.Rcode == dns.RcodeNotAuth && m.IsTsig() != nil && m.IsTsig().Error != dns.RcodeSuccess:
-		return nil, fmt.Errorf("the primary does not take the signature: %s", dns.RcodeToString[int(m.IsTsig().Error)])
+	case rcode != dns.RcodeSuccess:
+		return rcodeError(rcode)
+	case binary.BigEndian.Uint16(packet[6:]) == 0:
+		return errors.New("a message without records")
 	}
-	if err := in.verify(packet, m.IsTsig()); err != nil {
-		return nil, err
+	return nil
+}
+
+// faultText is the name of an error of TSIG.
+func faultText(fault uint16) string {
+	switch int(fault) { // the library knows 16 as BADVERS alone
+	case dns.RcodeBadSig:
+		return "BADSIG"
+	case dns.RcodeBadKey:
+		return "BADKEY"
+	case dns.RcodeBadTime:
+		return "BADTIME"
 	}
-	if m.Rcode != dns.RcodeSuccess {
-		return nil, rcodeError(m.Rcode)
+	return fmt.Sprint("TSIG error ", fault)
+}
+
+// parse takes the records of a message's answer section in, and finds the TSIG record at its end.
+func (in *incoming) parse(packet []byte) (*tsig, error) {
+	at := headerSize
+	for range binary.BigEndian.Uint16(packet[4:]) {
+		if at = skipName(packet, at) + 4; at < headerSize+4 || at > len(packet) {
+			return nil, errors.New("a message's question is cut short")
+		}
 	}
-	if len(m.Answer) == 0 {
-		return nil, errors.New("a message without records")
+	answers := int(binary.BigEndian.Uint16(packet[6:]))
+	others := int(binary.BigEndian.Uint16(packet[8:])) + int(binary.BigEndian.Uint16(packet[10:]))
+	begin, owner := 0, ""
+	for i := range answers + others {
+		r, class, next, err := rr.Unpack(packet, at)
+		if err != nil {
+			return nil, fmt.Errorf("a record cannot be read: %w", err)
+		}
+		if i < answers {
+			if r.Owner == owner {
+				r.Owner = owner // one piece of memory for all of an owner
+			}
+			owner = r.Owner
+			if err := in.take(r, class); err != nil {
+				return nil, err
+			}
+		}
+		begin, at = at, next
 	}
-	return m, nil
+	if others == 0 {
+		return nil, nil
+	}
+	t, err := readTSIG(packet, begin)
+	if err != nil {
+		return nil, nil // another record, such as an OPT
+	}
+	return t, nil
 }
 
 // verify judges a message of an answer to a signed request: the first is signed, and of those that follow one in a hundred at least,
 // whose signature covers those before it (RFC 8945 5.3.1).
-func (in *incoming) verify(packet []byte, t *dns.TSIG) error {
+func (in *incoming) verify(packet []byte, t *tsig) error {
 	switch {
 	case in.key == nil:
 		return nil
@@ -283,54 +334,12 @@ func (in *incoming) verify(packet []byte, t *dns.TSIG) error {
 		in.without = append(in.without, packet...)
 		in.count++
 		return nil
-	case dns.CanonicalName(t.Hdr.Name) != in.key.name:
+	case !in.key.is(t):
 		return errors.New("the answer is signed with another key")
 	}
-	mac := t.MAC
-	if err := dns.TsigVerifyWithProvider(packet, covering{in.key, len(in.mac) / 2, in.without}, in.mac, in.later); err != nil {
-		return err
+	if fault := in.key.judge(packet, t, in.mac, in.without, in.later, time.Now()); fault != dns.RcodeSuccess {
+		return fmt.Errorf("the answer's signature is not good: %s", faultText(uint16(fault)))
 	}
-	in.mac, in.later, in.without, in.count = mac, true, nil, 0
-	return nil
-}
-
-// covering makes and judges signatures that cover messages before the one that they are in.
-type covering struct {
-	key    *key
-	mac    int // octets of the signature before, which stands first
-	before []byte
-}
-
-// Generate is the signature of a message as the library has prepared it.
-func (c covering) Generate(text []byte, t *dns.TSIG) ([]byte, error) {
-	secret, err := base64.StdEncoding.DecodeString(c.key.secret)
-	if err != nil {
-		return nil, err
-	}
-	algorithm := map[string]func() hash.Hash{dns.HmacSHA256: sha256.New, dns.HmacSHA512: sha512.New}[dns.CanonicalName(t.Algorithm)]
-	if algorithm == nil || dns.CanonicalName(t.Algorithm) != c.key.algorithm {
-		return nil, dns.ErrKeyAlg
-	}
-	h := hmac.New(algorithm, secret)
-	head := 0
-	if c.mac > 0 {
-		head = 2 + c.mac
-	}
-	h.Write(text[:head])
-	h.Write(c.before)
-	h.Write(text[head:])
-	return h.Sum(nil), nil
-}
-
-// Verify holds a signature to the one that must be.
-func (c covering) Verify(text []byte, t *dns.TSIG) error {
-	want, err := c.Generate(text, t)
-	if err != nil {
-		return err
-	}
-	got, err := hex.DecodeString(t.MAC)
-	if err != nil || !hmac.Equal(got, want) {
-		return dns.ErrSig
-	}
+	in.mac, in.later, in.without, in.count = t.mac, true, nil, 0
 	return nil
 }

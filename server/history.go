@@ -1,9 +1,8 @@
 package server
 
 import (
-	"github.com/miekg/dns"
-
 	"mxtrap/zone"
+	"mxtrap/zone/rr"
 )
 
 // Bounds of what is kept for incremental transfers: beyond them a whole one is hardly dearer.
@@ -17,14 +16,18 @@ type history []step
 
 // step is what one version differs in from the one before it.
 type step struct {
-	from, to       *dns.SOA
-	deleted, added []dns.RR
+	from, to       rr.Record // the SOA records
+	deleted, added []rr.Record
 }
 
 func (s *step) records() int { return 2 + len(s.deleted) + len(s.added) }
 
-// then is the history with one more step. It begins anew where the step cannot be told in differences.
+// then is the history with one more step. It begins anew where the step cannot be told in differences. Under one serial number there is
+// one content, so that no step leads from a number to itself.
 func (h history) then(older, newer *zone.Zone) history {
+	if newer.Serial() == older.Serial() {
+		return h
+	}
 	if !zone.Later(newer.Serial(), older.Serial()) {
 		return nil
 	}
@@ -45,7 +48,7 @@ func (h history) then(older, newer *zone.Zone) history {
 // since are the steps from a version to the present one; none where that is not known any more.
 func (h history) since(serial uint32) history {
 	for i := range h {
-		if h[i].from.Serial == serial {
+		if zone.SerialOf(h[i].from) == serial {
 			return h[i:]
 		}
 	}

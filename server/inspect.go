@@ -15,7 +15,7 @@ import (
 // Inspect loads everything as a server would, and serves nothing; the zones are sorted by name. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([]*zone.Zone, []conf.Problem) {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: c.state, keys: &c.transfers, dry: true}
+	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers}
 	l := loader.load(c, nil)
 	if resolve {
 		var hosts []string

@@ -25,6 +25,21 @@ type zoneFile struct {
 	catalog   string       // the path of the catalog that lists the zone; "" for none
 	hidden    bool         // only who may transfer the zone is answered, for it lists others' zones
 	down      string       // why it cannot be answered now; "" where it can
+	served    served       // what it is served as; while it is down what it was served as last
+	written   uint64       // tells what stands in the files, without the trap
+}
+
+// last is what the zone is served as. Its digest is made only when it is asked for.
+func (f *zoneFile) last(name string) served {
+	if f == nil || f.zone.Name() != name {
+		return served{}
+	}
+	if f.down == "" && !f.served.known() {
+		s := f.served
+		s.digest = f.zone.Digest()
+		return s
+	}
+	return f.served
 }
 
 // renewed is the zone again where its files have not changed, else nil.
@@ -50,6 +65,7 @@ type loading struct {
 	set      *zone.Set // of their zones
 	failed   []failure
 	catalogs []string // paths, in order
+	numbers  *numbering
 	report   conf.Report
 }
 
@@ -66,15 +82,16 @@ type loader struct {
 	progress Progress
 	quiet    bool // no warnings are kept, but for their number
 	history  bool // differences between versions are kept
-	copies   copies
+	copies   *copies
+	arrived  *newCopy // of a zone, to be taken instead of the copy that there is; nil: none
+	numbers  *numbering
 	keys     *transfers // the keys of primaries are theirs
-	dry      bool       // nothing is written
 	threads  int
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
 func (o loader) load(c *Config, before *zoneFiles) *loading {
-	l := &loading{files: newZoneFiles(0), report: conf.Report{Quiet: o.quiet}}
+	l := &loading{files: newZoneFiles(0), numbers: o.numbers, report: conf.Report{Quiet: o.quiet}}
 	if c.Path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
 		if f := o.compile(source, nil, &l.report); f != nil {
@@ -169,15 +186,39 @@ func (o loader) compile(source *zone.Source, before *zoneFile, report *conf.Repo
 	if z == nil {
 		return nil
 	}
-	f := &zoneFile{path: source.Path, zone: z, files: source.Files()}
-	if before != nil && before.zone.Name() == z.Name() {
-		f.zone = source.Follow(z, before.zone, o.look)
+	f := &zoneFile{path: source.Path, files: source.Files()}
+	o.serve(f, source, z, before, report)
+	return f
+}
+
+// serve makes a version of a zone the one that is served: under its serial number, behind the version before.
+func (o loader) serve(f *zoneFile, source *zone.Source, z *zone.Zone, before *zoneFile, report *conf.Report) {
+	f.written = source.Written()
+	why := "since the last run"
+	last := before.last(z.Name())
+	if last.known() {
+		if why = "files"; f.written == before.written {
+			why = "trap"
+		} else if f.secondary != nil {
+			why = "primary"
+		}
 	}
-	o.follow(f, before)
+	f.zone, f.served = o.numbers.number(z, last, why)
+	if before := cmp.Or(last, o.numbers.book.last(z.Name())); before.known() && zone.Later(before.own, f.served.own) {
+		report.Warn(func() conf.Problem { return goesBack(source.Path, before.own, f.served) })
+	}
 	if len(z.Lookups()) > 0 {
 		f.source = source
 	}
-	return f
+	o.follow(f, before)
+}
+
+// goesBack tells of a serial number that is lower than before.
+func goesBack(path string, was uint32, now served) conf.Problem {
+	return conf.Problem{
+		File: path, Key: "soa.serial", Text: fmt.Sprint(now.own), Warning: true,
+		Reason: fmt.Sprintf("goes back: it was %d, and secondaries have that; %d is served until it is ahead again", was, now.serial),
+	}
 }
 
 // follow keeps how a version came to be out of the one before it, and where they are the same that one.

@@ -3,110 +3,134 @@ package server
 import (
 	"context"
 	"log/slog"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"mxtrap/zone"
+	"mxtrap/zone/rr"
 )
 
 const (
-	notifyAtOnce  = 16              // messages that wait for an answer at a time
+	notifyAtOnce  = 8               // messages that wait for an answer of one server at a time
 	notifyTries   = 5               // until a server is given up
 	notifyTimeout = 2 * time.Second // for the first answer; doubled with each try (RFC 1996 3.6)
 )
 
-// notifier tells other servers which zones have changed (RFC 1996). What changes again while it waits is told once.
+// notifier tells other servers which zones have changed (RFC 1996). Each server has a queue of its own, so that one that does not answer
+// keeps no other waiting; what changes again while it waits is told once.
 type notifier struct {
 	log      *slog.Logger
 	failures prometheus.Counter
 
-	mu      sync.Mutex
-	waiting map[notice]*dns.SOA
-	order   []notice // of waiting, the oldest first
-	wake    chan struct{}
+	mu     sync.Mutex
+	ctx    context.Context // nil before run
+	wait   sync.WaitGroup
+	queues map[string]*queue // by server and key
 }
 
-// notice is a zone to tell a server of.
-type notice struct {
-	zone string
-	peer peer
+// queue is what one server is to be told.
+type queue struct {
+	peer    peer
+	waiting map[string]rr.Record // the SOA records, by zone
+	order   []string             // of waiting, the oldest first
+	senders int
 }
 
 func newNotifier(log *slog.Logger, failures prometheus.Counter) *notifier {
-	return &notifier{log: log, failures: failures, waiting: map[notice]*dns.SOA{}, wake: make(chan struct{}, notifyAtOnce)}
+	return &notifier{log: log, failures: failures, queues: map[string]*queue{}}
 }
 
 // tell notes that servers are to be told of a version of a zone.
-func (n *notifier) tell(soa *dns.SOA, peers []peer) {
+func (n *notifier) tell(soa rr.Record, peers []peer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range peers {
-		what := notice{soa.Hdr.Name, p}
-		if n.waiting[what] == nil {
-			n.order = append(n.order, what)
+		name := p.address()
+		if p.key != nil {
+			name += " " + p.key.name
 		}
-		n.waiting[what] = soa
-		select {
-		case n.wake <- struct{}{}:
-		default:
+		q := n.queues[name]
+		if q == nil {
+			q = &queue{waiting: map[string]rr.Record{}}
+			n.queues[name] = q
 		}
+		q.peer = p
+		if _, ok := q.waiting[soa.Owner]; !ok {
+			q.order = append(q.order, soa.Owner)
+		}
+		q.waiting[soa.Owner] = soa
+		n.start(q)
 	}
+}
+
+// start has one more sender work on a queue, where there is room and work for it.
+func (n *notifier) start(q *queue) {
+	if n.ctx == nil || q.senders >= min(notifyAtOnce, len(q.order)) {
+		return
+	}
+	q.senders++
+	n.wait.Go(func() {
+		for {
+			soa, to, ok := n.next(q)
+			if !ok {
+				return
+			}
+			n.send(n.ctx, to, soa)
+		}
+	})
 }
 
 // run tells until the context ends.
 func (n *notifier) run(ctx context.Context) (wait func()) {
-	var running sync.WaitGroup
-	for range notifyAtOnce {
-		running.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-n.wake:
-				}
-				for what, soa := n.next(); soa != nil && ctx.Err() == nil; what, soa = n.next() {
-					n.send(ctx, what, soa)
-				}
-			}
-		})
-	}
-	return running.Wait
-}
-
-// next takes the oldest notice; the record is nil where there is none.
-func (n *notifier) next() (what notice, soa *dns.SOA) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.order) == 0 {
-		return notice{}, nil
+	n.ctx = ctx
+	for _, q := range n.queues {
+		for range notifyAtOnce {
+			n.start(q)
+		}
 	}
-	what, n.order = n.order[0], n.order[1:]
-	soa = n.waiting[what]
-	delete(n.waiting, what)
-	return what, soa
+	return n.wait.Wait
+}
+
+// next takes the oldest notice of a queue; where there is none the sender ends.
+func (n *notifier) next(q *queue) (soa rr.Record, to peer, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(q.order) == 0 || n.ctx.Err() != nil {
+		q.senders--
+		return soa, to, false
+	}
+	zone := q.order[0]
+	q.order = q.order[1:]
+	soa = q.waiting[zone]
+	delete(q.waiting, zone)
+	return soa, q.peer, true
 }
 
 // send sends a notice until it is answered.
-func (n *notifier) send(ctx context.Context, what notice, soa *dns.SOA) {
-	address := net.JoinHostPort(what.peer.prefix.Addr().String(), strconv.Itoa(int(what.peer.port)))
-	m := new(dns.Msg).SetNotify(what.zone)
+func (n *notifier) send(ctx context.Context, to peer, soa rr.Record) {
+	address, name, serial := to.address(), keyName([]byte(soa.Owner)), zone.SerialOf(soa)
+	m := new(dns.Msg).SetNotify(name)
 	m.Authoritative = true
-	m.Answer = []dns.RR{soa}
+	if r, _, err := dns.UnpackRR(soa.AppendWire(nil), 0); err == nil {
+		m.Answer = []dns.RR{r}
+	}
 	timeout := notifyTimeout
 	var why error
 	for range notifyTries {
 		began := time.Now()
-		reply, err := ask(ctx, "udp", address, m, what.peer.key, timeout)
+		reply, err := ask(ctx, "udp", address, m, to.key, timeout)
 		switch {
-		case err == nil && reply.Rcode == dns.RcodeSuccess:
-			n.log.Debug("told of a change", "zone", what.zone, "serial", soa.Serial, "server", address)
-			return
-		case err == nil: // it has heard, and will hear no better
+		case reply != nil && reply.Rcode != dns.RcodeSuccess: // it has heard, and will hear no better
 			n.failures.Inc()
-			n.log.Warn("a server does not take a NOTIFY", "zone", what.zone, "server", address, "rcode", dns.RcodeToString[reply.Rcode])
+			n.log.Warn("a server does not take a NOTIFY", "zone", name, "server", address, "rcode", dns.RcodeToString[reply.Rcode])
+			return
+		case err == nil:
+			n.log.Debug("told of a change", "zone", name, "serial", serial, "server", address)
 			return
 		}
 		why = err
@@ -118,10 +142,10 @@ func (n *notifier) send(ctx context.Context, what notice, soa *dns.SOA) {
 		timeout *= 2
 	}
 	n.failures.Inc()
-	n.log.Warn("a server could not be told of a change: it will find out when it looks", "zone", what.zone, "server", address, "error", why)
+	n.log.Warn("a server could not be told of a change: it will find out when it looks", "zone", name, "server", address, "error", why)
 }
 
-// ask asks another server, signed where there is a key.
+// ask asks another server, signed where there is a key. What it answers counts even where its signature is not good.
 func ask(ctx context.Context, network, address string, m *dns.Msg, k *key, timeout time.Duration) (*dns.Msg, error) {
 	client := &dns.Client{Net: network, Timeout: timeout}
 	if k != nil {

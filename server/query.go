@@ -31,10 +31,11 @@ type query struct {
 	end     int // of the question section; 0: none could be read
 	flags   uint16
 	edns    edns
-	signed  bool // the packet ends with a TSIG record
+	signed  int  // where the TSIG record begins that the packet ends with; 0: it has none
 	notify  bool // a primary says that its zone has changed (RFC 1996)
 	ixfr    bool // over UDP an incremental transfer is asked what the SOA record is (RFC 1995 2)
 	verdict int
+	nothing bool   // no question: the client wants a cookie alone (RFC 7873 5.4)
 	limited bool   // the limiter counts the response
 	bucket  uint64 // of the limiter, where it does
 	fetched uint64 // keeps the compiler from leaving the fetching out
@@ -46,8 +47,7 @@ const noAnswer = -1
 // read reads a packet. Its verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header or
 // is an answer itself.
 func (q *query) read(packet []byte) {
-	q.packet, q.end, q.Type, q.edns, q.signed, q.notify, q.ixfr = packet, 0, dns.TypeNone, edns{}, false, false, false
-	if q.verdict = q.parse(packet); q.verdict == dns.RcodeSuccess {
+	if q.parse(packet); q.verdict == dns.RcodeSuccess && !q.nothing {
 		q.verdict = q.permit()
 	}
 }
@@ -80,23 +80,29 @@ func (q *query) permit() (verdict int) {
 	return dns.RcodeSuccess
 }
 
-func (q *query) parse(packet []byte) (verdict int) {
-	if len(packet) < headerSize {
-		return noAnswer
+// parse reads what the packet says. Its OPT record is read whatever else is wrong, for the answer has one too then (RFC 6891 7).
+func (q *query) parse(packet []byte) {
+	q.packet, q.end, q.Type, q.edns, q.signed, q.notify, q.ixfr, q.nothing = packet, 0, dns.TypeNone, edns{}, 0, false, false, false
+	if q.verdict = noAnswer; len(packet) < headerSize {
+		return
 	}
 	q.flags = binary.BigEndian.Uint16(packet[2:])
 	if q.flags&flagQR != 0 {
-		return noAnswer
+		return
 	}
 	question := q.parseQuestion()
+	q.verdict = dns.RcodeFormatError
+	if question || binary.BigEndian.Uint16(packet[4:]) == 0 {
+		q.verdict = q.parseRecords()
+	}
 	q.notify = q.flags&opcodeMask == dns.OpcodeNotify<<11
+	q.nothing = !question && q.edns.cookies
 	switch {
 	case q.flags&opcodeMask != dns.OpcodeQuery && !q.notify:
-		return dns.RcodeNotImplemented
-	case !question:
-		return dns.RcodeFormatError
+		q.verdict = dns.RcodeNotImplemented
+	case !question && (!q.nothing || q.notify):
+		q.verdict = dns.RcodeFormatError
 	}
-	return q.parseRecords()
 }
 
 // parseQuestion reads the one question that a query has (RFC 9619).
@@ -121,7 +127,7 @@ func (q *query) parseRecords() (verdict int) {
 		records += int(binary.BigEndian.Uint16(q.packet[i:]))
 	}
 	additional := int(binary.BigEndian.Uint16(q.packet[10:]))
-	at := q.end
+	at := max(headerSize, q.end)
 	for ; records > 0; records-- {
 		owner := at
 		if at = skipName(q.packet, at); at < 0 || at+10 > len(q.packet) {
@@ -136,14 +142,15 @@ func (q *query) parseRecords() (verdict int) {
 		if typ == dns.TypeOPT {
 			// RFC 6891 6.1.1: one, at the root, in the additional section.
 			if records > additional || q.edns.present || q.packet[owner] != 0 || !q.edns.parse(q.packet[at+2:data-2], q.packet[data:end]) {
-				q.edns = edns{}
+				q.edns = edns{present: true}
 				return dns.RcodeFormatError
 			}
 		}
 		if typ == dns.TypeTSIG {
-			if q.signed = records == 1 && additional > 0; !q.signed { // RFC 8945 5.1: the last
+			if records > 1 || additional == 0 { // RFC 8945 5.1: it is the last
 				return dns.RcodeFormatError
 			}
+			q.signed = owner
 		}
 		at = end
 	}

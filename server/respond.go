@@ -82,7 +82,7 @@ func (r *responder) lookUp(packets []packet, snap *snapshot) {
 	for i := range packets {
 		q := &r.queries[i]
 		q.read(packets[i].data)
-		if q.verdict == dns.RcodeSuccess && q.class != dns.ClassCHAOS && !q.notify {
+		if q.verdict == dns.RcodeSuccess && q.class != dns.ClassCHAOS && !q.notify && !q.nothing {
 			asked = append(asked, &q.Question)
 		}
 	}
@@ -116,7 +116,7 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 	}
 	r.counters.Query(c.transport, c.family, q.Type)
 	var sig *signature
-	if q.signed {
+	if q.signed > 0 {
 		sig = r.verify(q, snap)
 	}
 	trusted := sig.verified() != nil || c.transport == metrics.TCP
@@ -132,6 +132,10 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 	case rcode != dns.RcodeSuccess:
 		if q.Type == dns.TypeAXFR {
 			q.edns.error = dns.ExtendedErrorCodeProhibited
+		}
+	case q.nothing:
+		if !q.edns.cookies { // they are switched off
+			rcode = dns.RcodeFormatError
 		}
 	case q.notify:
 		rcode = r.notify(q, sig, c, snap)
@@ -166,11 +170,7 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 		rcode, authoritative = dns.RcodeSuccess, false
 	}
 	r.counters.Response(rcode, e.cut)
-	reply := e.end(q, rcode, authoritative, snap.nsid)
-	if sig != nil {
-		reply = sig.sign(reply, e.limit+q.edns.optLen(snap.nsid)+sig.room())
-	}
-	return reply
+	return sig.sign(e.end(q, rcode, authoritative, snap.nsid))
 }
 
 // slips says whether a response above the limit is sent empty.
@@ -181,7 +181,7 @@ func (r *responder) slips(every int64) bool {
 
 // verify judges the signature of a query, which may change its verdict.
 func (r *responder) verify(q *query, snap *snapshot) *signature {
-	sig, err := verify(q.packet, snap.transfers.keys)
+	sig, err := verify(q.packet, q.signed, snap.transfers.keys)
 	if err != nil {
 		q.verdict = dns.RcodeFormatError
 	} else if rcode := sig.rcode(); rcode != dns.RcodeSuccess {

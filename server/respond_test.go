@@ -24,11 +24,11 @@ var update = flag.Bool("update", false, "write what came out into the golden fil
 // newResponder makes a responder that serves zones, given as zone files.
 func newResponder(t testing.TB, texts ...string) *responder {
 	t.Helper()
-	l := &loading{files: newZoneFiles(0)}
+	l := &loading{files: newZoneFiles(0), numbers: newNumbering("")}
 	for i, text := range texts {
 		var report conf.Report
 		path := fmt.Sprintf("%d.toml", i)
-		f := loader{}.compile(zone.Parse(path, []byte(text), &report), nil, &report)
+		f := loader{numbers: newNumbering("")}.compile(zone.Parse(path, []byte(text), &report), nil, &report)
 		if f == nil {
 			t.Fatal(report.Problems())
 		}

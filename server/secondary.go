@@ -3,15 +3,17 @@ package server
 import (
 	"errors"
 	"io/fs"
-	"os"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/rr"
 )
 
 // Why a zone that comes from a primary cannot be answered.
@@ -23,17 +25,8 @@ const (
 // secondary makes a zone ready that comes from a primary: out of its copy, with the trap on top.
 func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Report) *zoneFile {
 	primaries, ok := o.primaries(source.Primary(), report)
-	if o.copies == "" {
-		report.Add(source.Primary().Address[0].Problem("the copy of the zone needs a place: name a folder as server.state in the server file"))
-	}
-	if !ok || o.copies == "" {
+	if !ok {
 		return nil
-	}
-	if !o.dry {
-		if err := os.MkdirAll(string(o.copies), 0o700); err != nil {
-			report.Add(conf.Problem{File: string(o.copies), Reason: "the folder of copies cannot be made: " + conf.Plain(err).Error()})
-			return nil
-		}
 	}
 	name := source.Name()
 	from := &secondary{name: name, path: source.Path, primaries: primaries}
@@ -41,30 +34,47 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 		from.template, from.path = source.Path, memberPath(source.Path, name)
 	}
 	f := &zoneFile{path: from.path, files: source.Files(), secondary: from, template: source.Template(), hidden: source.Template() != ""}
-	if _, err := os.Stat(o.copies.file(name)); errors.Is(err, fs.ErrNotExist) {
-		f.zone, f.down = source.Stub(), noCopy
-		return f
+	records, confirmed, err := o.copy(name)
+	switch {
+	case errors.Is(err, errNoCopy):
+		return o.stub(f, source, before, noCopy)
+	case errors.Is(err, fs.ErrPermission):
+		return o.stub(f, source, before, "its copy cannot be read by this user")
+	case err != nil:
+		report.Add(conf.Problem{File: o.copies.file(name), Reason: err.Error() + ": the zone is fetched again", Warning: true})
+		return o.stub(f, source, before, noCopy)
 	}
-	source.TakeCopy(o.copies.file(name), report)
-	f.files = source.Files()
+	source.TakeCopy(records)
 	soa := source.CopiedSOA()
-	if soa != nil && time.Now().After(o.copies.confirmed(name).Add(seconds(soa.Expire))) {
-		f.zone, f.down = source.Stub(), expired
-		return f
+	if soa == nil {
+		return o.stub(f, source, before, noCopy)
+	}
+	if !confirmed.IsZero() && time.Now().After(confirmed.Add(seconds(soa.Expire))) {
+		return o.stub(f, source, before, expired)
 	}
 	z := source.Compile(o.look, report)
 	if z == nil {
 		return nil
 	}
-	z, err := o.copies.number(source, z, o.look, o.dry)
-	if err != nil {
-		report.Add(conf.Problem{File: o.copies.note(name), Reason: "the version that is served cannot be noted: " + err.Error(), Warning: true})
+	from.soa, from.confirmed = soa, confirmed
+	o.serve(f, source, z, before, report)
+	return f
+}
+
+// copy is the copy that has just come, or the one that is kept.
+func (o loader) copy(name string) ([]rr.Record, time.Time, error) {
+	if o.arrived != nil && o.arrived.name == name {
+		if o.arrived.records == nil {
+			return nil, time.Time{}, errNoCopy
+		}
+		return o.arrived.records, time.Now(), nil
 	}
-	f.zone, f.secondary.soa = z, soa
-	if len(z.Lookups()) > 0 {
-		f.source = source
-	}
-	o.follow(f, before)
+	return o.copies.read(name)
+}
+
+// stub puts in the place of a zone one that is not answered.
+func (o loader) stub(f *zoneFile, source *zone.Source, before *zoneFile, why string) *zoneFile {
+	f.zone, f.down, f.served = source.Stub(), why, before.last(source.Name())
 	return f
 }
 
@@ -104,9 +114,10 @@ func (s *Server) takeCopies(first newCopy) {
 			waiting = false
 		}
 	}
-	l, catalog := &loading{files: s.files.clone()}, false
+	o := s.loader(s.config)
+	l, catalog := &loading{files: s.files.clone(), numbers: o.numbers}, false
 	for _, u := range copies {
-		f := s.takeCopy(u)
+		f := s.takeCopy(o, u)
 		if f != nil {
 			l.files.put(f)
 			catalog = catalog || f.template != ""
@@ -124,39 +135,31 @@ func (s *Server) takeCopies(first newCopy) {
 
 // takeCopy makes a zone ready that has a new copy, or that has expired. It returns nil for a copy that cannot be served with its trap:
 // what was served before is served on, until it expires.
-func (s *Server) takeCopy(u newCopy) *zoneFile {
+func (s *Server) takeCopy(o loader, u newCopy) *zoneFile {
 	before := s.files.get(u.path)
 	if before == nil || before.secondary == nil {
 		return nil // the files have changed meanwhile
 	}
 	report := conf.Report{Quiet: true}
-	if u.file != "" {
-		if source := u.source(&report); source != nil && source.Primary() != nil {
-			source.TakeCopy(u.file, &report)
-			source.Compile(s.resolver.known, &report)
-		}
-		if report.Faults() > 0 {
-			s.logProblems(report.Problems())
-			s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
-			return nil
-		}
-		if err := s.config.state.commit(u.name); err != nil {
-			s.Log.Error("the copy of a zone cannot be kept", "zone", u.name, "error", err)
-			return nil
-		}
-		if err := s.config.state.confirm(u.name, time.Now()); err != nil {
-			s.Log.Error("it cannot be noted that a primary was heard", "zone", u.name, "error", err)
-		}
-	}
-	f := s.loader(s.config).compile(u.source(&report), before, &report)
+	o.arrived = &u
+	f := o.compile(u.source(&report), before, &report)
 	s.logProblems(report.Problems())
-	if f == nil {
+	switch {
+	case f == nil && u.records != nil:
+		s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
+		return nil
+	case f == nil:
 		return nil
 	}
 	f.catalog = before.catalog
-	if f.down == "" {
-		s.Log.Info("a zone came from its primary", "zone", u.name, "serial", f.zone.Serial(), "primary", f.secondary.soa.Serial)
+	if u.records == nil {
+		f.down = expired
+		return f
 	}
+	if err := o.copies.commit(u.name, u.records, u.unwritten); err != nil {
+		s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", u.name, "folder", o.copies.folder, "error", err)
+	}
+	s.Log.Info("a zone came from its primary", "zone", u.name, "serial", f.zone.Serial(), "primary", f.secondary.soa.Serial)
 	return f
 }
 
@@ -164,26 +167,73 @@ func (s *Server) takeCopy(u newCopy) *zoneFile {
 func (s *Server) loader(c *Config) loader {
 	return loader{
 		look: s.resolver.known, progress: s.Progress, threads: max(1, s.processors/2), // the others answer
-		history: len(c.transfers.allow) > 0, copies: c.state, keys: &c.transfers,
+		history: len(c.transfers.allow) > 0, copies: s.copiesIn(c.state), numbers: newNumbering(c.state), keys: &c.transfers,
 	}
 }
 
-// notify takes a NOTIFY (RFC 1996), from a primary of the zone alone.
+// copiesIn are the copies in the folder of the configuration: those before, where that is the same.
+func (s *Server) copiesIn(folder string) *copies {
+	if s.copies == nil || s.copies.folder != folder {
+		s.copies = newCopies(folder)
+	}
+	return s.copies
+}
+
+// notify takes a NOTIFY (RFC 1996): from an address of a primary, or, where the zone has a key, from whoever signs with that.
 func (r *responder) notify(q *query, sig *signature, c client, snap *snapshot) (rcode int) {
 	if len(snap.secondaries) == 0 {
 		return dns.RcodeNotImplemented
 	}
-	name, _, err := dns.UnpackDomainName(q.Name.Wire(), 0)
-	if err != nil {
-		return dns.RcodeFormatError
-	}
-	s, ok := snap.secondaries[strings.TrimSuffix(name, ".")]
+	name := strings.TrimSuffix(keyName(q.Name.Wire()), ".")
+	s, ok := snap.secondaries[name]
 	if !ok {
+		snap.refused(name, c.addr)
 		return dns.RcodeNotAuth
 	}
-	if !slices.ContainsFunc(s.primaries, func(p peer) bool { return p.prefix.Addr() == c.addr && (p.key == nil || p.key.same(sig.verified())) }) {
+	known := func(p peer) bool {
+		if p.key != nil {
+			return p.key.same(sig.verified())
+		}
+		return p.prefix.Addr() == c.addr
+	}
+	if !slices.ContainsFunc(s.primaries, known) {
+		snap.refused(name, c.addr)
 		return dns.RcodeRefused
 	}
 	snap.notified(s.name)
 	return dns.RcodeSuccess
+}
+
+// takeNotify counts a NOTIFY, and has its zone looked at.
+func (s *Server) takeNotify(zone string) {
+	s.metrics.Notifies.WithLabelValues("taken").Inc()
+	s.refresher.notified(zone)
+}
+
+// refusalsTold is how many refused NOTIFYs the log tells of in a minute: anybody can send them.
+const refusalsTold = 5
+
+// refuseNotify counts a NOTIFY that is not taken, and tells of the first ones of each minute.
+func (s *Server) refuseNotify(zone string, from netip.Addr) {
+	s.metrics.Notifies.WithLabelValues("refused").Inc()
+	if s.refusals.allow(time.Now()) {
+		s.Log.Warn("a NOTIFY is refused: it comes from no primary of the zone, and is not signed with the zone's key", "zone", zone, "client", from)
+	}
+}
+
+// perMinute lets so many things pass in a minute.
+type perMinute struct {
+	mu     sync.Mutex
+	minute int64
+	count  int
+}
+
+func (p *perMinute) allow(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if minute := now.Unix() / 60; minute != p.minute {
+		p.minute, p.count = minute, 0
+	}
+	p.count++
+	return p.count <= refusalsTold
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"runtime"
@@ -28,11 +29,12 @@ type state struct {
 // snapshot is all that an answer depends on. It never changes.
 type snapshot struct {
 	zones       *zone.Set
-	hidden      map[int]bool         // zones, by index, that only those see who may transfer them
-	down        map[int]bool         // zones, by index, that cannot be answered now
-	secondaries map[string]secondary // by name
-	notified    func(zone string)    // takes a NOTIFY of such a zone
-	counts      []zoneCounts         // by index in zones; none where zones have no series of their own
+	hidden      map[int]bool                       // zones, by index, that only those see who may transfer them
+	down        map[int]bool                       // zones, by index, that cannot be answered now
+	secondaries map[string]secondary               // by name
+	notified    func(zone string)                  // takes a NOTIFY of such a zone
+	refused     func(zone string, from netip.Addr) // hears of a NOTIFY that is not taken
+	counts      []zoneCounts                       // by index in zones; none where zones have no series of their own
 	transfers   *transfers
 	limiter     *limiter      // nil: nothing is limited
 	cookies     cookieSecrets // none: cookies are passed over
@@ -79,12 +81,15 @@ type Server struct {
 	inherited inherited // not used yet
 	config    *Config
 	files     *zoneFiles
+	copies    *copies
 	tap       *tap // nil: nothing is copied
 	notifier  *notifier
 	refresher *refresher
 	resolver  *resolver
 	listeners map[string]*listener
 	http      *httpListener
+
+	refusals perMinute // of NOTIFYs, that the log tells of
 }
 
 // Problems is the error of a configuration that cannot be served.
@@ -217,7 +222,7 @@ func (s *Server) reload() {
 // recompile takes in what look-ups have found.
 func (s *Server) recompile() {
 	o := s.loader(s.config)
-	l := &loading{files: s.files.clone()}
+	l := &loading{files: s.files.clone(), numbers: o.numbers}
 	for f := range s.files.all() {
 		if len(f.zone.Lookups()) == 0 {
 			continue
@@ -235,27 +240,15 @@ func (s *Server) recompile() {
 
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *loading) {
+	s.note(l.numbers)
 	next := &snapshot{tap: s.tap, zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}, cookies: c.cookies, limiter: s.limiter(c)}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version
 		next.id = c.identity()
 	}
-	var wanted []string
-	var shown []metrics.Zone
-	rest := rests()
-	for _, z := range next.zones.Zones() {
-		rest()
-		wanted = append(wanted, z.Lookups()...)
-		if !c.ZoneMetrics {
-			continue
-		}
-		counts, show := s.count(z)
-		next.counts = append(next.counts, counts)
-		shown = append(shown, show)
-		s.metrics.LoadFailures.WithLabelValues(z.Name())
-	}
-	next.secondaries, next.notified = map[string]secondary{}, s.refresher.notified
+	next.secondaries, next.notified, next.refused = map[string]secondary{}, s.takeNotify, s.refuseNotify
 	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
+	rest := rests()
 	for f := range l.files.all() {
 		rest()
 		if f.history != nil {
@@ -271,15 +264,42 @@ func (s *Server) publish(c *Config, l *loading) {
 			next.secondaries[f.secondary.name] = *f.secondary
 		}
 	}
+	var wanted []string
+	var shown []metrics.Zone
+	for _, z := range next.zones.Zones() {
+		rest()
+		wanted = append(wanted, z.Lookups()...)
+		if !c.ZoneMetrics {
+			continue
+		}
+		counts, show := s.count(z)
+		show.Down = down[z]
+		next.counts = append(next.counts, counts)
+		shown = append(shown, show)
+		s.metrics.LoadFailures.WithLabelValues(z.Name())
+	}
 	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
 	s.metrics.ZonesDown.Set(float64(len(next.down)))
 	before := s.state.current.Load()
 	s.config, s.files = c, l.files
 	s.state.current.Store(next)
 	s.tell(before, next)
-	s.refresher.use(c.state, slices.Collect(maps.Values(next.secondaries)))
+	s.refresher.use(s.copiesIn(c.state), slices.Collect(maps.Values(next.secondaries)))
 	s.metrics.Show(l.files.len(), shown)
 	s.resolver.want(wanted)
+}
+
+// note notes which serial numbers are served from now on, and tells of those that are not the zones' own.
+func (s *Server) note(n *numbering) {
+	if err := n.book.note(n.entries); err != nil {
+		s.Log.Error("the serial numbers that are served cannot be noted: after the next start they may go back", "file", n.book.file, "error", err)
+	}
+	for _, c := range n.changes {
+		s.Log.Info(fmt.Sprintf("serial %d → %d: content changed (%s)", c.was, c.now, c.why), "zone", c.zone, "own", c.ownNow)
+		if c.back {
+			s.Log.Warn("a serial number goes back: one more than was served last is served until it is ahead again", "zone", c.zone, "was", c.ownWas, "is", c.ownNow, "served", c.now)
+		}
+	}
 }
 
 // limiter is that of the configuration: the one before, where its numbers are the same.

@@ -332,13 +332,13 @@ func TestUnchangedZonesAreReused(t *testing.T) {
 	write("fresh.zone.toml", simpleZone("fresh.test", 1), 0)
 	write("rewritten.zone.toml", simpleZone("rewritten.test", 1), 0)
 	config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
-	before := loader{}.load(config, nil)
+	before := loader{numbers: newNumbering("")}.load(config, nil)
 	write("b.zone.toml", simpleZone("b.test", 2), time.Minute)
 	write("touched.zone.toml", simpleZone("touched.test", 1), time.Minute)
 	fresh, _ := os.Stat(filepath.Join(dir, "rewritten.zone.toml"))
 	write("rewritten.zone.toml", simpleZone("rewritten.test", 2), 0) // of the same size, and within a tick of the file system's clock
 	os.Chtimes(filepath.Join(dir, "rewritten.zone.toml"), fresh.ModTime(), fresh.ModTime())
-	after := loader{}.load(config, before.files)
+	after := loader{numbers: newNumbering("")}.load(config, before.files)
 	for name, reused := range map[string]bool{"a": true, "b": false, "touched": false, "fresh": true, "rewritten": false} {
 		path := filepath.Join(dir, name+".zone.toml")
 		if (before.files.get(path).zone == after.files.get(path).zone) != reused {

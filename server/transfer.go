@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/rr"
 )
 
 const (
@@ -35,24 +37,32 @@ func transferAsked(packet []byte) bool {
 // transfer answers a request for a zone, whole or by its differences.
 func (t *tcpServer) transfer(conn net.Conn, packet []byte, c client) error {
 	snap := t.state.current.Load()
-	req := new(dns.Msg)
-	w := &transferWriter{conn: conn, reply: dns.Msg{Compress: true}}
-	w.reply.Response, w.reply.Id = true, binary.BigEndian.Uint16(packet)
-	err := req.Unpack(packet)
-	if err == nil && req.IsTsig() != nil {
-		w.signature, err = verify(packet, snap.transfers.keys)
+	var q query
+	q.parse(packet)
+	w := &transferWriter{conn: conn, query: &q, nsid: snap.nsid}
+	if q.edns.cookies {
+		if q.edns.cookies = snap.cookies != nil; q.edns.cookies {
+			snap.cookies.answer(&q.edns.cookie, c.addr, c.now.seconds)
+		}
 	}
-	if err != nil {
+	var err error
+	if q.verdict == dns.RcodeSuccess && q.signed > 0 {
+		w.signature, err = verify(packet, q.signed, snap.transfers.keys)
+	}
+	switch {
+	case q.verdict == noAnswer:
+		return errors.New("an answer to no question")
+	case err != nil:
 		return w.refuse(dns.RcodeFormatError)
+	case q.verdict != dns.RcodeSuccess:
+		return w.refuse(q.verdict)
 	}
-	w.reply.Question = req.Question
-	question := req.Question[0]
+	name := keyName(q.Name.Wire())
 	began, kind := time.Now(), "axfr"
-	z, rcode := snap.transferable(question, w.signature, c)
+	z, rcode := snap.transferable(&q, name, w.signature, c)
 	if rcode != dns.RcodeSuccess {
-		w.explain(req, rcode)
 		t.metrics.Transfers.WithLabelValues("refused").Inc()
-		t.Log.Debug("a zone transfer was refused", "zone", question.Name, "client", c.addr, "rcode", dns.RcodeToString[rcode])
+		t.Log.Debug("a zone transfer was refused", "zone", name, "client", c.addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
 	}
 	select {
@@ -62,9 +72,8 @@ func (t *tcpServer) transfer(conn net.Conn, packet []byte, c client) error {
 		t.metrics.Transfers.WithLabelValues("refused").Inc()
 		return w.refuse(dns.RcodeRefused)
 	}
-	w.reply.Authoritative = true
 	var steps history
-	serial, incremental := knownSerial(req)
+	serial, incremental := q.knownSerial()
 	if incremental {
 		steps = snap.histories[z].since(serial)
 	}
@@ -79,7 +88,7 @@ func (t *tcpServer) transfer(conn net.Conn, packet []byte, c client) error {
 		err = w.whole(z)
 	}
 	if err == nil {
-		err = w.flush()
+		err = w.flush(dns.RcodeSuccess)
 	}
 	if err != nil {
 		t.metrics.Transfers.WithLabelValues("failed").Inc()
@@ -93,14 +102,14 @@ func (t *tcpServer) transfer(conn net.Conn, packet []byte, c client) error {
 }
 
 // transferable finds the zone that a transfer asks for, where that client may have it.
-func (s *snapshot) transferable(question dns.Question, sig *signature, c client) (z *zone.Zone, rcode int) {
+func (s *snapshot) transferable(q *query, name string, sig *signature, c client) (z *zone.Zone, rcode int) {
 	if rcode := sig.rcode(); rcode != dns.RcodeSuccess {
 		return nil, rcode
 	}
-	if question.Qclass != dns.ClassINET || !s.transfers.permits(c.addr, sig.verified()) {
+	if q.class != dns.ClassINET || !s.transfers.permits(c.addr, sig.verified()) {
 		return nil, dns.RcodeRefused
 	}
-	if z = s.zones.Named(question.Name); z == nil {
+	if z = s.zones.Named(name); z == nil {
 		return nil, dns.RcodeNotAuth // RFC 5936 2.2.1
 	}
 	if len(s.down) > 0 && s.down[slices.Index(s.zones.Zones(), z)] {
@@ -109,30 +118,32 @@ func (s *snapshot) transferable(question dns.Question, sig *signature, c client)
 	return z, dns.RcodeSuccess
 }
 
-// knownSerial is the version that an incremental request says its client has.
-func knownSerial(req *dns.Msg) (serial uint32, ok bool) {
-	if req.Question[0].Qtype != dns.TypeIXFR || len(req.Ns) != 1 {
+// knownSerial is the version that an incremental request says its client has: that of the SOA record behind the question.
+func (q *query) knownSerial() (serial uint32, ok bool) {
+	if q.Type != dns.TypeIXFR || binary.BigEndian.Uint16(q.packet[6:]) != 0 || binary.BigEndian.Uint16(q.packet[8:]) != 1 {
 		return 0, false
 	}
-	soa, ok := req.Ns[0].(*dns.SOA)
-	if !ok {
+	r, _, _, err := rr.Unpack(q.packet, q.end)
+	if err != nil || r.Type != dns.TypeSOA || rr.Check(r.Type, r.Data) != nil {
 		return 0, false
 	}
-	return soa.Serial, true
+	return zone.SerialOf(r), true
 }
 
-// transferWriter sends records in messages of some size.
+// transferWriter sends records in messages of some size, each with the question, for names to point to (RFC 5936 2.2.1).
 type transferWriter struct {
 	conn      net.Conn
-	reply     dns.Msg // the message that is being filled; its question stands in the first one only
-	size      int     // of its records
-	records   int     // in all
+	query     *query
+	nsid      string
+	message   *rr.Packer // that is being filled; nil: none
+	sent      int        // messages
+	records   int        // in all
 	signature *signature
 }
 
 func (w *transferWriter) whole(z *zone.Zone) error {
-	for rr := range z.Records() {
-		if err := w.add(rr); err != nil {
+	for r := range z.Records() {
+		if err := w.add(r); err != nil {
 			return err
 		}
 	}
@@ -140,17 +151,17 @@ func (w *transferWriter) whole(z *zone.Zone) error {
 }
 
 // differences sends steps as RFC 1995 4 has them.
-func (w *transferWriter) differences(soa *dns.SOA, steps history) error {
+func (w *transferWriter) differences(soa rr.Record, steps history) error {
 	if err := w.add(soa); err != nil {
 		return err
 	}
 	for _, s := range steps {
 		for _, part := range []struct {
-			soa     *dns.SOA
-			records []dns.RR
+			soa     rr.Record
+			records []rr.Record
 		}{{s.from, s.deleted}, {s.to, s.added}} {
-			for _, rr := range append([]dns.RR{part.soa}, part.records...) {
-				if err := w.add(rr); err != nil {
+			for _, r := range append([]rr.Record{part.soa}, part.records...) {
+				if err := w.add(r); err != nil {
 					return err
 				}
 			}
@@ -159,44 +170,60 @@ func (w *transferWriter) differences(soa *dns.SOA, steps history) error {
 	return w.add(soa)
 }
 
-func (w *transferWriter) add(rr dns.RR) error {
-	size := dns.Len(rr)
-	if w.size > 0 && w.size+size > transferMessage {
-		if err := w.flush(); err != nil {
+func (w *transferWriter) add(r rr.Record) error {
+	if w.message != nil && len(w.message.Packet)+len(r.Owner)+len(r.Data) > transferMessage {
+		if err := w.flush(dns.RcodeSuccess); err != nil {
 			return err
 		}
 	}
-	w.reply.Answer = append(w.reply.Answer, rr)
-	w.size += size
+	w.begin()
+	w.message.Add(r)
 	w.records++
 	return nil
 }
 
-// explain says why there is an error (RFC 8914), to who asks with EDNS.
-func (w *transferWriter) explain(req *dns.Msg, rcode int) {
-	code := map[int]uint16{
-		dns.RcodeRefused: dns.ExtendedErrorCodeProhibited, dns.RcodeServerFailure: dns.ExtendedErrorCodeNotReady,
-	}[rcode]
-	if opt := req.IsEdns0(); opt != nil && code != 0 {
-		w.reply.SetEdns0(maxUDP, opt.Do())
-		w.reply.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: code}}
+// begin begins a message.
+func (w *transferWriter) begin() {
+	if w.message != nil {
+		return
 	}
+	packet := make([]byte, 0, transferMessage+1024)
+	packet = append(packet, w.query.packet[:max(headerSize, w.query.end)]...)
+	w.message = rr.NewPacker(packet, string(w.query.Name.Wire()))
 }
 
-// refuse answers with an error.
+// refuse answers with an error, and says why (RFC 8914).
 func (w *transferWriter) refuse(rcode int) error {
-	w.reply.Rcode = rcode
-	return w.flush()
+	w.query.edns.error = map[int]uint16{
+		dns.RcodeRefused: dns.ExtendedErrorCodeProhibited, dns.RcodeServerFailure: dns.ExtendedErrorCodeNotReady,
+	}[rcode]
+	return w.flush(rcode)
 }
 
 // flush sends the message.
-func (w *transferWriter) flush() error {
-	packet, err := w.signature.pack(&w.reply)
-	if err != nil {
-		return err
+func (w *transferWriter) flush(rcode int) error {
+	w.begin()
+	packet := w.message.Packet
+	flags := w.query.flags&(opcodeMask|flagRD) | flagQR | uint16(rcode&0xf)
+	if rcode == dns.RcodeSuccess {
+		flags |= flagAA
 	}
-	w.reply.Question, w.reply.Answer, w.reply.Extra, w.size = nil, w.reply.Answer[:0], nil, 0
+	binary.BigEndian.PutUint16(packet[2:], flags)
+	additional := uint16(0)
+	if w.query.edns.present && w.sent == 0 { // RFC 5936 2.2.5: the first message has one
+		packet = w.query.edns.appendOPT(packet, rcode, w.nsid)
+		additional++
+	}
+	for i, n := range []uint16{uint16(w.message.Count), 0, additional} {
+		binary.BigEndian.PutUint16(packet[6+2*i:], n)
+	}
+	if w.query.end == 0 {
+		binary.BigEndian.PutUint16(packet[4:], 0)
+	}
+	packet = w.signature.sign(packet)
+	w.message = nil
+	w.sent++
 	w.conn.SetWriteDeadline(time.Now().Add(tcpSend))
-	_, err = w.conn.Write(withLength(packet))
+	_, err := w.conn.Write(withLength(packet))
 	return err
 }

@@ -185,13 +185,15 @@ func TestOthersAreToldOfChanges(t *testing.T) {
 		if err := m.Unpack(buf[:n]); err != nil {
 			t.Fatal(err)
 		}
-		sig, err := verify(buf[:n], map[string]*key{k.name: k})
+		var q query
+		q.parse(buf[:n])
+		sig, err := verify(buf[:n], q.signed, map[string]*key{k.name: k})
 		if err != nil || sig.verified() != k {
 			t.Fatal(err, sig)
 		}
 		if answer {
-			reply, _ := sig.pack(new(dns.Msg).SetReply(m))
-			conn.WriteTo(reply, from)
+			reply, _ := new(dns.Msg).SetReply(m).Pack()
+			conn.WriteTo(sig.sign(reply), from)
 		}
 		if m.Opcode != dns.OpcodeNotify || !m.Authoritative || m.Question[0].Name != "example.com." || m.Question[0].Qtype != dns.TypeSOA {
 			t.Error(m)

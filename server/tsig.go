@@ -2,13 +2,21 @@ package server
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone"
+	"mxtrap/zone/rr"
 )
 
 // key is a secret that is shared with another server (TSIG, RFC 8945).
@@ -43,19 +51,120 @@ func parseKey(name, text string) (*key, error) {
 	if octets, err := base64.StdEncoding.DecodeString(k.secret); err != nil {
 		return nil, errors.New("the secret is not base64")
 	} else if len(octets) < 16 {
-		return nil, fmt.Errorf("the secret has %d octets: take 16 at least, such as of \"openssl rand -base64 32\"", len(octets))
+		return nil, fmt.Errorf("the secret has %d octets: take 16 or more", len(octets))
 	}
 	return k, nil
 }
 
-// signature is what the TSIG record of a request came to, and what its response is signed with. The nil signature is of a request
-// without.
+// mac is the code of some octets under the key.
+func (k *key) mac(parts ...[]byte) []byte {
+	secret, _ := base64.StdEncoding.DecodeString(k.secret) // was read by parseKey
+	algorithm := map[string]func() hash.Hash{dns.HmacSHA256: sha256.New, dns.HmacSHA512: sha512.New}[k.algorithm]
+	h := hmac.New(algorithm, secret)
+	for _, part := range parts {
+		h.Write(part)
+	}
+	return h.Sum(nil)
+}
+
+// tsig is the TSIG record that a message ends with (RFC 8945 4.2).
+type tsig struct {
+	at        int    // where it begins in the message
+	name      []byte // of the key, in wire format, in lower case
+	algorithm []byte // likewise
+	seconds   uint64 // since 1970, when it was signed
+	fudge     uint16
+	mac       []byte
+	id        uint16 // of the message when it was signed
+	fault     uint16
+	other     []byte
+}
+
+var errNoTSIG = errors.New("no TSIG record at its end")
+
+// readTSIG reads the record at an offset of a message, which ends with it.
+func readTSIG(packet []byte, at int) (*tsig, error) {
+	r, class, next, err := rr.Unpack(packet, at)
+	if err != nil || r.Type != dns.TypeTSIG || class != dns.ClassANY || next != len(packet) {
+		return nil, errNoTSIG
+	}
+	t := &tsig{at: at, name: []byte(r.Owner)}
+	n, err := rr.NameSize(r.Data)
+	if err != nil || len(r.Data) < n+10 {
+		return nil, errNoTSIG
+	}
+	t.algorithm, r.Data = r.Data[:n], r.Data[n:]
+	rr.Lower(t.algorithm)
+	t.seconds = uint64(binary.BigEndian.Uint16(r.Data))<<32 | uint64(binary.BigEndian.Uint32(r.Data[2:]))
+	t.fudge = binary.BigEndian.Uint16(r.Data[6:])
+	n = int(binary.BigEndian.Uint16(r.Data[8:]))
+	if r.Data = r.Data[10:]; len(r.Data) < n+6 {
+		return nil, errNoTSIG
+	}
+	t.mac, r.Data = r.Data[:n], r.Data[n:]
+	t.id, t.fault = binary.BigEndian.Uint16(r.Data), binary.BigEndian.Uint16(r.Data[2:])
+	if t.other = r.Data[6:]; len(t.other) != int(binary.BigEndian.Uint16(r.Data[4:])) {
+		return nil, errNoTSIG
+	}
+	return t, nil
+}
+
+// signed is what the signature of a message covers beside the message (RFC 8945 4.3.3). Behind the first message of an answer those
+// are the times alone.
+func (t *tsig) signed(timesAlone bool) []byte {
+	var v []byte
+	if !timesAlone {
+		v = append(append(v, t.name...), 0, dns.ClassANY, 0, 0, 0, 0)
+		v = append(v, t.algorithm...)
+	}
+	v = binary.BigEndian.AppendUint16(v, uint16(t.seconds>>32))
+	v = binary.BigEndian.AppendUint32(v, uint32(t.seconds))
+	v = binary.BigEndian.AppendUint16(v, t.fudge)
+	if !timesAlone {
+		v = binary.BigEndian.AppendUint16(v, t.fault)
+		v = append(binary.BigEndian.AppendUint16(v, uint16(len(t.other))), t.other...)
+	}
+	return v
+}
+
+// counted is a signature before this one, as the next one covers it: behind its length.
+func counted(mac []byte) []byte {
+	if len(mac) == 0 {
+		return nil
+	}
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(mac))), mac...)
+}
+
+// judge says what is wrong with a message's signature: BADSIG, BADTIME or nothing. It covers the signature before, and messages
+// between the two that have none.
+func (k *key) judge(packet []byte, t *tsig, before, unsigned []byte, timesAlone bool, now time.Time) (fault int) {
+	message := bytes.Clone(packet[:t.at])
+	binary.BigEndian.PutUint16(message, t.id)
+	binary.BigEndian.PutUint16(message[10:], binary.BigEndian.Uint16(message[10:])-1)
+	if !hmac.Equal(t.mac, k.mac(counted(before), unsigned, message, t.signed(timesAlone))) {
+		return dns.RcodeBadSig
+	}
+	if age := now.Unix() - int64(t.seconds); age > int64(t.fudge) || -age > int64(t.fudge) {
+		return dns.RcodeBadTime
+	}
+	return dns.RcodeSuccess
+}
+
+// is says whether a record names the key and its algorithm.
+func (k *key) is(t *tsig) bool {
+	return keyName(t.name) == k.name && keyName(t.algorithm) == k.algorithm
+}
+
+// keyName is a name in wire format as keys are named here.
+func keyName(wire []byte) string { return string(rr.AppendNameText(nil, wire)) }
+
+// signature is that of a request, and what its responses are signed with. Nil is no signature.
 type signature struct {
-	key     *key      // that signed the request; nil where it did not verify
-	request *dns.TSIG // the record
-	fault   uint16    // of the request (RFC 8945 5.2)
-	mac     string    // of the message before the one to be signed
-	later   bool      // that one was of this response already
+	request *tsig
+	key     *key // nil: we do not know it
+	fault   int  // BADKEY, BADSIG, BADTIME or none
+	mac     []byte
+	later   bool // there was a response already
 }
 
 // verified is the key that signed a request, nil for none.
@@ -74,29 +183,18 @@ func (s *signature) rcode() int {
 	return dns.RcodeSuccess
 }
 
-// verify judges the TSIG record of a request, which the packet is known to end with.
-func verify(packet []byte, keys map[string]*key) (*signature, error) {
-	m := new(dns.Msg)
-	if err := m.Unpack(packet); err != nil {
+// verify judges the TSIG record of a request, which the packet ends with.
+func verify(packet []byte, at int, keys map[string]*key) (*signature, error) {
+	t, err := readTSIG(packet, at)
+	if err != nil {
 		return nil, err
 	}
-	request := m.IsTsig()
-	if request == nil || request.Algorithm == "" { // the library reads a record without data too
-		return nil, errors.New("no TSIG record at its end")
-	}
-	s := &signature{request: request, mac: request.MAC}
-	k := keys[dns.CanonicalName(request.Hdr.Name)]
-	if k == nil || k.algorithm != dns.CanonicalName(request.Algorithm) {
-		s.fault = dns.RcodeBadKey
+	s := &signature{request: t, mac: t.mac, key: keys[keyName(t.name)]}
+	if s.key == nil || !s.key.is(t) {
+		s.key, s.fault = nil, dns.RcodeBadKey
 		return s, nil
 	}
-	s.key = k
-	switch err := dns.TsigVerify(bytes.Clone(packet), k.secret, "", false); {
-	case errors.Is(err, dns.ErrTime):
-		s.fault = dns.RcodeBadTime
-	case err != nil:
-		s.fault = dns.RcodeBadSig
-	}
+	s.fault = s.key.judge(packet, t, nil, nil, false, time.Now())
 	return s, nil
 }
 
@@ -106,49 +204,47 @@ func (s *signature) room() int {
 		return 0
 	}
 	const fixed, longestMAC, otherTime = 10 + 16, 64, 6
-	return len(s.request.Hdr.Name) + 1 + len(s.request.Algorithm) + 1 + fixed + longestMAC + otherTime
+	return len(s.request.name) + len(s.request.algorithm) + fixed + longestMAC + otherTime
 }
 
-// pack packs a message of a response, and signs it.
-func (s *signature) pack(m *dns.Msg) ([]byte, error) {
+// sign appends the TSIG record to a response. One to a request whose signature is not good has the present time all the same, or the
+// client would take its clock for wrong (RFC 8945 5.3.2).
+func (s *signature) sign(packet []byte) []byte {
 	if s == nil {
-		return m.Pack()
+		return packet
 	}
-	t := &dns.TSIG{
-		Hdr:       dns.RR_Header{Name: s.request.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY},
-		Algorithm: s.request.Algorithm, TimeSigned: uint64(time.Now().Unix()), Fudge: fudge, OrigId: m.Id, Error: s.fault,
-	}
-	secret := ""
-	if s.key != nil {
-		secret = s.key.secret
-	}
+	t := tsig{name: s.request.name, algorithm: s.request.algorithm, seconds: uint64(time.Now().Unix()), fudge: fudge, fault: uint16(s.fault)}
 	if s.fault == dns.RcodeBadTime { // RFC 8945 5.2.3
-		t.OtherLen, t.OtherData = 6, fmt.Sprintf("%012x", t.TimeSigned)
-		t.TimeSigned = s.request.TimeSigned
+		t.other = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(nil, uint16(t.seconds>>32)), uint32(t.seconds))
+		t.seconds = s.request.seconds
 	}
-	m.Extra = append(m.Extra, t)
-	packet, mac, err := dns.TsigGenerate(m, secret, s.mac, s.later)
-	s.mac, s.later = mac, true
-	return packet, err
+	if s.key != nil && s.fault != dns.RcodeBadSig {
+		t.mac = s.key.mac(counted(s.mac), packet, t.signed(s.later))
+	}
+	s.mac, s.later = t.mac, true
+	return t.appendTo(packet)
 }
 
-// sign signs a response that was written in wire format into out. Where it becomes longer than limit it is cut short.
-func (s *signature) sign(out []byte, limit int) []byte {
-	m := new(dns.Msg)
-	if m.Unpack(out) != nil {
-		return out // what the encoder writes the library reads; held by the differential test
-	}
-	m.Compress = true
-	packet, err := s.pack(m)
-	if err != nil {
-		return out
-	}
-	if len(packet) > limit {
-		m.Truncated, m.Answer, m.Ns, m.Extra = true, nil, nil, nil
-		s.mac, s.later = s.request.MAC, false
-		if packet, err = s.pack(m); err != nil {
-			return out
-		}
-	}
-	return append(out[:0], packet...)
+// request signs a request, and returns its signature, which the answer's covers.
+func (k *key) request(packet []byte) (signed, mac []byte) {
+	name, _ := zone.WireName(k.name) // both were read by parseKey
+	algorithm, _ := zone.WireName(k.algorithm)
+	t := tsig{name: []byte(name), algorithm: []byte(algorithm), seconds: uint64(time.Now().Unix()), fudge: fudge}
+	t.mac = k.mac(packet, t.signed(false))
+	return t.appendTo(packet), t.mac
+}
+
+// appendTo appends the record to the message that it signs.
+func (t *tsig) appendTo(packet []byte) []byte {
+	id := binary.BigEndian.Uint16(packet)
+	binary.BigEndian.PutUint16(packet[10:], binary.BigEndian.Uint16(packet[10:])+1)
+	packet = append(packet, t.name...)
+	packet = append(packet, 0, byte(dns.TypeTSIG), 0, dns.ClassANY, 0, 0, 0, 0)
+	packet = binary.BigEndian.AppendUint16(packet, uint16(len(t.algorithm)+16+len(t.mac)+len(t.other)))
+	packet = append(packet, t.algorithm...)
+	packet = append(packet, t.signed(true)...)
+	packet = append(binary.BigEndian.AppendUint16(packet, uint16(len(t.mac))), t.mac...)
+	packet = binary.BigEndian.AppendUint16(packet, id)
+	packet = binary.BigEndian.AppendUint16(packet, t.fault)
+	return append(binary.BigEndian.AppendUint16(packet, uint16(len(t.other))), t.other...)
 }

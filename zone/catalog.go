@@ -24,20 +24,19 @@ func NewCatalog(catalog string, members []string, serial uint32) (*Source, error
 		return nil, err
 	}
 	s := &Source{Path: catalog, apex: apex, ttl: 3600, serial: &serial}
-	add := func(owner, data string) error {
-		rr, err := dns.NewRR(owner + " 3600 IN " + data)
+	add := func(owner, text string) error {
+		o, err := parseName(owner, apex)
 		if err != nil {
 			return err
 		}
-		r, err := packRecord(rr, mustName(rr.Header().Name))
+		r, err := parseRecord(text, o, root, s.ttl)
 		s.records = append(s.records, r)
 		return err
 	}
-	top := s.apex.String()
-	err = errors.Join(add(top, "SOA invalid. invalid. 1 3600 600 2147483646 0"), add(top, "NS invalid."), add("version."+top, "TXT "+catalogVersion))
+	err = errors.Join(add("@", "SOA invalid. invalid. 1 3600 600 2147483646 0"), add("@", "NS invalid."), add("version", "TXT "+catalogVersion))
 	for _, m := range members {
 		id := sha256.Sum256([]byte(m))
-		err = errors.Join(err, add(hex.EncodeToString(id[:16])+".zones."+top, "PTR "+dns.Fqdn(m)))
+		err = errors.Join(err, add(hex.EncodeToString(id[:16])+".zones", "PTR "+dns.Fqdn(m)))
 	}
 	return s, err
 }

@@ -1,13 +1,12 @@
 package zone
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/rr"
 )
 
 func TestACatalogListsWhatItWasMadeOf(t *testing.T) {
@@ -45,14 +44,18 @@ func TestABrokenCatalogIsNotHeeded(t *testing.T) {
 		{"a zone twice", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\nb.zones 0 PTR example.com.\n", "", "twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "copy")
-			os.WriteFile(file, []byte(c.text), 0o644)
 			var report conf.Report
+			var records []rr.Record
+			reader := rr.Reader{
+				Apex: "\x07catalog\x04test\x00", Record: func(r rr.Record, _ rr.Place) { records = append(records, r) },
+				Fault: func(_ rr.Place, text, reason string) bool { t.Fatal(text, reason); return true },
+			}
+			reader.Read("copy", c.text)
 			s := Parse("catalog.toml", []byte("name = \"catalog.test\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"member.toml\"\n"), &report)
 			if s == nil {
 				t.Fatal(report.Problems())
 			}
-			s.TakeCopy(file, &report)
+			s.TakeCopy(records)
 			got, err := s.Members()
 			if strings.Join(got, " ") != c.want || (c.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%v, %v", got, err)

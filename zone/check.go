@@ -2,6 +2,7 @@ package zone
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -54,7 +55,11 @@ func (s *Source) problem(r *record, reason string) conf.Problem {
 	if r.item != nil {
 		return r.item.Problem(reason)
 	}
-	return conf.Problem{File: s.master, Key: r.owner.String() + " " + dns.Type(r.typ).String(), Reason: reason}
+	file := s.master
+	if r.place.File != "" {
+		file = filepath.Join(filepath.Dir(s.master), r.place.File)
+	}
+	return conf.Problem{File: file, Line: r.place.Line, Key: r.owner.String() + " " + dns.Type(r.typ).String(), Reason: reason}
 }
 
 // check holds the rules that concern more than one record.

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/rr"
 )
 
 // maxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
@@ -132,7 +134,7 @@ func (b *compiler) addSet(set *rrset) RRset {
 		b.data = binary.BigEndian.AppendUint32(b.data, set.ttl)
 		b.data = append(b.data, 0, 0)
 		begin, data := len(b.data), r.data
-		skip, count := compressible(set.typ)
+		skip, count := rr.Names(set.typ)
 		b.data, data = append(b.data, data[:skip]...), data[skip:]
 		for range count {
 			size := nameSize(data)
@@ -166,7 +168,7 @@ func wireSize(apex name, set *rrset) (size int) {
 
 // apexNames counts the names in a record's data that end in the apex and may be compressed.
 func apexNames(apex name, r *record) (n int) {
-	skip, count := compressible(r.typ)
+	skip, count := rr.Names(r.typ)
 	data := r.data[skip:]
 	for range count {
 		size := nameSize(data)

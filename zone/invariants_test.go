@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/rr"
 )
 
 // TestInvariants holds the safety promise over random zones and traps: whatever is accepted keeps all of it. Each invariant is a
@@ -137,10 +138,31 @@ func ask(z *Zone, n name, typ uint16) (rcode int, rrs []dns.RR, a *Answer) {
 	z.body.Lookup(&q, typ, a)
 	for _, item := range a.Answer {
 		if !item.Synthesized() {
-			rrs = append(rrs, z.records(n, item.Set)...)
+			rrs = append(rrs, library(z.records(n, item.Set))...)
 		}
 	}
 	return a.Rcode, rrs, a
+}
+
+// library makes records of the DNS library out of ours.
+func library(records []rr.Record) (rrs []dns.RR) {
+	for _, r := range records {
+		one, _, err := dns.UnpackRR(r.AppendWire(nil), 0)
+		if err != nil {
+			panic(err)
+		}
+		rrs = append(rrs, one)
+	}
+	return rrs
+}
+
+// mustName is a name that the DNS library has.
+func mustName(text string) name {
+	n, err := parseName(text, root)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
 
 // owners calls do for each owner with decoys: its MX set as written, as served, and the decoys of that.
@@ -243,9 +265,9 @@ func whatWasWrittenIsServed(v *trapView) {
 	for _, at := range v.plain.nodes() {
 		owner := v.plain.nodeName(at)
 		for _, set := range v.plain.allSets(at) {
-			want := v.plain.records(owner, set)
+			want := library(v.plain.records(owner, set))
 			got, _ := v.z.body.set(served[owner], set.typ)
-			have := v.z.records(owner, got)
+			have := library(v.z.records(owner, got))
 			for j, rr := range want {
 				if mx, ok := rr.(*dns.MX); ok && mx.Mx != have[j].(*dns.MX).Mx {
 					cover := (&printer{Zone: v.z, hosts: v.z.Hosts()}).host(mustName(have[j].(*dns.MX).Mx))

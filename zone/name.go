@@ -1,10 +1,9 @@
 package zone
 
 import (
-	"errors"
 	"strings"
 
-	"github.com/miekg/dns"
+	"mxtrap/zone/rr"
 )
 
 // maxName is the length of the longest name on the wire, its root label included (RFC 1035 2.3.4).
@@ -16,30 +15,19 @@ type name string
 // parseName reads presentation format; a name without a final dot is relative to origin.
 func parseName(s string, origin name) (name, error) {
 	var room [maxName]byte
-	if wire, ok := appendName(room[:0], s, origin); ok {
-		lower(wire)
-		return name(wire), nil
+	wire, ok := appendName(room[:0], s, origin)
+	if !ok {
+		var err error
+		if wire, err = rr.AppendName(room[:0], s, string(origin)); err != nil {
+			return "", err
+		}
 	}
-	switch {
-	case s == "@":
-		return origin, nil
-	case !dns.IsFqdn(s):
-		s += "." + strings.TrimPrefix(origin.String(), ".")
-	}
-	var wire [maxName + 1]byte
-	if _, ok := dns.IsDomainName(s); !ok || s == "" {
-		return "", errors.New("not a domain name")
-	}
-	n, err := dns.PackDomainName(s, wire[:], 0, nil, false)
-	if err != nil || n > maxName {
-		return "", errors.New("not a domain name")
-	}
-	lower(wire[:n])
-	return name(wire[:n]), nil
+	lower(wire)
+	return name(wire), nil
 }
 
 // appendName appends the wire format of a name whose characters stand for themselves, its letters as written. It says whether it
-// was one: all others, and what is no name, are left to the DNS library.
+// was one: all others, and what is no name, are left to package rr.
 func appendName(to []byte, s string, origin name) ([]byte, bool) {
 	if s == "@" {
 		return append(to, origin...), true
@@ -67,32 +55,11 @@ func appendName(to []byte, s string, origin name) ([]byte, bool) {
 // root is the root of all names.
 const root = name("\x00")
 
-// mustName is parseName for a name that a dns.RR holds: the DNS library checked it.
-func mustName(s string) name {
-	n, err := parseName(s, root)
-	if err != nil {
-		return root
-	}
-	return n
-}
-
-// lower folds the letters of a wire name. Length octets are below 64 and so never letters.
-func lower(wire []byte) {
-	for i, c := range wire {
-		if 'A' <= c && c <= 'Z' {
-			wire[i] = c | 0x20
-		}
-	}
-}
+// lower folds the letters of a wire name.
+func lower(wire []byte) { rr.Lower(wire) }
 
 // String is the name in presentation format, with its final dot.
-func (n name) String() string {
-	s, _, err := dns.UnpackDomainName([]byte(n), 0)
-	if err != nil {
-		return "."
-	}
-	return s
-}
+func (n name) String() string { return string(rr.AppendNameText(nil, []byte(n))) }
 
 // parent is the name without its first label; the root has none.
 func (n name) parent() name { return n[1+n[0]:] }

@@ -26,8 +26,8 @@ func (z *Zone) Print(w io.Writer) error {
 		sets := z.allSets(at)
 		slices.SortStableFunc(sets, func(a, b RRset) int { return cmp.Compare(rank(a), rank(b)) })
 		for _, s := range sets {
-			for i, rr := range z.records(names[at], s) {
-				out.WriteString(rr.String())
+			for i, r := range z.records(names[at], s) {
+				out.WriteString(r.String())
 				if note := p.note(at, names[at], s, i); note != "" {
 					out.WriteString("\t; " + note)
 				}
@@ -65,8 +65,8 @@ func (z *printer) note(at uint32, owner name, s RRset, i int) string {
 				return "decoy"
 			}
 		}
-		mx := z.records(owner, s)[i].(*dns.MX)
-		if h := z.host(mustName(mx.Mx)); h != nil {
+		mx := z.records(owner, s)[i]
+		if h := z.host(lowered(mx.Data[2:])); h != nil {
 			return "cover for " + h.For
 		}
 	case dns.TypeA, dns.TypeAAAA:

@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"net/netip"
-	"reflect"
 	"strings"
-	"sync"
 
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/rr"
 )
 
 // record is one record of a zone, its data in wire format with whole names, and where it was written.
@@ -22,7 +20,8 @@ type record struct {
 	typ   uint16
 	ttl   uint32
 	data  []byte
-	item  *conf.Item // nil where it is from a master file, or the trap made it
+	item  *conf.Item // where it is written in a zone file
+	place rr.Place   // or in a master file
 }
 
 // parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
@@ -37,21 +36,12 @@ func parseRecord(text string, owner, apex name, ttl uint32) (record, error) {
 	if strings.ContainsAny(text, "\r\n") {
 		return record{}, errors.New("a record is one line; long data may stand in several quoted strings")
 	}
-	parser := dns.NewZoneParser(strings.NewReader("@ "+text+"\n"), apex.String(), "")
-	parser.SetDefaultTTL(ttl)
-	rr, ok := parser.Next()
-	if err := parser.Err(); err != nil {
-		_, reason := parseReason(err)
-		return record{}, errors.New(reason)
-	}
-	if !ok {
-		return record{}, errors.New("no record: write TYPE and data, such as MX 10 mail")
-	}
-	return packRecord(rr, owner)
+	r, err := rr.ParseRecord(text, string(apex), ttl)
+	return record{owner: owner, typ: r.Type, ttl: r.TTL, data: r.Data}, err
 }
 
 // commonRecord reads the records that nearly all of a mail domain is made of, in their plainest form. It says whether this was one:
-// all others, and what is none, are left to the DNS library. A fuzz test holds both to the same data.
+// all others, and what is none, are left to package rr. A fuzz test holds both to the same data.
 func commonRecord(text string, apex name, ttl uint32) (r record, ok bool) {
 	word, rest := nextWord(text)
 	if n, ok := parseNumber(word, 1<<31-1); ok {
@@ -151,53 +141,6 @@ func appendStrings(to []byte, text string) ([]byte, bool) {
 	}
 }
 
-// packBuffers hold a record while it is packed.
-var packBuffers = sync.Pool{New: func() any { return new([math.MaxUint16]byte) }}
-
-// packRecord takes a record of the DNS library, and refuses what the library reads but no zone can hold.
-func packRecord(rr dns.RR, owner name) (record, error) {
-	h := rr.Header()
-	r := record{owner: owner, typ: h.Rrtype, ttl: h.Ttl}
-	switch t := h.Rrtype; {
-	case h.Class != dns.ClassINET:
-		return r, errors.New("only the class IN is served")
-	case t == dns.TypeNone || t == dns.TypeOPT || 128 <= t && t <= 255:
-		return r, fmt.Errorf("%s is a type for questions and packets, not for zones", dns.TypeToString[t])
-	case h.Ttl > 1<<31-1:
-		return r, errors.New("the TTL is above 2147483647 seconds (RFC 2181 8)")
-	}
-	if isEmpty(rr) {
-		return r, errors.New("the data is missing")
-	}
-	scratch := packBuffers.Get().(*[math.MaxUint16]byte)
-	defer packBuffers.Put(scratch)
-	before := h.Name
-	h.Name = "."
-	end, err := dns.PackRR(rr, scratch[:], 0, nil, false)
-	h.Name = before
-	if err != nil {
-		return r, errors.New(strings.TrimPrefix(err.Error(), "dns: "))
-	}
-	const head = 1 + 10 // the root, type, class, TTL, length
-	r.data = bytes.Clone(scratch[head:end])
-	return r, nil
-}
-
-// isEmpty says whether a record is a type alone, as dynamic updates have it: the library reads that, with every field zero.
-func isEmpty(rr dns.RR) bool {
-	switch rr.(type) {
-	case *dns.APL, *dns.NULL, *dns.RFC3597, *dns.EUI48, *dns.EUI64, *dns.NID, *dns.L64, *dns.UID, *dns.GID, *dns.CSYNC, *dns.LOC:
-		return false // zero is data, or no data are needed
-	}
-	blankOf, ok := dns.TypeToRR[rr.Header().Rrtype]
-	if !ok {
-		return false
-	}
-	zero := blankOf()
-	*zero.Header() = *rr.Header()
-	return reflect.DeepEqual(rr, zero)
-}
-
 // names says where in the data of a type there are names that are hosts: behind so many octets, so many in a row.
 func names(typ uint16) (skip, count int) {
 	switch typ {
@@ -211,15 +154,6 @@ func names(typ uint16) (skip, count int) {
 		return 0, 2
 	}
 	return 0, 0
-}
-
-// compressible says where in the data of a type names stand that may be compressed (RFC 3597 4: those of RFC 1035 only).
-func compressible(typ uint16) (skip, count int) {
-	switch typ {
-	case dns.TypeSRV, dns.TypeSVCB, dns.TypeHTTPS:
-		return 0, 0
-	}
-	return names(typ)
 }
 
 // host is the host that a record leads to, the root where it leads to none.

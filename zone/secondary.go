@@ -3,13 +3,15 @@ package zone
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
+	"hash/maphash"
+	"io"
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/rr"
 )
 
 // Primary is where a zone comes from that is not written in files here.
@@ -40,12 +42,12 @@ func (s *Source) readPrimary(t *conf.Table) {
 // Primary is where the zone comes from; nil where its records are in files here.
 func (s *Source) Primary() *Primary { return s.primary }
 
-// TakeCopy reads the copy of a secondary zone, a master file.
-func (s *Source) TakeCopy(file string, report *conf.Report) {
-	before := report.Faults()
-	s.records, s.files.more, s.serial = nil, nil, nil // there may have been another
-	s.readMaster(file, report)
-	s.partial = report.Faults() > before
+// TakeCopy takes the records of a secondary zone, as its primary has them.
+func (s *Source) TakeCopy(records []rr.Record) {
+	s.records = make([]record, len(records))
+	for i, r := range records {
+		s.records[i] = record{owner: name(r.Owner), typ: r.Type, ttl: r.TTL, data: r.Data}
+	}
 }
 
 // CopiedSOA is the SOA record of the copy; nil where there is none.
@@ -64,6 +66,25 @@ func (s *Source) CopiedSOA() *dns.SOA {
 	return nil
 }
 
+// Written tells what the operator or the primary wrote, without the serial number: equal ones are the same but for the trap.
+func (s *Source) Written() uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for i := range s.records {
+		r := &s.records[i]
+		if data := r.data; r.typ == dns.TypeSOA {
+			h.Write(data[:len(data)-soaNumbers])
+			h.Write(data[len(data)-soaNumbers+4:])
+		} else {
+			h.Write(data)
+		}
+		h.WriteString(string(r.owner))
+		h.Write(binary.BigEndian.AppendUint32([]byte{byte(r.typ >> 8), byte(r.typ)}, r.ttl))
+	}
+	s.soa.hash(&h)
+	return h.Sum64()
+}
+
 // Stub stands in for a zone that cannot be served now: it has a name, and no answers.
 func (s *Source) Stub() *Zone {
 	empty := &Source{Path: s.Path, apex: s.apex, ttl: s.ttl, table: s.table, partial: true}
@@ -74,26 +95,42 @@ func (s *Source) Stub() *Zone {
 }
 
 // Digest tells what a zone serves, but for its serial number: equal ones serve the same.
-func (z *Zone) Digest() string {
-	var lines []string
-	for rr := range z.Records() {
-		if soa, ok := rr.(*dns.SOA); ok {
-			soa.Serial = 0
+type Digest [16]byte
+
+// Digest is that of the zone.
+func (z *Zone) Digest() (d Digest) {
+	var records []string
+	for r := range z.Records() {
+		if r.Type == dns.TypeSOA {
+			clear(r.Data[len(r.Data)-soaNumbers:][:4])
 		}
-		lines = append(lines, rr.String())
+		records = append(records, string(r.AppendWire(nil)))
 	}
-	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
-	return hex.EncodeToString(sum[:])
+	slices.Sort(records)
+	sum := sha256.New()
+	for _, r := range records {
+		io.WriteString(sum, r)
+	}
+	copy(d[:], sum.Sum(nil))
+	return d
+}
+
+// Numbered is the zone with another serial number.
+func (z *Zone) Numbered(serial uint32) *Zone {
+	if serial == z.serial {
+		return z
+	}
+	again := *z
+	again.serial, again.body = serial, slices.Clone(z.body)
+	soa, _ := again.body.set(again.body.uint32(headTop), dns.TypeSOA)
+	for _, set := range []RRset{soa, again.body.negative()} {
+		wire, _, _ := again.body.Wire(set)
+		binary.BigEndian.PutUint32(wire[len(wire)-soaNumbers:], serial)
+	}
+	return &again
 }
 
 // Same says whether two compiled zones are one and the same.
 func (z *Zone) Same(other *Zone) bool {
 	return bytes.Equal(z.body, other.body) && slices.Equal(z.lookups, other.lookups)
-}
-
-// Number compiles the zone again with another serial number.
-func (s *Source) Number(serial uint32, look Lookups) *Zone {
-	s.serial = &serial
-	return s.Compile(look, new(conf.Report))
 }

@@ -2,9 +2,9 @@ package zone
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"math"
 	"strings"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -58,6 +58,9 @@ func readSOA(t *conf.Table, apex name) soaTable {
 	return s
 }
 
+// soaNumbers is how many octets of an SOA record's data are numbers, the serial first.
+const soaNumbers = 20
+
 // soa is an SOA record (RFC 1035 3.3.13).
 type soa struct {
 	ttl                                      uint32
@@ -97,36 +100,40 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
 	if r.mname == nil {
 		r.mname = []byte(root) // only where there is no NS, which is refused
 	}
+	if written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0 {
+		// The time of the newest file grows with each change and is the same wherever the files are the same.
+		r.serial = s.automatic(report)
+	}
 	if s.serial != nil {
 		r.serial = *s.serial
-	}
-	s.ownSerial = written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0
-	if s.ownSerial {
-		// The time of the newest file grows with each change and is the same wherever the files are the same.
-		if r.serial = max(1, s.files.Modified()); s.least != 0 && Later(s.least, r.serial) {
-			r.serial = s.least
-		}
 	}
 	return r
 }
 
-// Follow is a version of the zone, as compiled from the source, in its place behind the version before: that one itself where nothing
-// has changed, or with an automatic serial number that grows (RFC 1982) even where the files have become older, or where only
-// what was looked up has changed.
-func (s *Source) Follow(now, before *Zone, look Lookups) *Zone {
-	if now.Same(before) {
-		return before
+// firstTime is before the first file of a zone here can have been written: 2020-01-01.
+const firstTime = 1577836800
+
+// automatic is the serial number that the operator leaves to us.
+func (s *Source) automatic(report *conf.Report) uint32 {
+	modified := s.files.Modified()
+	if modified != 0 && modified < firstTime {
+		report.Add(conf.Problem{
+			File: s.Path, Key: "soa.serial", Warning: true,
+			Reason: "is the time of the zone's newest file, which is before 2020: secondaries may have a higher number already; touch the file once the clock is right",
+		})
 	}
-	if !s.ownSerial || Later(now.serial, before.serial) {
-		return now
-	}
-	s.least = before.serial + 1
-	if len(before.lookups) > 0 { // more than that, so that it grows even when it begins anew from the files
-		if clock := uint32(time.Now().Unix()); Later(clock, s.least) {
-			s.least = clock
+	return max(1, modified)
+}
+
+// hash adds what the operator says of the SOA record, but for the serial number.
+func (t *soaTable) hash(h *maphash.Hash) {
+	h.WriteString(string(t.mname + t.rname))
+	for _, v := range []*uint32{t.refresh, t.retry, t.expire, t.minimum} {
+		if v != nil {
+			h.Write(binary.BigEndian.AppendUint32(nil, *v))
 		}
+		h.WriteByte(0)
 	}
-	return s.Compile(look, new(conf.Report))
 }
 
 // hostmaster is the mailbox of the one responsible, where the operator names none (RFC 2142 7).

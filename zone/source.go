@@ -11,21 +11,19 @@ import (
 type Source struct {
 	Path string // of the zone file
 
-	apex      name
-	ttl       uint32
-	records   []record
-	soa       soaTable
-	trap      *trapTable
-	table     *conf.Table
-	master    string   // the master file, "" where there is none
-	partial   bool     // some of the records could not be read
-	template  string   // the zone file of the members of a catalog; "" where the zone is none
-	member    bool     // made from such a template
-	primary   *Primary // nil where the records are in files here
-	serial    *uint32  // of a secondary zone; nil: its primary's
-	least     uint32   // of an automatic serial number; 0: anything
-	ownSerial bool     // the serial number is ours to choose
-	files     Files
+	apex     name
+	ttl      uint32
+	records  []record
+	soa      soaTable
+	trap     *trapTable
+	table    *conf.Table
+	master   string   // the master file, "" where there is none
+	partial  bool     // some of the records could not be read
+	template string   // the zone file of the members of a catalog; "" where the zone is none
+	member   bool     // made from such a template
+	primary  *Primary // nil where the records are in files here
+	serial   *uint32  // of a catalog that is made here, which has no file; else nil
+	files    Files
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
@@ -125,7 +123,7 @@ func (s *Source) readRecords(t *conf.Table) {
 			t.Fault(key, "", "an owner with a dot must be quoted: "+quoted(t, key)+` = ["TYPE data"]`)
 			continue
 		case !owner.within(s.apex):
-			t.Fault(key, "", "the owner is outside the zone "+s.Name())
+			t.Fault(key, "", outside(owner, s.apex))
 		}
 		items := t.Strings(key)
 		for i := range items {

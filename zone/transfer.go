@@ -1,20 +1,23 @@
 package zone
 
 import (
+	"encoding/binary"
 	"iter"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/rr"
 )
 
 // SOA is the zone's SOA record.
-func (z *Zone) SOA() *dns.SOA {
+func (z *Zone) SOA() rr.Record {
 	set, _ := z.body.set(z.body.uint32(headTop), dns.TypeSOA)
-	return z.records(z.apex(), set)[0].(*dns.SOA)
+	return z.records(z.apex(), set)[0]
 }
 
 // Records are all records of the zone as it is served, the trap's among them, the SOA record first.
-func (z *Zone) Records() iter.Seq[dns.RR] {
-	return func(yield func(dns.RR) bool) {
+func (z *Zone) Records() iter.Seq[rr.Record] {
+	return func(yield func(rr.Record) bool) {
 		if !yield(z.SOA()) {
 			return
 		}
@@ -24,8 +27,8 @@ func (z *Zone) Records() iter.Seq[dns.RR] {
 				if set.typ == dns.TypeSOA {
 					continue
 				}
-				for _, rr := range z.records(owner, set) {
-					if !yield(rr) {
+				for _, r := range z.records(owner, set) {
+					if !yield(r) {
 						return
 					}
 				}
@@ -36,21 +39,22 @@ func (z *Zone) Records() iter.Seq[dns.RR] {
 
 // Differences are the records that only the older and only the newer of two versions of a zone have, the SOA records left out. They
 // are not ok where there are more of them than most.
-func Differences(older, newer *Zone, most int) (deleted, added []dns.RR, ok bool) {
-	left := map[string]dns.RR{}
-	for rr := range older.Records() {
-		left[rr.String()] = rr
+func Differences(older, newer *Zone, most int) (deleted, added []rr.Record, ok bool) {
+	left := map[string]rr.Record{}
+	for r := range older.Records() {
+		left[string(r.AppendWire(nil))] = r
 	}
-	for rr := range newer.Records() {
-		if text := rr.String(); left[text] != nil {
-			delete(left, text)
-		} else if rr.Header().Rrtype != dns.TypeSOA {
-			added = append(added, rr)
+	for r := range newer.Records() {
+		wire := string(r.AppendWire(nil))
+		if _, both := left[wire]; both {
+			delete(left, wire)
+		} else if r.Type != dns.TypeSOA {
+			added = append(added, r)
 		}
 	}
-	for _, rr := range left {
-		if rr.Header().Rrtype != dns.TypeSOA {
-			deleted = append(deleted, rr)
+	for _, r := range left {
+		if r.Type != dns.TypeSOA {
+			deleted = append(deleted, r)
 		}
 	}
 	return deleted, added, len(deleted)+len(added) <= most
@@ -58,3 +62,15 @@ func Differences(older, newer *Zone, most int) (deleted, added []dns.RR, ok bool
 
 // Later says whether a serial number comes after another one (RFC 1982 3.2).
 func Later(serial, other uint32) bool { return int32(serial-other) > 0 }
+
+// SerialOf is the serial number of an SOA record, whose data have been checked.
+func SerialOf(r rr.Record) uint32 { return binary.BigEndian.Uint32(r.Data[len(r.Data)-soaNumbers:]) }
+
+// WireName is a whole name in wire format, in lower case.
+func WireName(text string) (string, error) {
+	n, err := parseName(text, root)
+	return string(n), err
+}
+
+// Within says whether a name in wire format, in lower case, is another one or below it.
+func Within(wire, apex string) bool { return name(wire).within(name(apex)) }

@@ -3,7 +3,7 @@ package zone
 import (
 	"encoding/binary"
 
-	"github.com/miekg/dns"
+	"mxtrap/zone/rr"
 )
 
 // Zone is a compiled zone. It never changes; any number of goroutines may read it.
@@ -54,31 +54,24 @@ func (z *Zone) nodeName(node uint32) name {
 	return name(append(wire, z.body.apex()...))
 }
 
-// records are the records of an RRset as the DNS library has them.
-func (z *Zone) records(owner name, s RRset) []dns.RR {
-	// A packet that begins with the owner, so that owners and apexes have something to point to.
+// records are the records of an RRset, with every name whole.
+func (z *Zone) records(owner name, s RRset) []rr.Record {
 	wire, owners, apexes := z.body.Wire(s)
-	msg := append([]byte(owner), wire...)
-	begin, apex := len(owner), len(owner)-len(z.body.apex())
-	for i := range owners.Len() {
-		putPointer(msg[begin+owners.At(i):], 0)
-	}
-	for i := range apexes.Len() {
-		putPointer(msg[begin+apexes.At(i):], apex)
-	}
-	var rrs []dns.RR
-	for off := begin; off < len(msg); {
-		rr, next, err := dns.UnpackRR(msg, off)
-		if err != nil {
-			return rrs // what the library packed it unpacks; held by a test over all types
+	records := make([]rr.Record, owners.Len())
+	for i, apex := 0, 0; i < len(records); i++ {
+		begin, end := owners.At(i), len(wire)
+		if i+1 < len(records) {
+			end = owners.At(i + 1)
 		}
-		rrs, off = append(rrs, rr), next
+		data := make([]byte, 0, end-begin)
+		at := begin + rdataAt
+		for ; apex < apexes.Len() && apexes.At(apex) < end; apex++ {
+			data = append(append(data, wire[at:apexes.At(apex)]...), z.body.apex()...)
+			at = apexes.At(apex) + 2
+		}
+		records[i] = rr.Record{Owner: string(owner), Type: s.typ, TTL: binary.BigEndian.Uint32(wire[begin+ttlAt:]), Data: append(data, wire[at:end]...)}
 	}
-	return rrs
-}
-
-func putPointer(to []byte, offset int) {
-	to[0], to[1] = 0xc0|byte(offset>>8), byte(offset)
+	return records
 }
 
 func trimDot(s string) string {

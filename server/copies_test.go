@@ -1,0 +1,222 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/rr"
+)
+
+// oddities are records that have no text, or one that libraries read otherwise, by type and data.
+var oddities = []rr.Record{
+	{Type: dns.TypeNULL, Data: []byte("x\ninjected.example.com. 60 IN A 192.0.2.66\n$GENERATE 1-3 gen$.example.com. A 192.0.2.$\n$ORIGIN z.\n")},
+	{Type: dns.TypeIPSECKEY, Data: []byte{10, 1, 2, 192, 0, 2, 38, 1, 2, 3}},
+	{Type: dns.TypeAMTRELAY, Data: []byte{10, 0x81, 192, 0, 2, 1}},
+	{Type: dns.TypeAPL, Data: []byte{0, 1, 24, 4, 192, 0, 2, 1, 0, 1, 8, 0x81, 10}},
+	{Type: dns.TypeHINFO, Data: []byte{0, 0}},
+	{Type: dns.TypeISDN, Data: []byte("\x04\"\\;\x00")},
+	{Type: dns.TypeTXT, Data: []byte("\x05\x00\n\"\\\xff\x00")},
+	{Type: 65280, Data: []byte{}},
+	{Type: dns.TypeNAPTR, Data: []byte("\x00\x01\x00\x02\x01U\x00\x00\x04Mail\x00")},
+}
+
+// packed is an answer with records as they are, and then some more.
+func packed(request *dns.Msg, records []rr.Record) []byte {
+	packet, _ := new(dns.Msg).SetReply(request).Pack()
+	for _, r := range records {
+		packet = r.AppendWire(packet)
+	}
+	packet[6], packet[7] = byte(len(records)>>8), byte(len(records))
+	return packet
+}
+
+// rawTransfer is the zone by AXFR, without the DNS library between.
+func (r *running) rawTransfer(t *testing.T) (records []rr.Record) {
+	t.Helper()
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	request, _ := new(dns.Msg).SetAxfr("example.com.").Pack()
+	conn.Write(withLength(request))
+	in := &incoming{conn: conn, zone: "example.com.", apex: "\x07example\x03com\x00", id: uint16(request[0])<<8 | uint16(request[1])}
+	if records, err = in.zoneOf(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+func TestWhatASecondaryPassesOnIsWhatThePrimaryHasOctetForOctet(t *testing.T) {
+	odd := wired(zoneLines(1, "first")[:8]...)
+	for i, r := range oddities {
+		r.Owner, r.TTL = fmt.Sprintf("\x03o%02d\x07example\x03com\x00", i), 60
+		odd = append(odd, r)
+	}
+	p := newPrimary(t)
+	p.plays(func(conn net.Conn, m *dns.Msg) {
+		sent := append([]rr.Record{}, odd...)
+		// What is not of the zone is passed over, and a TTL beyond the largest is 0 (RFC 2181 8).
+		sent = append(sent, rr.Record{Owner: "\x03ns1\x05other\x07example\x00", Type: dns.TypeA, TTL: 60, Data: []byte{192, 0, 2, 9}},
+			rr.Record{Owner: "\x03big\x07example\x03com\x00", Type: dns.TypeA, TTL: 1 << 31, Data: []byte{192, 0, 2, 9}}, odd[0])
+		conn.Write(withLength(packed(m, sent)))
+	})
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeMX, trapped)
+	files := map[string]string{}
+	for range 2 {
+		have := map[string]rr.Record{}
+		for _, one := range r.rawTransfer(t) {
+			have[one.Owner+fmt.Sprint(one.Type)] = one
+			if bytes.Contains([]byte(one.Owner), []byte("injected")) || strings.HasSuffix(one.Owner, "other\x07example\x00") {
+				t.Errorf("%v came in", one)
+			}
+		}
+		for _, want := range odd[8:] {
+			if got := have[want.Owner+fmt.Sprint(want.Type)]; !bytes.Equal(got.Data, want.Data) || got.TTL != 60 {
+				t.Errorf("TYPE%d: got %x with the TTL %d, want %x", want.Type, got.Data, got.TTL, want.Data)
+			}
+		}
+		if big, ok := have["\x03big\x07example\x03com\x00"+"1"]; !ok || big.TTL != 0 {
+			t.Errorf("a TTL beyond the largest: %v", big)
+		}
+		if !strings.Contains(r.log.String(), "not of the zone") && len(files) == 0 {
+			t.Errorf("the log does not tell of the stray record:\n%s", r.log)
+		}
+		// And so it is after a restart, from the copy.
+		if len(files) == 0 {
+			for _, name := range []string{"state/example.com.zone", "state/serials", "zones/z.toml", "mxtrap.toml"} {
+				text, err := os.ReadFile(filepath.Join(r.dir, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				files[name] = string(text)
+			}
+			r.stop()
+			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			r = start(t, files)
+		}
+	}
+}
+
+func TestADamagedCopyIsFetchedAgain(t *testing.T) {
+	whole := copied(t, zoneLines(1, "first")[:8]...)
+	for name, text := range map[string]string{
+		"empty": "", "random": strings.Repeat("\x93\x07\xff", 300), "of earlier days": strings.Join(zoneLines(1, "old")[:8], "\n"), "cut": whole[:len(whole)-40], "changed": strings.Replace(whole, "first", "wrong", 1), "a head alone": copyHead,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPrimary(t)
+			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			files := secondaryFiles(p.l.Addr().String(), "")
+			files["state/example.com.zone"], files["zones/other.toml"] = text, strings.ReplaceAll(exampleZone, "example.com", "example.org")
+			r := start(t, files)
+			if got := r.asked("example.com.", dns.TypeTXT); got != "SERVFAIL" {
+				t.Errorf("before it is fetched: %s", got)
+			}
+			if got := r.asked("example.org.", dns.TypeSOA); !strings.HasPrefix(got, "NOERROR") {
+				t.Errorf("another zone: %s", got)
+			}
+			p.plays(sends(100, zoneLines(2, "second")...))
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+		})
+	}
+}
+
+func TestWhatCannotBeWrittenIsServedFromMemory(t *testing.T) {
+	for name, state := range map[string]string{"a folder that cannot be made": "mxtrap.toml/state", "no folder at all": ""} {
+		t.Run(name, func(t *testing.T) {
+			p := newPrimary(t)
+			p.plays(sends(100, zoneLines(1, "first")...))
+			files := secondaryFiles(p.l.Addr().String(), "")
+			files["mxtrap.toml"] = strings.Replace(files["mxtrap.toml"], `state = "state"`, fmt.Sprintf("state = %q", state), 1)
+			r := start(t, files)
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+			p.plays(sends(100, zoneLines(2, "second")...))
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+			p.plays(sends(2, soaLine(3), soaLine(2), "example.com. 3600 IN TXT second", soaLine(3), "example.com. 3600 IN TXT third", soaLine(3)))
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR third")
+			r.reload()
+			if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR third" {
+				t.Errorf("after a reload: %s", got)
+			}
+			if log := r.log.String(); !strings.Contains(log, "served from memory") || state != "" && !strings.Contains(log, "mxtrap.toml/state") || strings.Contains(log, "could not be had from its primary") {
+				t.Errorf("the log does not blame the folder:\n%s", log)
+			}
+		})
+	}
+}
+
+func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
+	p := newPrimary(t)
+	p.plays(sends(100, zoneLines(2, "second")...))
+	dir := t.TempDir()
+	c := newCopies(dir)
+	long := zoneLines(1, "first")[:8]
+	long[0] = strings.Replace(long[0], " 1 1 600 300", " 86400 86400 604800 300", 1)
+	if err := c.commit("example.com", nil, c.prepare("example.com", wired(long...))); err != nil {
+		t.Fatal(err)
+	}
+	ahead := time.Now().Add(24 * time.Hour)
+	os.Chtimes(c.file("example.com"), ahead, ahead)
+	files := secondaryFiles(p.l.Addr().String(), "")
+	files["mxtrap.toml"] = strings.Replace(files["mxtrap.toml"], `state = "state"`, fmt.Sprintf("state = %q", dir), 1)
+	r := start(t, files)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+}
+
+func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
+	p := newPrimary(t)
+	short := func(lines []string) []string {
+		for i := range lines {
+			lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 1 1 3 300", 1)
+		}
+		return lines
+	}
+	p.plays(sends(100, short(zoneLines(1, "first"))...)) // to each request the whole zone, as RFC 1995 4 lets it
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
+			t.Fatalf("%s\n%s", got, r.log)
+		}
+	}
+}
+
+// TestABombIsRefused: names that pointers make long are counted whole.
+func TestABombIsRefused(t *testing.T) {
+	long := strings.Repeat("\x3f"+strings.Repeat("\x01", 63), 3) + "\x07example\x03com\x00"
+	p := newPrimary(t)
+	p.plays(sends(100, zoneLines(1, "good")...))
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR good")
+	p.plays(func(conn net.Conn, m *dns.Msg) {
+		conn.Write(withLength(packed(m, wired(soaLine(9)))))
+		packet, _ := new(dns.Msg).SetReply(m).Pack()
+		target, count := len(packet), 1
+		packet = rr.Record{Owner: long, Type: dns.TypeNS, TTL: 60, Data: []byte(long)}.AppendWire(packet)
+		for ; len(packet) < 65000; count++ {
+			packet = append(packet, 0xc0|byte(target>>8), byte(target), 0, byte(dns.TypeNS), 0, 1, 0, 0, 0, 60, 0, 2, 0xc0|byte(target>>8), byte(target))
+		}
+		packet[6], packet[7] = byte(count>>8), byte(count)
+		for err := error(nil); err == nil; {
+			_, err = conn.Write(withLength(packet))
+		}
+	})
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(r.log.String(), "with all names whole"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(r.log)
+		}
+	}
+	if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR good" {
+		t.Error(got)
+	}
+}

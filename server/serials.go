@@ -1,0 +1,182 @@
+package server
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"mxtrap/zone"
+)
+
+// served is what a zone was served as: under a serial number there is one content, for good.
+type served struct {
+	serial uint32 // that it was served under; 0 and no digest: not known
+	own    uint32 // that the operator's files or the primary gave it then
+	digest zone.Digest
+}
+
+func (s served) known() bool { return s.digest != zone.Digest{} }
+
+// numbering gives the zones of one load their serial numbers, by one rule: a zone has its own number, where that is ahead of the one
+// that was served last (RFC 1982); else the last one while the content is the same, and one more when it is another. The own number
+// that goes back counts as a change. What was served last is known of the version before, or from the file of serial numbers.
+type numbering struct {
+	book *book
+
+	mu      sync.Mutex
+	entries map[string]served // to be noted in the book
+	changes []renumbered
+}
+
+func newNumbering(folder string) *numbering {
+	return &numbering{book: newBook(folder), entries: map[string]served{}}
+}
+
+// renumbered is a zone whose serial number is not its own.
+type renumbered struct {
+	zone           string
+	was, now       uint32
+	why            string
+	back           bool // the own number has gone back
+	ownWas, ownNow uint32
+}
+
+// number gives a version of a zone its number, as the one that follows what was served before.
+func (n *numbering) number(z *zone.Zone, before served, why string) (*zone.Zone, served) {
+	if !before.known() {
+		before = n.book.last(z.Name())
+	}
+	now := served{serial: z.Serial(), own: z.Serial()}
+	if n.book != nil || before.known() {
+		now.digest = z.Digest()
+	}
+	back := before.known() && zone.Later(before.own, now.own)
+	if before.known() && !zone.Later(now.own, before.serial) {
+		if now.serial = before.serial; now.digest != before.digest || back {
+			now.serial++
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.book != nil && now != before {
+		n.entries[z.Name()] = now
+	}
+	if now.serial != now.own && now.serial != before.serial {
+		n.changes = append(n.changes, renumbered{z.Name(), before.serial, now.serial, why, back, before.own, now.own})
+	}
+	return z.Numbered(now.serial), now
+}
+
+// book is the file of serial numbers, a line for each time that a zone was served anew. It is read when the first zone is looked for
+// that is not known otherwise. Nil knows nothing.
+type book struct {
+	file string
+
+	once    sync.Once
+	lines   int
+	entries map[string]served
+	err     error
+}
+
+// newBook is the one in a folder; nil where there is none.
+func newBook(folder string) *book {
+	if folder == "" {
+		return nil
+	}
+	return &book{file: filepath.Join(folder, "serials")}
+}
+
+// last is what a zone was served as.
+func (b *book) last(zone string) served {
+	if b == nil {
+		return served{}
+	}
+	b.once.Do(b.read)
+	return b.entries[zone]
+}
+
+func (b *book) read() {
+	b.entries = map[string]served{}
+	f, err := os.Open(b.file)
+	if err != nil {
+		if !os.IsNotExist(err) {
+			b.err = err
+		}
+		return
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		b.lines++
+		if zone, s, ok := parseServed(lines.Text()); ok {
+			b.entries[zone] = s
+		}
+	}
+	b.err = lines.Err()
+}
+
+// line is what the file holds of a zone. It ends with a sum, so that a line that was cut is none.
+func (s served) line(zone string) string {
+	text := fmt.Sprintf("%s %d %d %x", zone, s.serial, s.own, s.digest)
+	return fmt.Sprintf("%s %08x\n", text, crc32.ChecksumIEEE([]byte(text)))
+}
+
+func parseServed(line string) (zone string, s served, ok bool) {
+	words := strings.Fields(line)
+	if len(words) != 5 {
+		return "", s, false
+	}
+	text, _ := strings.CutSuffix(line, " "+words[4])
+	serial, err1 := strconv.ParseUint(words[1], 10, 32)
+	own, err2 := strconv.ParseUint(words[2], 10, 32)
+	n, err3 := hex.Decode(s.digest[:], []byte(words[3]))
+	s.serial, s.own = uint32(serial), uint32(own)
+	ok = err1 == nil && err2 == nil && err3 == nil && n == len(s.digest) && words[4] == fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text)))
+	return words[0], s, ok
+}
+
+// note writes what zones are served as from now on, before they are. The file is written anew where most of it is of the past.
+func (b *book) note(entries map[string]served) error {
+	if b == nil || len(entries) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(b.file), 0o700); err != nil {
+		return err
+	}
+	if b.entries != nil && b.lines > 2*len(b.entries)+1000 {
+		for zone, s := range entries {
+			b.entries[zone] = s
+		}
+		return replace(b.file, func(w *bufio.Writer) {
+			for zone, s := range b.entries {
+				w.WriteString(s.line(zone))
+			}
+		})
+	}
+	f, err := os.OpenFile(b.file, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	if end, err := f.Seek(-1, io.SeekEnd); err == nil { // a line that was cut must not spoil the next
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, end); err == nil && last[0] != '\n' {
+			w.WriteString("\n")
+		}
+	}
+	for zone, s := range entries {
+		w.WriteString(s.line(zone))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Sync()
+}

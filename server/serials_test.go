@@ -1,0 +1,215 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// numbered compiles a zone whose own serial number and content are given.
+func numbered(t *testing.T, own uint32, content string) *zone.Zone {
+	t.Helper()
+	var report conf.Report
+	text := fmt.Sprintf("name = \"example.com\"\n[soa]\nserial = %d\n[records]\n\"@\" = [\"NS ns1\", 'TXT %q']\nns1 = [\"A 192.0.2.53\"]\n", own, content)
+	z := zone.Parse("z.toml", []byte(text), &report).Compile(nil, &report)
+	if z == nil {
+		t.Fatal(report.Problems())
+	}
+	return z
+}
+
+// TestUnderASerialNumberThereIsOneContent plays versions of a zone one after the other, in one process and with a restart between each two.
+func TestUnderASerialNumberThereIsOneContent(t *testing.T) {
+	type version struct {
+		own     uint32
+		content string
+		want    uint32
+		back    bool // the own number is lower than before, and that is told
+	}
+	for _, c := range []struct {
+		name     string
+		versions []version
+	}{
+		{"the own number is taken while it grows with the content", []version{{7, "a", 7, false}, {8, "b", 8, false}, {20, "c", 20, false}}},
+		{"the own number is taken where it grows alone", []version{{7, "a", 7, false}, {9, "a", 9, false}}},
+		{"other content under the same number is one more", []version{{7, "a", 7, false}, {7, "b", 8, false}, {7, "b", 8, false}, {7, "c", 9, false}}},
+		{"content that comes back is new all the same", []version{{7, "a", 7, false}, {7, "b", 8, false}, {7, "a", 9, false}}},
+		{"the own number is taken when it is ahead again", []version{{7, "a", 7, false}, {7, "b", 8, false}, {8, "c", 9, false}, {10, "d", 10, false}}},
+		{"the own number reaches what is served with the same content", []version{{7, "a", 7, false}, {7, "b", 8, false}, {8, "b", 8, false}}},
+		{"a number that goes back", []version{{2026010101, "a", 2026010101, false}, {1767225600, "b", 2026010102, true}, {1767225600, "b", 2026010102, false}, {1767225600, "c", 2026010103, false}}},
+		{"a number that goes back with the same content", []version{{7, "a", 7, false}, {5, "a", 8, true}, {5, "a", 8, false}}},
+		{"round the circle", []version{{4294967295, "a", 4294967295, false}, {4294967295, "b", 0, false}, {0, "c", 1, false}, {2, "d", 2, false}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			folder := t.TempDir()
+			var inProcess served
+			for i, v := range c.versions {
+				z := numbered(t, v.own, v.content)
+				n := newNumbering("")
+				one, now := n.number(z, inProcess, "")
+				if now.digest = z.Digest(); one.Serial() != v.want {
+					t.Errorf("version %d in one process: serial %d, want %d", i, one.Serial(), v.want)
+				}
+				inProcess = now
+
+				restarted := newNumbering(folder)
+				again, _ := restarted.number(z, served{}, "")
+				if again.Serial() != v.want || zone.SerialOf(again.SOA()) != v.want {
+					t.Errorf("version %d after a restart: serial %d, want %d", i, again.Serial(), v.want)
+				}
+				for _, change := range restarted.changes {
+					if change.back != v.back {
+						t.Errorf("version %d: %+v", i, change)
+					}
+				}
+				if v.back && len(restarted.changes) != 1 {
+					t.Errorf("version %d: nobody is told that the number goes back", i)
+				}
+				if err := restarted.book.note(restarted.entries); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
+	folder := t.TempDir()
+	write := func(serial uint32) {
+		t.Helper()
+		n := newNumbering(folder)
+		n.book.last("example.com")
+		if err := n.book.note(map[string]served{"example.com": {serial: serial, own: 1, digest: zone.Digest{1}}, "example.net": {serial: 5, own: 5, digest: zone.Digest{2}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(7)
+	write(8)
+	file := filepath.Join(folder, "serials")
+	text, _ := os.ReadFile(file)
+	lines := strings.Count(string(text), "\n")
+	for cut := len(text); cut > len(text)-150; cut-- { // as a power failure may leave it
+		os.WriteFile(file, text[:cut], 0o600)
+		if got := newBook(folder).last("example.com").serial; got != 8 && got != 7 {
+			t.Fatalf("cut to %d octets: serial %d", cut, got)
+		}
+		write(9)
+		if got := newBook(folder).last("example.com").serial; got != 9 {
+			t.Fatalf("written on behind a cut at %d: serial %d", cut, got)
+		}
+	}
+	os.WriteFile(file, []byte(strings.Repeat("\x00\xff garbage\n", 3)+string(text)), 0o600)
+	if got := newBook(folder).last("example.com").serial; got != 8 {
+		t.Errorf("behind garbage: %d", got)
+	}
+	for range 600 { // most of it is of the past: it is written anew
+		write(10)
+	}
+	text, _ = os.ReadFile(file)
+	if n := strings.Count(string(text), "\n"); n > 1100 || lines != 4 {
+		t.Errorf("%d lines, at first %d", n, lines)
+	}
+	if got := newBook(folder).last("example.com").serial; got != 10 {
+		t.Errorf("after it was written anew: %d", got)
+	}
+}
+
+const transferring = "[transfer]\nallow = [\"127.0.0.1\"]\n"
+
+// writtenSerial is a zone with a serial number that the operator wrote.
+func writtenSerial(serial int, mail string, count int) string {
+	return fmt.Sprintf("name = \"example.com\"\n[soa]\nserial = %d\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 192.0.2.53\"]\nmail = [\"A %s\"]\n[trap]\ncount = %d\n", serial, mail, count)
+}
+
+// TestASecondaryNeverMissesAChange is the story of an operator who forgets the serial number, and of a trap that changes.
+func TestASecondaryNeverMissesAChange(t *testing.T) {
+	server := strings.Replace(serverFile, "workers", "state = \"state\"\nworkers", 1) + transferring
+	r := start(t, map[string]string{"mxtrap.toml": server, "zones/z.toml": writtenSerial(7, "192.0.2.25", 2)})
+	have := map[string]bool{} // what a secondary has, by IXFR alone
+	serial := uint32(0)
+	catchUp := func(wantSerial uint32) {
+		t.Helper()
+		records := r.transferred(t, new(dns.Msg).SetIxfr("example.com.", serial, ".", "."))
+		last := records[0].(*dns.SOA).Serial
+		if last != wantSerial {
+			t.Fatalf("serial %d, want %d\n%s", last, wantSerial, r.log)
+		}
+		if len(records) > 1 {
+			if _, byDifferences := records[1].(*dns.SOA); !byDifferences {
+				have = map[string]bool{}
+			}
+			adding := true
+			for _, rr := range records[1 : len(records)-1] {
+				switch _, soa := rr.(*dns.SOA); {
+				case soa:
+					adding = !adding
+				case adding:
+					have[rr.String()] = true
+				default:
+					delete(have, rr.String())
+				}
+			}
+		}
+		serial = last
+		whole := map[string]bool{}
+		for _, rr := range r.transferred(t, new(dns.Msg).SetAxfr("example.com.")) {
+			if rr.Header().Rrtype != dns.TypeSOA {
+				whole[rr.String()] = true
+			}
+		}
+		if fmt.Sprint(have) != fmt.Sprint(whole) {
+			t.Fatalf("the secondary has\n%v\nthe zone is\n%v", have, whole)
+		}
+	}
+	catchUp(7)
+	r.write("zones/z.toml", writtenSerial(7, "192.0.2.26", 2)) // the serial number is forgotten
+	r.reload()
+	catchUp(8)
+	r.write("zones/z.toml", writtenSerial(7, "192.0.2.26", 3)) // the trap changes
+	r.reload()
+	catchUp(9)
+	r.write("zones/z.toml", writtenSerial(8, "192.0.2.27", 3)) // now it is raised, and is behind
+	r.reload()
+	catchUp(10)
+	for _, want := range []string{"serial 7 → 8: content changed (files)", "serial 8 → 9: content changed (trap)"} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, r.log)
+		}
+	}
+	// A restart goes on, and tells of what changed meanwhile.
+	r.stop()
+	book, _ := os.ReadFile(filepath.Join(r.dir, "state/serials"))
+	r = start(t, map[string]string{"mxtrap.toml": server, "zones/z.toml": writtenSerial(8, "192.0.2.28", 3), "state/serials": string(book)})
+	serial = 0
+	catchUp(11)
+	r.write("zones/z.toml", writtenSerial(5, "192.0.2.28", 3)) // it goes back
+	r.reload()
+	catchUp(12)
+	if !strings.Contains(r.log.String(), "goes back") {
+		t.Errorf("nobody is told:\n%s", r.log)
+	}
+	r.write("zones/z.toml", writtenSerial(20, "192.0.2.28", 3))
+	r.reload()
+	catchUp(20)
+}
+
+// TestAFileOfLongAgoIsWarnedOf: its time is no serial number that grows from others.
+func TestAFileOfLongAgoIsWarnedOf(t *testing.T) {
+	r := start(t, map[string]string{"zones/z.toml": exampleZone})
+	old := time.Unix(1_000_000, 0)
+	os.Chtimes(filepath.Join(r.dir, "zones/z.toml"), old, old)
+	r.reload()
+	for _, want := range []string{"is before 2020", "a serial number goes back"} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, r.log)
+		}
+	}
+}

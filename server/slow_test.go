@@ -1,0 +1,128 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// TestASecondaryThatIsDeadKeepsNoOtherWaiting: each has a queue of its own.
+func TestASecondaryThatIsDeadKeepsNoOtherWaiting(t *testing.T) {
+	const zones = 200
+	dead, err := net.ListenPacket("udp", "127.0.0.1:0") // takes all, and answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.Close()
+	live, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	files := map[string]string{"mxtrap.toml": serverFile + fmt.Sprintf("[transfer]\nnotify = [%q, %q]\n", dead.LocalAddr(), live.LocalAddr())}
+	for i := range zones {
+		files[fmt.Sprintf("zones/z%d.toml", i)] = fmt.Sprintf("name = \"z%d.test\"\n[records]\n\"@\" = [\"NS ns.example.net.\"]\n", i)
+	}
+	start(t, files)
+	told := map[string]bool{}
+	buf := make([]byte, 1500)
+	live.SetReadDeadline(time.Now().Add(20 * time.Second))
+	for len(told) < zones {
+		n, from, err := live.ReadFrom(buf)
+		if err != nil {
+			t.Fatalf("%d of %d zones told: %v", len(told), zones, err)
+		}
+		m := new(dns.Msg)
+		if err := m.Unpack(buf[:n]); err != nil {
+			t.Fatal(err)
+		}
+		told[m.Question[0].Name] = true
+		reply, _ := new(dns.Msg).SetReply(m).Pack()
+		live.WriteTo(reply, from)
+	}
+}
+
+// TestAPrimaryThatIsSilentKeepsNoOtherWaiting: it has few looks at a time, and who is notified goes first.
+func TestAPrimaryThatIsSilentKeepsNoOtherWaiting(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	p := newPrimary(t)
+	p.plays(sends(100, zoneLines(1, "first")...))
+	files := secondaryFiles(p.l.Addr().String(), "")
+	for i := range 100 {
+		files[fmt.Sprintf("zones/s%d.toml", i)] = fmt.Sprintf("name = \"s%d.test\"\n[primary]\naddress = [%q]\n", i, silent.Addr())
+	}
+	r := start(t, files)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+	p.plays(sends(100, zoneLines(2, "second")...))
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+}
+
+// TestNotifiesDoNotHurryAPrimary: however many come, it is left alone for a second.
+func TestNotifiesDoNotHurryAPrimary(t *testing.T) {
+	p := newPrimary(t)
+	var looks atomic.Int64
+	answer := sends(100, zoneLines(1, "first")...)
+	p.plays(func(conn net.Conn, m *dns.Msg) { looks.Add(1); answer(conn, m) })
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+	before := looks.Load()
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		if _, err := dns.Exchange(new(dns.Msg).SetNotify("example.com."), r.addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := looks.Load() - before; n > 5 {
+		t.Errorf("%d looks in 3 s", n)
+	}
+}
+
+func TestARefusedNotifyIsToldAFewTimesAMinuteAndCounted(t *testing.T) {
+	p := newPrimary(t)
+	p.plays(sends(100, zoneLines(1, "first")...))
+	r := startSecondary(t, p)
+	for range 50 {
+		if _, err := dns.Exchange(new(dns.Msg).SetNotify("example.net."), r.addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(r.log.String(), "a NOTIFY is refused"); n < 1 || n > 2*refusalsTold {
+		t.Errorf("told %d times", n)
+	}
+	if !strings.Contains(r.get("/metrics"), `mxtrap_notifies_total{outcome="refused"} 50`) {
+		t.Error("not counted")
+	}
+}
+
+func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
+	p := newPrimary(t)
+	lines := zoneLines(1, "first")
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 1 1 2 300", 1)
+	}
+	p.plays(sends(100, lines...))
+	r := startSecondary(t, p)
+	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+	if !strings.Contains(r.get("/metrics"), `mxtrap_zone_serial{zone="example.com"} 1`) {
+		t.Error("no serial number while it is served")
+	}
+	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	r.until(t, "example.com.", dns.TypeTXT, "SERVFAIL")
+	time.Sleep(2500 * time.Millisecond)
+	r.reload()
+	if n := strings.Count(r.log.String(), "has expired"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, r.log)
+	}
+	m := r.get("/metrics")
+	if strings.Contains(m, `mxtrap_zone_serial{zone="example.com"}`) || !strings.Contains(m, `mxtrap_refreshes_total{outcome="expired"} 1`) {
+		t.Error("a serial number while it is down, or counted otherwise than once")
+	}
+}
