@@ -25,8 +25,8 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 		r.want(hosts)
 		r.lookUp(ctx, hosts)
 		l = loader.load(c, nil)
-		for _, host := range r.unknown() {
-			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it", Warning: true})
+		for host, why := range r.unknown() {
+			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it: " + why, Warning: true})
 		}
 	}
 	var zones []*zone.Zone
@@ -41,13 +41,14 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 	return zones, l.report.Problems()
 }
 
-// unknown lists the hosts that have no address yet.
-func (r *resolver) unknown() (hosts []string) {
+// unknown are the hosts that have no address yet, and why.
+func (r *resolver) unknown() map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	hosts := map[string]string{}
 	for host, h := range r.hosts {
-		if h.addrs == nil {
-			hosts = append(hosts, host)
+		if h.addrs == nil && h.err != nil {
+			hosts[host] = h.err.Error()
 		}
 	}
 	return hosts

@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/metrics"
+	"mxtrap/zone"
 )
 
 // Times of look-ups.
@@ -46,6 +47,7 @@ type resolver struct {
 type lookedUp struct {
 	addrs []netip.Addr // nil before the first answer
 	due   time.Time    // of the next look-up
+	err   error        // why the last one failed
 }
 
 func newResolver(servers []string, m *metrics.Metrics, log *slog.Logger) *resolver {
@@ -167,9 +169,11 @@ func (r *resolver) learn(host string, addrs []netip.Addr, ttl time.Duration, err
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.hosts[host]
-	switch {
-	case h == nil:
+	if h == nil {
 		return false // no longer wanted
+	}
+	h.err = err
+	switch {
 	case err != nil && h.addrs == nil:
 		r.metrics.LookupFailures.Inc()
 		h.due = time.Now().Add(r.firstRetry)
@@ -242,6 +246,23 @@ func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]net
 	if len(reply.Question) != 1 || !strings.EqualFold(reply.Question[0].Name, m.Question[0].Name) || reply.Question[0].Qtype != typ {
 		return fmt.Errorf("%s answers another question", server)
 	}
+	return takeAddresses(reply, typ, addrs, ttl)
+}
+
+// takeAddresses takes the addresses of an answer that stand under the name that was asked, or under what that is an alias of. One that
+// no host in the Internet can have is an error: such answers come from a resolver that sees another world, or that filters.
+func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Duration) error {
+	name := reply.Question[0].Name
+	for range reply.Answer { // as many aliases as there are records
+		i := slices.IndexFunc(reply.Answer, func(rr dns.RR) bool {
+			return rr.Header().Rrtype == dns.TypeCNAME && strings.EqualFold(rr.Header().Name, name)
+		})
+		if i < 0 {
+			break
+		}
+		alias := reply.Answer[i].(*dns.CNAME)
+		name, *ttl = alias.Target, min(*ttl, time.Duration(alias.Hdr.Ttl)*time.Second)
+	}
 	for _, rr := range reply.Answer {
 		var ip net.IP
 		switch rr := rr.(type) {
@@ -251,8 +272,14 @@ func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]net
 			ip = rr.AAAA
 		}
 		a, ok := netip.AddrFromSlice(ip)
-		if a = a.Unmap(); !ok || rr.Header().Rrtype != typ || a.IsUnspecified() || a.IsMulticast() {
+		if !ok || rr.Header().Rrtype != typ || !strings.EqualFold(rr.Header().Name, name) {
 			continue
+		}
+		if typ == dns.TypeA {
+			a = a.Unmap()
+		}
+		if !zone.MayBeHost(a) {
+			return fmt.Errorf("%s is not globally routable: the resolver sees another world than the senders of mail, or it filters", a)
 		}
 		*addrs = append(*addrs, a)
 		*ttl = min(*ttl, time.Duration(rr.Header().Ttl)*time.Second)

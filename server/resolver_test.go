@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,5 +124,61 @@ func TestSeveralResolversAreAskedInTurn(t *testing.T) {
 	addrs, _, err := r.ask(context.Background(), "bob.fallback.host")
 	if err != nil || len(addrs) != 1 || dead.asked.Load() == 0 {
 		t.Errorf("%v %v", addrs, err)
+	}
+}
+
+// TestAnAddressThatNoHostCanHaveReplacesNoExchange: it comes from a resolver that sees another world, or that filters.
+func TestAnAddressThatNoHostCanHaveReplacesNoExchange(t *testing.T) {
+	for _, bad := range []string{"10.9.8.7", "127.0.0.1", "0.1.2.3", "169.254.1.1", "100.64.0.1", "192.168.1.1", "172.16.0.1", "240.0.0.1", "255.255.255.255", "224.0.0.1"} {
+		t.Run(bad, func(t *testing.T) {
+			t.Parallel()
+			fake := newFakeResolver(t)
+			fake.answer(bad)
+			r := start(t, map[string]string{
+				"mxtrap.toml":  serverFile + "resolver = [\"" + fake.addr + "\"]\n",
+				"zones/z.toml": strings.Split(exampleZone, "[trap.covers]")[0],
+			})
+			for end := time.Now().Add(20 * time.Second); !strings.Contains(r.log.String(), bad+" is not globally routable"); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal(r.log)
+				}
+			}
+			if got := r.ask("example.com.", dns.TypeMX); !strings.Contains(got, "bob.fallback.host.") {
+				t.Errorf("the exchange is not served as it is written: %s", got)
+			}
+			if got := r.metric("mxtrap_covers_unresolved"); got != "1" {
+				t.Errorf("unresolved: %s", got)
+			}
+		})
+	}
+}
+
+func TestAddressesAreTakenFromTheNameThatWasAskedAlone(t *testing.T) {
+	question := new(dns.Msg).SetQuestion("bob.test.", dns.TypeA)
+	for _, c := range []struct{ name, answer, want string }{
+		{"its own", "Bob.Test. 60 A 198.51.100.7", "[198.51.100.7] 1m0s"},
+		{"an alias's", "bob.test. 30 CNAME a.test.|a.test. 600 CNAME b.test.|b.test. 60 A 198.51.100.7", "[198.51.100.7] 30s"},
+		{"another name's", "eve.test. 60 A 198.51.100.7", "[] 24h0m0s"},
+		{"another name's behind an alias", "bob.test. 60 CNAME a.test.|eve.test. 60 A 198.51.100.7", "[] 1m0s"},
+		{"a circle of aliases", "bob.test. 60 CNAME a.test.|a.test. 60 CNAME bob.test.|eve.test. 60 A 198.51.100.7", "[] 1m0s"},
+	} {
+		reply := new(dns.Msg).SetReply(question)
+		for line := range strings.SplitSeq(c.answer, "|") {
+			reply.Answer = append(reply.Answer, record(line))
+		}
+		var addrs []netip.Addr
+		ttl := maxRefresh
+		if err := takeAddresses(reply, dns.TypeA, &addrs, &ttl); err != nil || fmt.Sprint(addrs, " ", ttl) != c.want {
+			t.Errorf("%s: got %v %v, want %s: %v", c.name, addrs, ttl, c.want, err)
+		}
+	}
+	reply := new(dns.Msg).SetReply(new(dns.Msg).SetQuestion("bob.test.", dns.TypeAAAA))
+	for _, bad := range []string{"::1", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "::ffff:198.51.100.7", "::", "ff02::1", "64:ff9b:1::1"} {
+		reply.Answer = []dns.RR{record("bob.test. 60 AAAA " + bad)}
+		var addrs []netip.Addr
+		ttl := maxRefresh
+		if takeAddresses(reply, dns.TypeAAAA, &addrs, &ttl) == nil {
+			t.Errorf("%s is taken", bad)
+		}
 	}
 }

@@ -17,7 +17,9 @@ func TestEveryAnswerToAnOPTHasOne(t *testing.T) {
 	snap := *r.state.current.Load()
 	snap.cookies = cookieSecrets{ownCookieSecret}
 	r.state.current.Store(&snap)
-	header := func(flags, questions, additional string) string { return "abcd" + flags + questions + "00000000" + additional }
+	header := func(flags, questions, additional string) string {
+		return "abcd" + flags + questions + "00000000" + additional
+	}
 	const question, opt = "076578616d706c6503636f6d0000010001", "0000290200000000000000"
 	badCookie := "00002902000000000000070" + "00a0003010203"
 	cookie := "000029020000000000000c000a00080102030405060708"

@@ -58,7 +58,8 @@ type trapped struct {
 	name name
 	item conf.Item  // where the operator names it
 	set  rrset      // as the operator wrote it
-	real []exchange // by preference, as written where equal
+	all  []exchange // by preference, as written where equal
+	real []exchange // of them, those that can be hosts
 }
 
 // exchange is a host that an MX record names.
@@ -109,6 +110,8 @@ func (r *trapTable) build(c *content, look Lookups, s *Source, report *conf.Repo
 		c.put(t.name, rrset{typ: dns.TypeMX, ttl: t.set.ttl, records: append(b.realMX(t), decoys...)})
 	}
 	b.checkAddresses(owners)
+	b.checkSPF(owners)
+	b.checkWildcards()
 	slices.Sort(b.trap.lookups)
 	b.trap.lookups = slices.Compact(b.trap.lookups)
 	return b.trap
@@ -144,9 +147,12 @@ func (b *builder) readOwners() []trapped {
 		for i := range set.records {
 			mx := &set.records[i]
 			e := exchange{host: mx.host(), preference: mx.preference()}
-			if e.host.isRoot() {
+			if e.host.isRoot() && len(set.records) == 1 {
 				b.fault(item, "has a null MX: it takes no mail (RFC 7505), and so no decoys")
 				continue
+			}
+			if t.all = append(t.all, e); noHost(e.host) != "" {
+				continue // the whole zone's check warns of it
 			}
 			e.standing, e.addresses = b.addressesOf(e.host)
 			if e.standing == isAlias {
@@ -155,9 +161,14 @@ func (b *builder) readOwners() []trapped {
 			t.real = append(t.real, e)
 		}
 		if len(t.real) == 0 {
+			if len(t.all) > 0 {
+				b.fault(item, "none of its exchanges is a host")
+			}
 			continue
 		}
-		slices.SortStableFunc(t.real, func(x, y exchange) int { return int(x.preference) - int(y.preference) })
+		for _, exchanges := range [][]exchange{t.all, t.real} {
+			slices.SortStableFunc(exchanges, func(x, y exchange) int { return int(x.preference) - int(y.preference) })
+		}
 		owners = append(owners, t)
 		b.checkPreferences(t)
 		if !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
@@ -172,8 +183,8 @@ func (b *builder) stepOf(t trapped) int {
 	if b.step > 0 {
 		return b.step
 	}
-	last := t.real[len(t.real)-1].preference
-	for _, e := range slices.Backward(t.real) {
+	last := t.all[len(t.all)-1].preference
+	for _, e := range slices.Backward(t.all) {
 		if e.preference != last {
 			return int(last - e.preference)
 		}
@@ -183,7 +194,7 @@ func (b *builder) stepOf(t trapped) int {
 
 // preference is that of the n-th decoy, counted from 1: above every real one.
 func (b *builder) preference(t trapped, n int) int {
-	return int(t.real[len(t.real)-1].preference) + n*b.stepOf(t)
+	return int(t.all[len(t.all)-1].preference) + n*b.stepOf(t)
 }
 
 func (b *builder) checkPreferences(t trapped) {

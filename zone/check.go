@@ -67,6 +67,7 @@ func (s *Source) check(c *content, report *conf.Report) {
 	if c.nodes[0].get(dns.TypeNS) == nil && !s.partial {
 		report.Add(s.table.Problem("name", s.Name(), "the zone has no NS record at its apex"))
 	}
+	s.checkMailbox(c, report)
 	signed := ""
 	for i := range c.nodes {
 		n := &c.nodes[i]
@@ -123,6 +124,12 @@ func (s *Source) checkHosts(c *content, node int, set *rrset, report *conf.Repor
 	for i := range set.records {
 		r := &set.records[i]
 		host := r.host()
+		if set.typ == dns.TypeMX && len(set.records) > 1 || !host.isRoot() {
+			if why := noHost(host); why != "" && set.typ == dns.TypeMX {
+				s.warn(report, r, why)
+				continue
+			}
+		}
 		if host.isRoot() {
 			continue
 		}

@@ -66,6 +66,7 @@ type soa struct {
 	ttl                                      uint32
 	mname, rname                             []byte // in wire format, letters as written
 	serial, refresh, retry, expire, negative uint32 // negative is the field MINIMUM (RFC 2308 4)
+	written                                  record // where it is written, if it is
 }
 
 // makeSOA makes the SOA record: the one in the records, where there is one, with what the table overrides.
@@ -147,7 +148,8 @@ func hostmaster(apex name) name {
 
 // read takes the fields of a record.
 func (r *soa) read(set *rrset) {
-	data := set.records[0].data
+	r.written = set.records[0]
+	data := r.written.data
 	r.ttl = set.ttl
 	n := nameSize(data)
 	r.mname, data = data[:n], data[n:]
@@ -164,5 +166,7 @@ func (r *soa) set(apex name) rrset {
 	for _, v := range []uint32{r.serial, r.refresh, r.retry, r.expire, r.negative} {
 		data = binary.BigEndian.AppendUint32(data, v)
 	}
-	return rrset{typ: dns.TypeSOA, ttl: r.ttl, records: []record{{owner: apex, typ: dns.TypeSOA, ttl: r.ttl, data: data}}}
+	return rrset{typ: dns.TypeSOA, ttl: r.ttl, records: []record{{
+		owner: apex, typ: dns.TypeSOA, ttl: r.ttl, data: data, item: r.written.item, place: r.written.place,
+	}}}
 }

@@ -111,6 +111,9 @@ func (r *trapTable) readCovers(t *conf.Table) {
 				item.Fault(err.Error())
 				continue
 			}
+			if !isGlobal(p.Addr()) {
+				item.Warn("is not globally routable: mail that goes to the cover does not arrive at the exchange")
+			}
 			cover.addrs = append(cover.addrs, p.Addr())
 		}
 		r.covers[exchange] = cover
@@ -134,6 +137,20 @@ func (r *trapTable) checkNames(t *conf.Table, apex name) bool {
 	case !n.within(apex):
 		t.Fault("names", r.names, "is outside the zone "+trimDot(apex.String()))
 		return false
+	case !isHostName(n, apex):
+		t.Fault("names", r.names, `gives names that no host has: letters, digits and hyphens, none at an end (RFC 1123 2.1); "mx{n}" is one`)
+		return false
+	}
+	return true
+}
+
+// isHostName says whether the labels of a name below the apex are those of a host (RFC 1123 2.1).
+func isHostName(n, apex name) bool {
+	for ; n != apex; n = n.parent() {
+		label := n.label()
+		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
 	}
 	return true
 }
@@ -179,14 +196,25 @@ func parsePool(s string) (netip.Prefix, error) {
 }
 
 // notGlobal are prefixes that are not globally routable (IANA's special-purpose registries, RFC 6890).
-var notGlobal = func() (out []netip.Prefix) {
-	for _, s := range strings.Fields(`0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
-		192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4
-		::1/128 64:ff9b:1::/48 100::/64 2001:db8::/32 3fff::/20 fc00::/7 fe80::/10`) {
+var notGlobal = prefixes(`0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
+	192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4
+	::/96 ::ffff:0:0/96 64:ff9b:1::/48 100::/64 2001:db8::/32 3fff::/20 fc00::/7 fe80::/10 fec0::/10`)
+
+func prefixes(list string) (out []netip.Prefix) {
+	for _, s := range strings.Fields(list) {
 		out = append(out, netip.MustParsePrefix(s))
 	}
 	return out
-}()
+}
+
+// documentation are prefixes for examples (RFC 5737, RFC 3849, RFC 9637). Nobody routes them, and no host is hidden behind one.
+var documentation = prefixes("192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20")
+
+// MayBeHost says whether a host in the Internet can have an address that a look-up found. Others lead nowhere, or to the sender
+// himself.
+func MayBeHost(a netip.Addr) bool {
+	return !a.IsMulticast() && !a.IsUnspecified() && (isGlobal(a) || slices.ContainsFunc(documentation, func(p netip.Prefix) bool { return p.Contains(a) }))
+}
 
 func isGlobal(a netip.Addr) bool {
 	return !slices.ContainsFunc(notGlobal, func(p netip.Prefix) bool { return p.Contains(a) })

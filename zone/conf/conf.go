@@ -86,6 +86,15 @@ func (i Item) Problem(reason string) Problem {
 // Fault reports what is wrong with an item.
 func (i Item) Fault(reason string) { i.table.doc.report.Add(i.Problem(reason)) }
 
+// Warn reports what is doubtful about an item.
+func (i Item) Warn(reason string) {
+	i.table.doc.report.Warn(func() Problem {
+		p := i.Problem(reason)
+		p.Warning = true
+		return p
+	})
+}
+
 // Has says whether the key stands in the file.
 func (t *Table) Has(key string) bool { return t.find(key) != nil }
 
