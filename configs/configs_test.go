@@ -19,15 +19,15 @@ func TestTheExamplesLoad(t *testing.T) {
 	if c == nil {
 		t.Fatal(report.Problems())
 	}
-	zones, problems := server.Inspect(context.Background(), c, false, server.Progress{})
-	for _, p := range problems {
+	in := server.Inspect(context.Background(), c, false, server.Progress{})
+	for _, p := range in.Problems {
 		if !p.Warning || !strings.Contains(p.Reason, "not globally routable") {
 			t.Error(p)
 		}
 	}
 	files, _ := filepath.Glob("zones/*.toml")
-	if len(zones) != len(files) {
-		t.Errorf("%d zones of %d files", len(zones), len(files))
+	if len(in.Zones) != len(files) {
+		t.Errorf("%d zones of %d files", len(in.Zones), len(files))
 	}
 }
 

@@ -49,6 +49,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	zones    atomic.Pointer[shown]
 	ready    atomic.Bool
+	answered atomic.Bool
 
 	// ReloadOK is 1 when the last load took everything in, and ReloadTime when that last was so.
 	ReloadOK, ReloadTime prometheus.Gauge
@@ -134,6 +135,9 @@ func (m *Metrics) Show(count int, series []Zone) { m.zones.Store(&shown{count, s
 
 // SetReady says whether the server answers queries.
 func (m *Metrics) SetReady(ready bool) { m.ready.Store(ready) }
+
+// SetAnswered says whether some zone can be answered: where none can, /ready says so.
+func (m *Metrics) SetAnswered(answered bool) { m.answered.Store(answered) }
 
 // Reloaded notes the end of a load.
 func (m *Metrics) Reloaded(ok bool, at time.Time) {

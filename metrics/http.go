@@ -14,13 +14,17 @@ import (
 // maxConnections bounds who may hold the HTTP side open.
 const maxConnections = 64
 
-// Handler serves /metrics, /ready (200 once queries are answered) and /live.
+// Handler serves /metrics, /ready (200 once queries are answered, of one zone at least) and /live.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		if !m.ready.Load() {
 			http.Error(w, "not serving", http.StatusServiceUnavailable)
+			return
+		}
+		if !m.answered.Load() {
+			http.Error(w, "no zone can be answered", http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")

@@ -94,6 +94,10 @@ func TestReadyOnceServing(t *testing.T) {
 		t.Errorf("before: %d", status)
 	}
 	m.SetReady(true)
+	if status, _ := scrape(t, m, "/ready"); status != 503 {
+		t.Errorf("without a zone that can be answered: %d", status)
+	}
+	m.SetAnswered(true)
 	if status, _ := scrape(t, m, "/ready"); status != 200 {
 		t.Errorf("after: %d", status)
 	}

@@ -32,7 +32,7 @@ func (o loader) members(l *loading, before *zoneFiles) {
 			report.Quiet = o.quiet || before.get(s.path) != nil
 			m := o.compile(s.source(&report), before.get(s.path), &report)
 			if m == nil {
-				m = l.fail(s.path, before.get(s.path))
+				m = l.fail(s.path, before.get(s.path), func() *zone.Zone { return zone.UnservedMember(s.template, name) })
 			}
 			l.report.Join(report.Doubtful())
 			if m != nil {

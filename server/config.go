@@ -42,6 +42,15 @@ const maxNSID = 128
 
 // ReadConfig reads a server file. It returns nil, and has reported why, where that is not possible.
 func ReadConfig(path string, report *conf.Report) *Config {
+	before := report.Faults()
+	if c := CheckConfig(path, report); report.Faults() == before {
+		return c
+	}
+	return nil
+}
+
+// CheckConfig is ReadConfig that returns what can be read of a file with faults, so that one run tells those of the zones too.
+func CheckConfig(path string, report *conf.Report) *Config {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		report.Add(conf.Problem{File: path, Reason: conf.Plain(err).Error()})
@@ -51,7 +60,6 @@ func ReadConfig(path string, report *conf.Report) *Config {
 }
 
 func parseConfig(path string, text []byte, report *conf.Report) *Config {
-	before := report.Faults()
 	t := conf.Parse(path, text, report)
 	if t == nil {
 		return nil
@@ -67,14 +75,12 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.transfers.readKeys(t.Table("keys"))
 	c.transfers.readPeers(t.Table("transfer"))
 	c.tap.read(t.Table("dnstap"))
+	c.tap.socket, c.tap.file = c.beside(c.tap.socket), c.beside(c.tap.file)
 	catalog := t.Table("catalog")
 	catalog.String("produce", &c.produce)
 	catalog.Close()
 	c.readLog(t.Table("log"))
 	t.Close()
-	if report.Faults() > before {
-		return nil
-	}
 	return c
 }
 
@@ -123,9 +129,7 @@ func (c *Config) readServer(t *conf.Table) {
 	}
 	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	t.String("state", &state)
-	if c.state = state; state != "" && !filepath.IsAbs(state) {
-		c.state = filepath.Join(filepath.Dir(c.Path), state)
-	}
+	c.state = c.beside(state)
 	t.String("user", &c.user)
 	if t.String("nsid", &c.NSID); len(c.NSID) > maxNSID {
 		t.Fault("nsid", "", fmt.Sprintf("longer than %d octets", maxNSID))
@@ -136,6 +140,14 @@ func (c *Config) readServer(t *conf.Table) {
 	t.Bool("chaos", &c.Chaos)
 	t.Bool("zone_metrics", &c.ZoneMetrics)
 	t.Close()
+}
+
+// beside is a path that the server file names, relative to that file.
+func (c *Config) beside(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(c.Path), path)
 }
 
 func (c *Config) readLog(t *conf.Table) {
@@ -158,6 +170,19 @@ func parseAddress(s string) (netip.AddrPort, error) {
 		return a, fmt.Errorf(`not an address with a port: write "192.0.2.53:53" or "[2001:db8::53]:53" ("0.0.0.0:53" and "[::]:53" are all addresses)`)
 	}
 	return a, nil
+}
+
+// ListenOn replaces the addresses that DNS is served on.
+func (c *Config) ListenOn(addresses []string) error {
+	c.Listen = nil
+	for _, text := range addresses {
+		addr, err := parseAddress(text)
+		if err != nil {
+			return fmt.Errorf("%q: %w", text, err)
+		}
+		c.Listen = append(c.Listen, addr)
+	}
+	return nil
 }
 
 // Reachable is an address at which a listener on this one can be reached from the same host.

@@ -132,6 +132,7 @@ func TestADamagedCopyIsFetchedAgain(t *testing.T) {
 }
 
 func TestWhatCannotBeWrittenIsServedFromMemory(t *testing.T) {
+	t.Parallel()
 	for name, state := range map[string]string{"a folder that cannot be made": "mxtrap.toml/state", "no folder at all": ""} {
 		t.Run(name, func(t *testing.T) {
 			p := newPrimary(t)
@@ -174,6 +175,7 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 }
 
 func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	short := func(lines []string) []string {
 		for i := range lines {
@@ -193,6 +195,7 @@ func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
 
 // TestABombIsRefused: names that pointers make long are counted whole.
 func TestABombIsRefused(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("\x3f"+strings.Repeat("\x01", 63), 3) + "\x07example\x03com\x00"
 	p := newPrimary(t)
 	p.plays(sends(100, zoneLines(1, "good")...))

@@ -51,6 +51,9 @@ func glob(all []found, pattern string, before *zoneFiles) ([]found, error) {
 	if strings.ContainsAny(folder, `*?[\`) || !strings.ContainsAny(name, "*?[") {
 		paths, err := filepath.Glob(pattern)
 		for _, path := range paths {
+			if base := filepath.Base(path); base[0] == '.' && name[:min(1, len(name))] != "." {
+				continue
+			}
 			all = append(all, found{path, before.get(path)})
 		}
 		return all, err
@@ -71,7 +74,7 @@ func glob(all []found, pattern string, before *zoneFiles) ([]found, error) {
 			return all, err
 		}
 		for _, n := range names {
-			if ok, _ := filepath.Match(name, n); ok {
+			if ok, _ := filepath.Match(name, n); ok && (n[0] != '.' || name[0] == '.') { // as in the shell: editors keep such files
 				path = append(path[:len(folder)], n...)
 				all = append(all, before.find(path))
 			}

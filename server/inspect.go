@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,8 +13,16 @@ import (
 	"mxtrap/zone/conf"
 )
 
-// Inspect loads everything as a server would, and serves nothing; the zones are sorted by name. Hosts outside the zones are looked up only where that is asked for.
-func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([]*zone.Zone, []conf.Problem) {
+// Inspection is what a load without serving comes to.
+type Inspection struct {
+	Zones    []*zone.Zone      // that can be served, by name
+	Down     map[string]string // the others, by name, with the reason
+	Known    zone.Lookups      // what has been looked up
+	Problems []conf.Problem
+}
+
+// Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
+func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *Inspection {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
 	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers}
 	l := loader.load(c, nil)
@@ -29,16 +38,35 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) ([
 			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it: " + why, Warning: true})
 		}
 	}
-	var zones []*zone.Zone
+	c.checkState(loader.numbers.book, &l.report)
+	in := &Inspection{Down: map[string]string{}, Known: r.known}
 	for f := range l.files.all() {
-		if f.down == "" {
-			zones = append(zones, f.zone)
+		switch f.down {
+		case "":
+			in.Zones = append(in.Zones, f.zone)
 			continue
+		case unloaded: // the report says why
+		default:
+			l.report.Add(conf.Problem{File: f.path, Text: f.zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.down, Warning: true})
 		}
-		l.report.Add(conf.Problem{File: f.path, Text: f.zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.down, Warning: true})
+		in.Down[f.zone.Name()] = f.down
 	}
-	slices.SortFunc(zones, func(a, b *zone.Zone) int { return strings.Compare(a.Name(), b.Name()) })
-	return zones, l.report.Problems()
+	slices.SortFunc(in.Zones, func(a, b *zone.Zone) int { return strings.Compare(a.Name(), b.Name()) })
+	in.Problems = l.report.Problems()
+	return in
+}
+
+// checkState warns of serial numbers that may go back with the next start.
+func (c *Config) checkState(b *book, report *conf.Report) {
+	switch {
+	case b != nil && b.err != nil:
+		report.Add(conf.Problem{File: b.file, Reason: "cannot be read by this user, so that served serial numbers are not known here: " + conf.Plain(b.err).Error(), Warning: true})
+	case c.state == "" && len(c.transfers.allow) > 0:
+		report.Add(conf.Problem{
+			File: c.name(), Key: "transfer.allow", Warning: true,
+			Reason: "zones are transferred, and there is no server.state: after a restart a serial number may be lower than what secondaries have, and they keep old content; name a folder as server.state",
+		})
+	}
 }
 
 // unknown are the hosts that have no address yet, and why.
@@ -66,4 +94,14 @@ func (c *Config) name() string {
 func Example() *Config {
 	var report conf.Report
 	return parseConfig("", nil, &report)
+}
+
+// stateOfService is the folder of the documented systemd unit, which has its path in $STATE_DIRECTORY. Who types a command has not.
+const stateOfService = "/var/lib/mxtrap"
+
+// UseStateOfService has an inspection look where the service keeps its state, if the server file names no folder and there is one.
+func (c *Config) UseStateOfService() {
+	if _, err := os.Lstat(stateOfService); c.state == "" && err == nil {
+		c.state = stateOfService
+	}
 }

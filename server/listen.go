@@ -1,10 +1,13 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"mxtrap/metrics"
@@ -28,6 +31,7 @@ func (l *listener) address() string { return l.tcp.Addr().String() }
 // cannot be had, nothing changes.
 func (s *Server) listen(c *Config) error {
 	opened := map[string]*listener{}
+	var missing []netip.AddrPort
 	undo := func() {
 		for _, l := range opened {
 			l.close()
@@ -39,16 +43,24 @@ func (s *Server) listen(c *Config) error {
 			continue
 		}
 		l, err := s.open(addr)
+		if errors.Is(err, syscall.EADDRNOTAVAIL) && len(c.Listen) > 1 {
+			s.Log.Warn("an address is not there yet: the others are served, and it is tried again", "address", name, "every", listenAgain)
+			missing = append(missing, addr)
+			continue
+		}
 		if err != nil {
 			undo()
-			return fmt.Errorf("server.listen: %q: %w", name, err)
+			return fmt.Errorf("server.listen: %q: %w", name, explained(err))
 		}
 		opened[name] = l
+	}
+	if len(missing) == len(c.Listen) {
+		return errors.New("server.listen: none of the addresses is one of this host")
 	}
 	http, err := s.listenHTTP(c)
 	if err != nil {
 		undo()
-		return fmt.Errorf("server.metrics: %q: %w", c.Metrics, err)
+		return fmt.Errorf("server.metrics: %q: %w", c.Metrics, explained(err))
 	}
 	for name, l := range opened {
 		s.listeners[name] = l
@@ -68,7 +80,37 @@ func (s *Server) listen(c *Config) error {
 		s.closeHTTP()
 		s.http = http
 	}
+	s.missing = missing
 	return nil
+}
+
+// listenAgain is how often an address that is not there is tried again: an IPv6 address is tentative for a second or two (RFC 4862 5.4).
+const listenAgain = 3 * time.Second
+
+// listenOnMissing tries the addresses that were not there.
+func (s *Server) listenOnMissing() {
+	s.missing = slices.DeleteFunc(s.missing, func(addr netip.AddrPort) bool {
+		l, err := s.open(addr)
+		if err != nil {
+			s.Log.Debug("an address is not there yet", "address", addr, "error", err)
+			return false
+		}
+		s.listeners[addr.String()] = l
+		s.start(l)
+		s.Log.Info("an address is there now, and served", "address", addr)
+		return true
+	})
+}
+
+// explained tells what to do about an address that cannot be had.
+func explained(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("another process has this address: %w; \"ss -lntup\" tells which; end that one, or choose another address (serve --listen)", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE, as the systemd unit gives it", err)
+	}
+	return err
 }
 
 func (s *Server) workers() int { return s.metrics.Workers() - 1 }

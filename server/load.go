@@ -126,7 +126,7 @@ func (o loader) load(c *Config, before *zoneFiles) *loading {
 		}
 		f := files[i]
 		if f == nil {
-			f = l.fail(z.path, z.before)
+			f = l.fail(z.path, z.before, func() *zone.Zone { return zone.Unserved(z.path) })
 		}
 		if f == nil {
 			continue
@@ -233,9 +233,19 @@ func (o loader) follow(f, before *zoneFile) {
 	}
 }
 
-// fail notes that a file was not taken in, and returns what goes on being served in its place.
-func (l *loading) fail(path string, old *zoneFile) *zoneFile {
-	f := failure{path: path, zone: path, kept: old != nil}
+// unloaded is why a zone is down whose file has faults, and that was not served before.
+const unloaded = "its file cannot be loaded"
+
+// fail notes that a zone was not taken in, and returns what goes on being served in its place: the version before, or else one that
+// says that it cannot be answered, where its name is known.
+func (l *loading) fail(path string, old *zoneFile, unserved func() *zone.Zone) *zoneFile {
+	f := failure{path: path, zone: path, kept: old != nil && old.down != unloaded}
+	if !f.kept {
+		old = nil
+		if z := unserved(); z != nil {
+			old = &zoneFile{path: path, zone: z, down: unloaded}
+		}
+	}
 	if old != nil {
 		f.zone = old.zone.Name()
 	}
@@ -243,9 +253,22 @@ func (l *loading) fail(path string, old *zoneFile) *zoneFile {
 	return old
 }
 
+// served is how many of the zones are there to be answered, now or when their primary has been heard.
+func (l *loading) served() (n int) {
+	for f := range l.files.all() {
+		if f.down != unloaded {
+			n++
+		}
+	}
+	return n
+}
+
+// noZone says that nothing is known to stand in.
+func noZone() *zone.Zone { return nil }
+
 func (l *loading) keepAll(before *zoneFiles) {
 	for old := range before.all() {
-		l.files.put(l.fail(old.path, old))
+		l.files.put(l.fail(old.path, old, noZone))
 	}
 }
 
@@ -262,6 +285,8 @@ func (l *loading) refuseTwins(before *zoneFiles) {
 		rank := func(path string) int {
 			old := before.get(path)
 			switch {
+			case l.files.get(path).down == unloaded:
+				return 3
 			case l.files.get(path).catalog != "":
 				return 2
 			case old == nil || old.zone.Name() != name:
@@ -274,7 +299,7 @@ func (l *loading) refuseTwins(before *zoneFiles) {
 			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[0] + " already: a zone has one file", Warning: l.files.get(path).catalog != ""})
 			l.files.remove(path)
 			// What this file served before, under another name, goes on.
-			if old := l.fail(path, before.get(path)); old != nil && old.zone.Name() != name {
+			if old := l.fail(path, before.get(path), noZone); old != nil && old.zone.Name() != name {
 				l.files.put(old)
 			}
 		}
@@ -298,7 +323,7 @@ func (l *loading) refuseOverlaps(before *zoneFiles) {
 		}
 		l.report.Add(conf.Problem{File: f.path, Key: "trap.names", Text: host, Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", by)})
 		l.files.remove(f.path)
-		if old := l.fail(f.path, before.get(f.path)); old != nil && old != f {
+		if old := l.fail(f.path, before.get(f.path), func() *zone.Zone { return zone.Unserved(f.path) }); old != nil && old != f {
 			l.files.put(old)
 		}
 		refused = true

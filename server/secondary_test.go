@@ -189,6 +189,7 @@ func (r *running) until(t *testing.T, name string, qtype uint16, want string) {
 const trapped = "NOERROR 10 mail 20 mx1 30 mx2 40 mx3"
 
 func TestASecondaryPutsItsTrapOnTopOfWhatThePrimaryHas(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 	r := startSecondary(t, p)
@@ -241,6 +242,7 @@ func TestASecondaryPutsItsTrapOnTopOfWhatThePrimaryHas(t *testing.T) {
 }
 
 func TestASecondaryTransfersOnwardByDifferences(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	p.plays(sends(100, zoneLines(1, "first")...))
 	r := startSecondary(t, p)
@@ -254,6 +256,7 @@ func TestASecondaryTransfersOnwardByDifferences(t *testing.T) {
 }
 
 func TestANotifyHasThePrimaryLookedAtNow(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	lines := zoneLines(1, "first")
 	for i := range lines {
@@ -383,6 +386,7 @@ func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
 }
 
 func TestAZoneExpiresAndComesBack(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	short := func(lines []string) []string {
 		for i := range lines {

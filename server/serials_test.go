@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
 		t.Helper()
 		n := newNumbering(folder)
 		n.book.last("example.com")
-		if err := n.book.note(map[string]served{"example.com": {serial: serial, own: 1, digest: zone.Digest{1}}, "example.net": {serial: 5, own: 5, digest: zone.Digest{2}}}); err != nil {
+		if err := n.book.note(map[string]served{"example.com": {serial: serial, own: 1, digest: zone.Digest{1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,7 +97,7 @@ func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
 	file := filepath.Join(folder, "serials")
 	text, _ := os.ReadFile(file)
 	lines := strings.Count(string(text), "\n")
-	for cut := len(text); cut > len(text)-150; cut-- { // as a power failure may leave it
+	for cut := len(text); cut > bytes.IndexByte(text, '\n'); cut-- { // as a power failure may leave it
 		os.WriteFile(file, text[:cut], 0o600)
 		if got := newBook(folder).last("example.com").serial; got != 8 && got != 7 {
 			t.Fatalf("cut to %d octets: serial %d", cut, got)
@@ -110,11 +111,11 @@ func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
 	if got := newBook(folder).last("example.com").serial; got != 8 {
 		t.Errorf("behind garbage: %d", got)
 	}
-	for range 600 { // most of it is of the past: it is written anew
+	for range 1100 { // most of it is of the past: it is written anew
 		write(10)
 	}
 	text, _ = os.ReadFile(file)
-	if n := strings.Count(string(text), "\n"); n > 1100 || lines != 4 {
+	if n := strings.Count(string(text), "\n"); n > 1050 || lines != 2 {
 		t.Errorf("%d lines, at first %d", n, lines)
 	}
 	if got := newBook(folder).last("example.com").serial; got != 10 {

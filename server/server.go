@@ -89,7 +89,9 @@ type Server struct {
 	listeners map[string]*listener
 	http      *httpListener
 
-	refusals perMinute // of NOTIFYs, that the log tells of
+	missing  []netip.AddrPort // addresses to listen on that are not there yet
+	refusals perMinute        // of NOTIFYs, that the log tells of
+	whole    bool             // the first load took in every file
 }
 
 // Problems is the error of a configuration that cannot be served.
@@ -112,9 +114,12 @@ func New(c *Config, o Options) (*Server, error) {
 	first := s.loader(c)
 	first.quiet, first.threads = true, s.processors
 	l := first.load(c, nil)
-	if l.report.Faults() > 0 {
+	if l.served() == 0 {
 		return nil, Problems(l.report.Problems())
 	}
+	s.logProblems(l.report.Problems())
+	s.countFailures(l)
+	s.whole = l.report.Faults() == 0
 	if n := l.report.Warnings(); n > 0 && c.Path != "" {
 		o.Log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
 	}
@@ -145,9 +150,12 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	if s.tap != nil {
 		tapping.Go(func() { s.tap.run(tapCtx) })
 	}
-	s.metrics.Reloaded(true, time.Now())
+	s.metrics.Reloaded(s.whole, time.Now())
 	s.metrics.SetReady(true)
 	s.Log.Info("serving", "zones", s.files.len(), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
+	s.logDown()
+	again := time.NewTicker(listenAgain)
+	defer again.Stop()
 	s.Notify(Ready)
 	for {
 		select {
@@ -170,6 +178,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			besideServing(func() { s.takeCopies(u) })
 		case <-looked:
 			besideServing(s.recompile)
+		case <-again.C:
+			s.listenOnMissing()
 		}
 	}
 }
@@ -206,17 +216,35 @@ func (s *Server) reload() {
 	}
 	s.resolver.use(c.Resolvers)
 	s.publish(c, l)
+	s.countFailures(l)
+	ok := l.report.Faults() == 0
+	s.metrics.Reloaded(ok, time.Now())
+	s.Log.Info("reloaded", "zones", s.files.len(), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
+}
+
+// countFailures counts the zones that were not taken in, and tells of them.
+func (s *Server) countFailures(l *loading) {
 	for _, f := range l.failed {
 		s.metrics.LoadFailures.WithLabelValues(f.zone).Inc()
-		text := "a zone could not be loaded, and there is no earlier version to serve"
+		text := "a zone could not be loaded, and there is no earlier version to serve: it is answered with SERVFAIL, where its name is known"
 		if f.kept {
 			text = "a zone could not be loaded: its last good version is served on"
 		}
 		s.Log.Error(text, "zone", f.zone, "file", f.path)
 	}
-	ok := l.report.Faults() == 0
-	s.metrics.Reloaded(ok, time.Now())
-	s.Log.Info("reloaded", "zones", s.files.len(), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
+}
+
+// logDown tells at the end of a start how many zones cannot be answered.
+func (s *Server) logDown() {
+	down := map[string]int{}
+	for f := range s.files.all() {
+		if f.down != "" {
+			down[f.down]++
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(down)) {
+		s.Log.Warn("zones are answered with SERVFAIL", "zones", down[why], "why", why)
+	}
 }
 
 // recompile takes in what look-ups have found.
@@ -280,6 +308,7 @@ func (s *Server) publish(c *Config, l *loading) {
 	}
 	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
 	s.metrics.ZonesDown.Set(float64(len(next.down)))
+	s.metrics.SetAnswered(len(next.down) < len(next.zones.Zones()))
 	before := s.state.current.Load()
 	s.config, s.files = c, l.files
 	s.state.current.Store(next)
@@ -386,7 +415,9 @@ func (s *Server) logProblems(problems []conf.Problem) {
 func (s *Server) addresses() []string {
 	var out []string
 	for _, a := range s.config.Listen {
-		out = append(out, s.listeners[a.String()].address())
+		if l := s.listeners[a.String()]; l != nil {
+			out = append(out, l.address())
+		}
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,7 +201,7 @@ func TestABrokenZoneKeepsItsLastGoodVersion(t *testing.T) {
 	r.reload()
 	r.want("the broken zone", r.ask("www.a.test.", dns.TypeA), "192.0.2.1")
 	r.want("the other zone", r.ask("www.b.test.", dns.TypeA), "192.0.2.2")
-	r.want("a broken zone that is new", r.ask("www.c.test.", dns.TypeA), "REFUSED")
+	r.want("a broken zone that is new", r.ask("www.c.test.", dns.TypeA), "SERVFAIL")
 	r.want("success", r.metric("mxtrap_config_last_reload_successful"), "0")
 	r.want("failures", r.metric(`mxtrap_zone_load_failures_total{zone="a.test"}`), "1")
 	r.want("other failures", r.metric(`mxtrap_zone_load_failures_total{zone="b.test"}`), "0")
@@ -289,16 +290,59 @@ func TestOneFileServesAName(t *testing.T) {
 	}
 }
 
-func TestStartRefuses(t *testing.T) {
+// TestAFaultOfOneZoneStaysItsOwn: at the start too, all others are served.
+func TestAFaultOfOneZoneStaysItsOwn(t *testing.T) {
 	trapZone := strings.Replace(exampleZone, "[trap]", "[trap]\nnames = \"mx{n}.child\"", 1)
+	good := simpleZone("good.test", 1)
+	for name, c := range map[string]struct {
+		files      map[string]string
+		log        string
+		ask, want  string
+		down, fail string
+	}{
+		"two files for one name":       {map[string]string{"zones/a.toml": simpleZone("a.test", 1), "zones/b.toml": simpleZone("A.test.", 2)}, "is served by", "www.a.test.", "192.0.2.1", "0", ""},
+		"decoys in another zone":       {map[string]string{"zones/a.toml": trapZone, "zones/b.toml": simpleZone("child.example.com", 2)}, "lies in the zone child.example.com", "mail.example.com.", "SERVFAIL", "1", "example.com"},
+		"a file without a name":        {map[string]string{"zones/b.toml": "x"}, "b.toml:1", "www.b.test.", "REFUSED", "0", ""},
+		"a file with a wrong record":   {map[string]string{"zones/b.toml": simpleZone("b.test", 1) + "x = [\"A bad\"]\n"}, "b.toml:6", "www.b.test.", "SERVFAIL", "1", "b.test"},
+		"a file that is cut short":     {map[string]string{"zones/b.toml": "name = \"b.test\"\n[records]\n\"@\" = [\"NS"}, "b.toml:3", "www.b.test.", "SERVFAIL", "1", "b.test"},
+		"a broken file of a good name": {map[string]string{"zones/b.toml": simpleZone("good.test", 2) + "x = [\"A bad\"]\n"}, "b.toml:6", "www.good.test.", "192.0.2.1", "0", "good.test"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.files["zones/good.toml"] = good
+			r := start(t, c.files)
+			r.want("a good zone", r.ask("www.good.test.", dns.TypeA), "192.0.2.1")
+			r.want("the zone at fault", r.ask(c.ask, dns.TypeA), c.want)
+			r.want("zones down", r.metric("mxtrap_zones_down"), c.down)
+			r.want("success", r.metric("mxtrap_config_last_reload_successful"), "0")
+			if c.fail != "" && r.metric(`mxtrap_zone_load_failures_total{zone="`+c.fail+`"}`) == "0" {
+				t.Error("the failure is not counted")
+			}
+			if log := r.log.String(); !strings.Contains(log, c.log) || c.down == "1" && !strings.Contains(log, `zones are answered with SERVFAIL" zones=1`) {
+				t.Errorf("log:\n%s", log)
+			}
+			reply, err := dns.Exchange(new(dns.Msg).SetQuestion(c.ask, dns.TypeA).SetEdns0(1232, false), r.addr)
+			if c.want == "SERVFAIL" && (err != nil || len(reply.IsEdns0().Option) != 1 || reply.IsEdns0().Option[0].(*dns.EDNS0_EDE).InfoCode != dns.ExtendedErrorCodeNotReady) {
+				t.Errorf("%v %v", reply, err)
+			}
+			if c.want != "SERVFAIL" || c.ask == "mail.example.com." {
+				return
+			}
+			r.write("zones/b.toml", simpleZone("b.test", 3))
+			r.reload()
+			r.want("the zone when it is mended", r.ask(c.ask, dns.TypeA), "192.0.2.3")
+			r.want("zones down", r.metric("mxtrap_zones_down"), "0")
+		})
+	}
+}
+
+func TestAStartWithoutAnyZoneFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  string
 	}{
-		"two files for one name":                {map[string]string{"zones/a.toml": simpleZone("a.test", 1), "zones/b.toml": simpleZone("A.test.", 2)}, "is served by"},
-		"decoys in another zone that is served": {map[string]string{"zones/a.toml": trapZone, "zones/b.toml": simpleZone("child.example.com", 2)}, "lies in the zone child.example.com"},
-		"a broken zone among others":            {map[string]string{"zones/a.toml": simpleZone("a.test", 1), "zones/b.toml": "x"}, "b.toml"},
-		"no zone file":                          {nil, "matches no file"},
+		"no zone file":      {nil, "matches no file"},
+		"broken files only": {map[string]string{"zones/a.toml": simpleZone("a.test", 1) + "x = [\"A bad\"]\n", "zones/b.toml": "x"}, "a.toml:6"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -314,6 +358,79 @@ func TestStartRefuses(t *testing.T) {
 				t.Errorf("%v", problems)
 			}
 		})
+	}
+}
+
+func TestAnAddressThatIsNotThereYetIsTriedAgain(t *testing.T) {
+	r := start(t, map[string]string{
+		"mxtrap.toml":  strings.Replace(serverFile, `listen = ["127.0.0.1:0"]`, `listen = ["127.0.0.1:0", "192.0.2.77:53"]`, 1),
+		"zones/a.toml": simpleZone("a.test", 1),
+	})
+	r.want("the address that is there", r.ask("www.a.test.", dns.TypeA), "192.0.2.1")
+	if len(r.missing) != 1 || !strings.Contains(r.log.String(), "not there yet") {
+		t.Errorf("%v\n%s", r.missing, r.log)
+	}
+}
+
+// TestAFileOfEqualSizeAndTimeIsSeen: as rsync, git and links leave it.
+func TestAFileOfEqualSizeAndTimeIsSeen(t *testing.T) {
+	for name, replace := range map[string]func(path string, text []byte){
+		"another file in its place": func(path string, text []byte) {
+			os.WriteFile(path+".new", text, 0o644)
+			info, _ := os.Stat(path)
+			os.Chtimes(path+".new", info.ModTime(), info.ModTime())
+			os.Rename(path+".new", path)
+		},
+		"written in place": func(path string, text []byte) {
+			info, _ := os.Stat(path)
+			os.WriteFile(path, text, 0o644)
+			os.Chtimes(path, info.ModTime(), info.ModTime())
+		},
+		"a link that is switched": func(path string, text []byte) {
+			info, _ := os.Stat(path)
+			os.WriteFile(path+".other", text, 0o644)
+			os.Chtimes(path+".other", info.ModTime(), info.ModTime())
+			os.Remove(path)
+			os.Symlink(path+".other", path)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			path := filepath.Join(dir, "z.toml")
+			old := time.Now().Add(-time.Hour)
+			os.WriteFile(path, []byte(simpleZone("a.test", 1)), 0o644)
+			os.Chtimes(path, old, old)
+			os.WriteFile(filepath.Join(dir, "mxtrap.toml"), []byte(strings.Replace(serverFile, "workers", "zones = [\"z.toml\"]\nworkers", 1)), 0o644)
+			config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
+			before := loader{numbers: newNumbering("")}.load(config, nil)
+			time.Sleep(2100 * time.Millisecond) // so that the file is not so fresh that it is read again anyway
+			before = loader{numbers: newNumbering("")}.load(config, before.files)
+			replace(path, []byte(simpleZone("a.test", 2)))
+			after := loader{numbers: newNumbering("")}.load(config, before.files)
+			if before.set.Zones()[0].Digest() == after.set.Zones()[0].Digest() {
+				t.Error("the old content is served")
+			}
+		})
+	}
+}
+
+func TestAPatternMatchesNoLeadingDot(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.toml", ".a.toml", ".#a.toml", "sub/b.toml", "sub/.b.toml"} {
+		os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755)
+		os.WriteFile(filepath.Join(dir, name), nil, 0o644)
+	}
+	for pattern, want := range map[string]string{"*.toml": "a.toml", ".*.toml": ".#a.toml .a.toml", "*/*.toml": "sub/b.toml", "*/.*": "sub/.b.toml", "[.a]*.toml": "a.toml"} {
+		all, err := glob(nil, filepath.Join(dir, pattern), nil)
+		var got []string
+		for _, f := range all {
+			got = append(got, strings.TrimPrefix(f.path, dir+"/"))
+		}
+		slices.Sort(got)
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: got %v, want %s: %v", pattern, got, want, err)
+		}
 	}
 }
 

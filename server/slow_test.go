@@ -13,6 +13,7 @@ import (
 
 // TestASecondaryThatIsDeadKeepsNoOtherWaiting: each has a queue of its own.
 func TestASecondaryThatIsDeadKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
 	const zones = 200
 	dead, err := net.ListenPacket("udp", "127.0.0.1:0") // takes all, and answers nothing
 	if err != nil {
@@ -49,6 +50,7 @@ func TestASecondaryThatIsDeadKeepsNoOtherWaiting(t *testing.T) {
 
 // TestAPrimaryThatIsSilentKeepsNoOtherWaiting: it has few looks at a time, and who is notified goes first.
 func TestAPrimaryThatIsSilentKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and answers nothing
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +70,7 @@ func TestAPrimaryThatIsSilentKeepsNoOtherWaiting(t *testing.T) {
 
 // TestNotifiesDoNotHurryAPrimary: however many come, it is left alone for a second.
 func TestNotifiesDoNotHurryAPrimary(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	var looks atomic.Int64
 	answer := sends(100, zoneLines(1, "first")...)
@@ -103,6 +106,7 @@ func TestARefusedNotifyIsToldAFewTimesAMinuteAndCounted(t *testing.T) {
 }
 
 func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	lines := zoneLines(1, "first")
 	for i := range lines {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -28,7 +29,9 @@ type file struct {
 // note is what a file was when it was read.
 type note struct {
 	size     int64
-	modified int64  // in nanoseconds since 1970
+	modified int64 // in nanoseconds since 1970
+	changed  int64 // likewise: its content, name, owner or rights
+	inode    uint64
 	racy     bool   // it was so fresh that a later change may show neither in its size nor in its time
 	hash     uint64 // of its text
 }
@@ -108,7 +111,7 @@ func readFile(path string) (note, []byte, error) {
 			return note{}, nil, err
 		}
 	}
-	return noted(is.Size, is.Mtim.Nano(), text[:n]), text[:n], nil
+	return noted(&is, text[:n]), text[:n], nil
 }
 
 // uninterrupted makes a system call again until no signal interrupts it.
@@ -122,18 +125,23 @@ func uninterrupted(call func() error) error {
 
 // readIn reads a file below a folder, to which its links are kept too.
 func readIn(dir *os.Root, rel string) (note, []byte, error) {
-	info, err := dir.Stat(rel)
-	if err == nil {
-		err = checkFile(info.Mode().IsRegular(), info.Size())
-	}
+	f, err := dir.OpenFile(rel, os.O_RDONLY|unix.O_NONBLOCK, 0) // does not wait for a pipe's writer
 	if err != nil {
 		return note{}, nil, conf.Plain(err)
 	}
-	text, err := dir.ReadFile(rel)
+	defer f.Close()
+	var is unix.Stat_t
+	if err = uninterrupted(func() error { return unix.Fstat(int(f.Fd()), &is) }); err == nil {
+		err = checkFile(is.Mode&unix.S_IFMT == unix.S_IFREG, is.Size)
+	}
+	if err != nil {
+		return note{}, nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, is.Size))
 	if err != nil {
 		return note{}, nil, conf.Plain(err)
 	}
-	return noted(info.Size(), info.ModTime().UnixNano(), text), text, nil
+	return noted(&is, text), text, nil
 }
 
 // checkFile refuses what is no file to be read into memory.
@@ -148,20 +156,31 @@ func checkFile(regular bool, size int64) error {
 }
 
 // noted is the note on a file that was read just now.
-func noted(size, modified int64, text []byte) note {
-	fresh := time.Now().UnixNano()-modified < int64(racyAge)
-	return note{size: size, modified: modified, racy: fresh, hash: maphash.Bytes(seed, text)}
+func noted(is *unix.Stat_t, text []byte) note {
+	n := noteOf(is)
+	n.racy = time.Now().UnixNano()-max(n.modified, n.changed) < int64(racyAge)
+	n.hash = maphash.Bytes(seed, text)
+	return n
+}
+
+// noteOf is what the file system says of a file.
+func noteOf(is *unix.Stat_t) note {
+	return note{size: is.Size, modified: is.Mtim.Nano(), changed: is.Ctim.Nano(), inode: is.Ino}
 }
 
 // renewed is the note on the file as it is now, where it still holds what was read. Its time must be the same too, for the automatic
-// serial is made of it.
+// serial is made of it. Another file of the same size and time is read again, and so is one that has been changed since.
 func (n note) renewed(path string) (now note, ok bool) {
 	var is unix.Stat_t
 	err := uninterrupted(func() error { return unix.Stat(path, &is) })
-	if err != nil || is.Size != n.size || is.Mtim.Nano() != n.modified {
+	if err != nil {
 		return n, false
 	}
-	if !n.racy {
+	seen := noteOf(&is)
+	if seen.size != n.size || seen.modified != n.modified {
+		return n, false
+	}
+	if !n.racy && seen.changed == n.changed && seen.inode == n.inode {
 		return n, true
 	}
 	now, _, err = readFile(path)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"io"
+	"regexp"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -92,6 +93,41 @@ func (s *Source) Stub() *Zone {
 	r := empty.makeSOA(c, new(conf.Report))
 	c.put(s.apex, r.set(s.apex))
 	return compile(c, r, nil)
+}
+
+// Unserved stands in for a zone whose file cannot be loaded, where its name can be read; else it is nil.
+func Unserved(path string) *Zone {
+	_, text, err := readFile(path)
+	if err != nil {
+		return nil
+	}
+	return unserved(path, nameIn(path, text))
+}
+
+func unserved(path, text string) *Zone {
+	apex, err := parseName(text, root)
+	if err != nil {
+		return nil
+	}
+	return (&Source{Path: path, apex: apex, ttl: 3600}).Stub()
+}
+
+// UnservedMember is Unserved for a member of a catalog.
+func UnservedMember(template, member string) *Zone { return unserved(template, member) }
+
+// nameLine is where a zone file says its name, above its first table.
+var nameLine = regexp.MustCompile(`(?m)^[ \t]*name[ \t]*=[ \t]*["']([^"'\n]*)["']`)
+
+// nameIn is the name of the zone that a file is for, as far as it can be told of one with faults.
+func nameIn(path string, text []byte) (name string) {
+	if t := conf.Parse(path, text, &conf.Report{Quiet: true}); t != nil {
+		t.String("name", &name)
+		return name
+	}
+	if m := nameLine.FindSubmatch(text); m != nil {
+		return string(m[1])
+	}
+	return ""
 }
 
 // Digest tells what a zone serves, but for its serial number: equal ones serve the same.

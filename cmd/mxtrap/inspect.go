@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,16 +25,21 @@ func checkCommand() *cobra.Command {
 	}
 	path, resolve := configFlag(c), resolveFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		zones, warnings, err := inspect(c, *path, *resolve)
+		in, err := load(c, *path, *resolve, false)
 		if err != nil {
 			return err
 		}
+		tell(in.Problems)
+		if faults := in.faults(); faults > 0 {
+			fmt.Fprintf(os.Stderr, "%s\n", plural(faults, "problem"))
+			return errReported
+		}
 		decoys, covers := 0, 0
-		for _, z := range zones {
+		for _, z := range in.Zones {
 			d, v := z.Decoys()
 			decoys, covers = decoys+d, covers+v
 		}
-		fmt.Printf("ok: %s, %s, %s, %s\n", plural(len(zones), "zone"), plural(decoys, "decoy"), plural(covers, "cover"), plural(warnings, "warning"))
+		fmt.Printf("ok: %s, %s, %s, %s\n", plural(len(in.Zones), "zone"), plural(decoys, "decoy"), plural(covers, "cover"), plural(len(in.Problems), "warning"))
 		return nil
 	}
 	return c
@@ -47,12 +53,14 @@ func showCommand() *cobra.Command {
 	}
 	path, resolve := configFlag(c), resolveFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		zones, _, err := inspect(c, *path, *resolve)
+		in, err := load(c, *path, *resolve, true)
 		if err != nil {
 			return err
 		}
+		tell(in.Problems)
+		zones := in.Zones
 		if len(args) == 1 {
-			z, err := zoneNamed(zones, args[0])
+			z, err := in.named(args[0])
 			if err != nil {
 				return err
 			}
@@ -62,6 +70,9 @@ func showCommand() *cobra.Command {
 			if err := z.Print(os.Stdout); err != nil {
 				return err
 			}
+		}
+		if len(args) == 0 && in.faults() > 0 {
+			return errReported // some are missing
 		}
 		return nil
 	}
@@ -81,34 +92,57 @@ func resolveFlag(c *cobra.Command) *bool {
 	return c.Flags().Bool("resolve", false, "look up the addresses of hosts outside the zones, as serve does")
 }
 
-// inspect loads everything and tells what is wrong or doubtful.
-func inspect(c *cobra.Command, path string, resolve bool) (zones []*zone.Zone, warnings int, err error) {
-	_, zones, problems, err := load(c, path, resolve)
-	if err != nil {
-		return nil, 0, err
-	}
-	tell(problems)
-	return zones, len(problems), nil
+// inspection is what is loaded, with the configuration as far as that could be read.
+type inspection struct {
+	*server.Inspection
+	config *server.Config
 }
 
-// load loads everything. Where something is wrong it tells all problems; else they are warnings, and the caller's.
-func load(c *cobra.Command, path string, resolve bool) (config *server.Config, zones []*zone.Zone, warnings []conf.Problem, err error) {
-	if config, err = readConfig(path); err != nil {
-		return nil, nil, nil, err
-	}
-	zones, problems := server.Inspect(c.Context(), config, resolve, progress(nil))
-	faults := 0
-	for _, p := range problems {
+// faults counts what is wrong, and not only doubtful.
+func (in *inspection) faults() (n int) {
+	for _, p := range in.Problems {
 		if !p.Warning {
-			faults++
+			n++
 		}
 	}
-	if faults > 0 {
-		tell(problems)
-		fmt.Fprintf(os.Stderr, "%s\n", plural(faults, "problem"))
-		return nil, nil, nil, errReported
+	return n
+}
+
+// load loads everything. Every fault is among the problems, those of zones too where the server file has some.
+func load(c *cobra.Command, named string, resolve, example bool) (*inspection, error) {
+	path := configPath(named)
+	config := server.Example()
+	var report conf.Report
+	switch {
+	case path != "":
+		if config = server.CheckConfig(path, &report); config == nil {
+			tell(report.Problems())
+			return nil, errReported
+		}
+		config.UseStateOfService()
+	case !example:
+		return nil, errNoConfig
+	default:
+		fmt.Fprintln(os.Stderr, "no server file: this is the built-in example")
 	}
-	return config, zones, problems, nil
+	in := server.Inspect(c.Context(), config, resolve, progress(nil))
+	in.Problems = append(report.Problems(), in.Problems...)
+	return &inspection{in, config}, nil
+}
+
+// named finds a zone by the name that the operator typed.
+func (in *inspection) named(name string) (*zone.Zone, error) {
+	want := strings.ToLower(strings.TrimSuffix(name, "."))
+	for _, z := range in.Zones {
+		if z.Name() == want {
+			return z, nil
+		}
+	}
+	if why := in.Down[want]; why != "" {
+		tell(in.Problems)
+		return nil, fmt.Errorf("the zone %s cannot be shown: %s", want, why)
+	}
+	return nil, fmt.Errorf("no zone %q; there are: %s", name, names(in.Zones))
 }
 
 func plural(n int, what string) string {
@@ -127,9 +161,14 @@ func healthCommand() *cobra.Command {
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		config, err := readConfig(*path)
-		if err != nil {
-			return err
+		// What a file under edit has of faults is no fault of the server that runs.
+		config := server.Example()
+		if path := configPath(*path); path != "" {
+			var report conf.Report
+			if config = server.CheckConfig(path, &report); config == nil {
+				tell(report.Problems())
+				return errReported
+			}
 		}
 		if !config.Metrics.IsValid() {
 			return errors.New("server.metrics is empty: there is nobody to ask")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -12,23 +13,29 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxtrap/server"
-	"mxtrap/zone"
 	"mxtrap/zone/mail"
 )
 
-// domainsOf loads everything and returns what one zone shows to those who send mail to it.
-func domainsOf(c *cobra.Command, path string, resolve bool, name string) (*server.Config, []*mail.Domain, mail.Ask, error) {
-	config, zones, _, err := load(c, path, resolve)
+// looked is a zone as those see it who send mail to it.
+type looked struct {
+	*inspection
+	domains []*mail.Domain
+	ask     mail.Ask
+}
+
+// lookAt loads everything and returns what one zone shows to those who send mail to it.
+func lookAt(c *cobra.Command, path string, resolve, example bool, name string) (*looked, error) {
+	in, err := load(c, path, resolve, example)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	z, err := zoneNamed(zones, name)
+	z, err := in.named(name)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	ask := server.NewAsker(zones).Ask
-	domains, err := mail.Domains(z, ask)
-	return config, domains, ask, err
+	l := &looked{inspection: in, ask: server.NewAsker(in.Zones).Ask}
+	l.domains, err = mail.Domains(z, l.ask, in.Known)
+	return l, err
 }
 
 func simulateCommand() *cobra.Command {
@@ -44,12 +51,12 @@ queue, because every host that he would try is down. A resolver may turn the ord
 	}
 	path, resolve, asJSON := configFlag(c), resolveFlag(c), jsonFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		_, domains, _, err := domainsOf(c, *path, *resolve, args[0])
+		l, err := lookAt(c, *path, *resolve, true, args[0])
 		if err != nil {
 			return err
 		}
 		var all []simulation
-		for _, d := range domains {
+		for _, d := range l.domains {
 			all = append(all, simulate(d))
 		}
 		if *asJSON {
@@ -157,15 +164,15 @@ The exit code is 1 where there are hazards.`,
 	path, resolve, asJSON := configFlag(c), resolveFlag(c), jsonFlag(c)
 	connect := c.Flags().Bool("connect", false, "connect to port 25 of each decoy and see whether it tells senders to try again")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		config, domains, ask, err := domainsOf(c, *path, *resolve, args[0])
+		l, err := lookAt(c, *path, *resolve, true, args[0])
 		if err != nil {
 			return err
 		}
 		var all []mail.Finding
-		for _, d := range domains {
-			all = append(all, d.Audit(ask)...)
+		for _, d := range l.domains {
+			all = append(all, d.Audit(l.ask)...)
 			if *resolve {
-				all = append(all, missingPTR(c.Context(), config.Resolvers, d)...)
+				all = append(all, missingPTR(c.Context(), l.config.Resolvers, d)...)
 			}
 			if *connect {
 				all = append(all, unfitDecoys(c.Context(), "25", d)...)
@@ -208,14 +215,10 @@ func exportCommand() *cobra.Command {
 		},
 	}
 	for _, export := range exports {
-		sub := &cobra.Command{Use: export.name + " ZONE", Short: "Print " + export.says, Args: usage(cobra.ExactArgs(1))}
+		sub := &cobra.Command{Use: export.name + " [ZONE]", Short: "Print " + export.says, Args: usage(cobra.MaximumNArgs(1))}
 		path, resolve := configFlag(sub), resolveFlag(sub)
 		sub.RunE = func(c *cobra.Command, args []string) error {
-			_, domains, _, err := domainsOf(c, *path, *resolve, args[0])
-			if err != nil {
-				return err
-			}
-			addrs, err := mail.DecoyAddresses(domains)
+			addrs, err := decoyAddresses(c, *path, *resolve, args)
 			if err != nil {
 				return err
 			}
@@ -225,6 +228,41 @@ func exportCommand() *cobra.Command {
 		c.AddCommand(sub)
 	}
 	return c
+}
+
+// decoyAddresses are the addresses of the decoys of one zone, or of all. A broken zone among all is an error: the mail side would lose
+// its decoys.
+func decoyAddresses(c *cobra.Command, path string, resolve bool, args []string) ([]netip.Addr, error) {
+	if len(args) == 1 {
+		l, err := lookAt(c, path, resolve, false, args[0])
+		if err != nil {
+			return nil, err
+		}
+		return mail.DecoyAddresses(l.domains)
+	}
+	in, err := load(c, path, resolve, false)
+	if err != nil {
+		return nil, err
+	}
+	if in.faults() > 0 {
+		tell(in.Problems)
+		return nil, errReported
+	}
+	ask := server.NewAsker(in.Zones).Ask
+	var all []*mail.Domain
+	for _, z := range in.Zones {
+		if len(z.Traps()) > 0 {
+			domains, err := mail.Domains(z, ask, in.Known)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, domains...)
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no zone has decoys")
+	}
+	return mail.DecoyAddresses(all)
 }
 
 func jsonFlag(c *cobra.Command) *bool { return c.Flags().Bool("json", false, "print JSON") }
@@ -242,15 +280,4 @@ func firstOf(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
-
-// zoneNamed finds a zone by the name that the operator typed.
-func zoneNamed(zones []*zone.Zone, name string) (*zone.Zone, error) {
-	want := strings.ToLower(strings.TrimSuffix(name, "."))
-	for _, z := range zones {
-		if z.Name() == want {
-			return z, nil
-		}
-	}
-	return nil, fmt.Errorf("no zone %q; there are: %s", name, names(zones))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -76,10 +77,31 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // configFlag adds --config to a command.
 func configFlag(c *cobra.Command) *string {
-	path := c.Flags().StringP("config", "c", "", "server file (default: the built-in example)")
+	path := c.Flags().StringP("config", "c", "", "server file (default: ./mxtrap.toml, or else /etc/mxtrap/mxtrap.toml)")
 	c.MarkFlagFilename("config", "toml")
 	return path
 }
+
+// usualPaths are where the server file is looked for that nobody names.
+var usualPaths = []string{"mxtrap.toml", "/etc/mxtrap/mxtrap.toml"}
+
+// configPath is the server file that is meant: the one that is named, or the first usual one that is there. It is "" for the built-in
+// example, and the operator is told which of them it is.
+func configPath(named string) string {
+	if named != "" {
+		return named
+	}
+	for _, path := range usualPaths {
+		if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(os.Stderr, "server file: %s\n", path)
+			return path
+		}
+	}
+	return ""
+}
+
+// errNoConfig is for commands that do nothing with an example.
+var errNoConfig = usageError{fmt.Errorf("no server file: name one with --config FILE; there is neither ./%s nor %s", usualPaths[0], usualPaths[1])}
 
 // readConfig reads the server file, or takes the example where there is none.
 func readConfig(path string) (*server.Config, error) {

@@ -21,23 +21,32 @@ func serveCommand() *cobra.Command {
 		Short: "Serve the zones over UDP and TCP, and metrics over HTTP",
 		Long: `Serve the zones over UDP and TCP, and metrics over HTTP.
 
-Without a server file an example zone is served on 127.0.0.1:5353, with metrics on 127.0.0.1:9153.
+Without --config the server file is ./mxtrap.toml, or else /etc/mxtrap/mxtrap.toml. Where neither is there, an example zone is served on
+127.0.0.1:5353, with metrics on 127.0.0.1:9153.
 SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finish and end the server.`,
 		Args: usage(cobra.NoArgs),
 	}
-	path := configFlag(c)
+	named := configFlag(c)
+	listen := c.Flags().StringSlice("listen", nil, "addresses with ports to serve on, in the place of server.listen")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP) // before anything else: a HUP must not end a server that is still starting
-		config, err := readConfig(*path)
+		path := configPath(*named)
+		config, err := readConfig(path)
 		if err != nil {
 			return err
+		}
+		if len(*listen) > 0 {
+			if err := config.ListenOn(*listen); err != nil {
+				return usageError{fmt.Errorf("--listen: %w", err)}
+			}
 		}
 		options := server.Options{Log: config.Logger(), Notify: notify}
 		options.Version, options.Commit = buildVersion()
 		options.Progress = progress(options.Log)
-		if *path == "" {
-			hint := sync.OnceFunc(func() { fmt.Fprint(os.Stderr, exampleHint) })
+		if path == "" {
+			address := config.Listen[0]
+			hint := sync.OnceFunc(func() { fmt.Fprintf(os.Stderr, exampleHint, address.Addr(), address.Port(), config.Metrics) })
 			options.Notify = func(e server.Event) {
 				notify(e)
 				hint()
@@ -57,11 +66,11 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 
 // exampleHint is told once the example is served.
 const exampleHint = `
-No --config given: this is the built-in example, a trapped example.com. Ask it from another terminal:
+No server file: this is the built-in example, a trapped example.com. Ask it from another terminal:
 
-    dig @127.0.0.1 -p 5353 example.com MX
+    dig @%s -p %d example.com MX
 
-Its metrics are at http://127.0.0.1:9153/metrics. Ctrl-C ends it.
+Its metrics are at http://%s/metrics. Ctrl-C ends it.
 `
 
 // notify tells systemd what the server does; without systemd it does nothing (sd_notify(3)).

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/spf"
 )
 
 // Severity is how bad a finding is.
@@ -69,6 +71,7 @@ func (d *Domain) Audit(ask Ask) []Finding {
 	a.names()
 	a.preferences()
 	a.policies()
+	a.senders()
 	return a.findings
 }
 
@@ -94,7 +97,7 @@ func (a *auditor) loneReal() {
 func (a *auditor) covers() {
 	for _, e := range a.Exchanges {
 		if e.CoverFor != "" {
-			a.find(Hazard, e.Host, "the mail host "+e.CoverFor+" under another name: it may take itself for another host and send mail on to the decoys, and its certificate may not have the name",
+			a.find(Advice, e.Host, "the mail host "+e.CoverFor+" under another name: it may take itself for another host and send mail on to the decoys, and its certificate may not have the name",
 				"let it know the name and its address (Postfix: proxy_interfaces; Exim: local_interfaces; Sendmail: class w), or set cover = false")
 		}
 	}
@@ -149,7 +152,7 @@ func (a *auditor) families() {
 		if len(real) > 0 && !slices.ContainsFunc(real, hasNot) {
 			a.findAll(Weakness, a.decoysThat(hasNot), "no "+family+" address, where every real host has one", "add "+family+" addresses to trap.addresses")
 		}
-		if !slices.ContainsFunc(real, has) {
+		if len(real) > 0 && !slices.ContainsFunc(real, has) {
 			a.findAll(Hazard, a.decoysThat(has), "an "+family+" address, where no real host has one: it can keep senders from a real one", "take it away")
 		}
 	}
@@ -180,8 +183,11 @@ func (a *auditor) names() {
 	for _, e := range a.with(Primary, Fallback) {
 		real[stem(e)] = true
 	}
-	a.findAll(Weakness, a.decoysThat(func(e Exchange) bool { return !real[stem(e)] }), "names unlike those of the real hosts",
-		`let trap.names go on where they end, such as "mx{n}" behind mx1, or set cover = true`)
+	change := `let trap.names go on where they end, such as "mx{n}" behind mx1`
+	if slices.ContainsFunc(a.with(Primary, Fallback), func(e Exchange) bool { return a.outside(e.Host) }) {
+		change += ", or set cover = true"
+	}
+	a.findAll(Weakness, a.decoysThat(func(e Exchange) bool { return !real[stem(e)] }), "names unlike those of the real hosts", change)
 }
 
 func (a *auditor) preferences() {
@@ -220,4 +226,55 @@ func (a *auditor) policies() {
 	a.findAll(Weakness, a.decoysThat(func(e Exchange) bool { return !has(e) }), "no TLSA record, where a real host has one",
 		"add one; a decoy that gives senders 421 at once needs no certificate")
 	a.findAll(Advice, a.decoysThat(has), "a TLSA record: senders that heed it want that certificate from the decoy", "let the decoy have it, or answer 421 before TLS begins")
+}
+
+// senders holds the limits of RFC 7208 4.6.4 where the domain's SPF record names its exchanges, and tells whom that lets send.
+func (a *auditor) senders() {
+	texts := func(name string) (texts []string) {
+		answer, _ := a.ask(name, dns.TypeTXT)
+		for _, rr := range answer.Answer {
+			if txt, ok := rr.(*dns.TXT); ok {
+				texts = append(texts, strings.Join(txt.Txt, ""))
+			}
+		}
+		return texts
+	}
+	reach := spf.Follow(a.Owner, texts)
+	i := slices.IndexFunc(reach.Uses, func(u spf.Use) bool { return u.Owner == a.Owner })
+	if i < 0 {
+		return
+	}
+	by := fmt.Sprintf("reached by the SPF record of %s (%s)", reach.Uses[i].Domain, reach.Uses[i].Term)
+	if n := len(a.Exchanges); n > spf.MostExchanges {
+		a.find(Hazard, a.Owner, fmt.Sprintf("%d exchanges, %s: SPF allows %d, and mail of this domain fails with permerror", n, by, spf.MostExchanges), "lower count, or name the senders by ip4, ip6 or a")
+	}
+	for _, six := range []bool{false, true} {
+		has := func(e Exchange) bool {
+			return slices.ContainsFunc(e.Addresses, func(ip netip.Addr) bool { return ip.Is6() == six })
+		}
+		void, used := 0, six && reach.IPv6 || !six && reach.IPv4
+		for _, e := range a.Exchanges {
+			switch {
+			case has(e):
+				used = true
+			case !a.outside(e.Host):
+				void++
+			}
+		}
+		family := map[bool]string{false: "IPv4", true: "IPv6"}[six]
+		if used && void > spf.MostVoid {
+			a.find(Hazard, a.Owner, fmt.Sprintf("%d exchanges without an %s address, %s: SPF allows %d such look-ups, and mail of this domain over %s fails with permerror", void, family, by, spf.MostVoid, family),
+				"add "+family+" addresses to trap.addresses, lower count, or name the senders by ip4, ip6 or a")
+		}
+	}
+	var own []string
+	for _, e := range a.with(Decoy) {
+		if !e.sharesAny(a.with(Primary, Fallback)) {
+			for _, ip := range e.Addresses {
+				own = append(own, ip.String())
+			}
+		}
+	}
+	slices.Sort(own)
+	a.findAll(Advice, slices.Compact(own), "an address that SPF lets send mail of "+a.Owner+", as it is a decoy's and "+by, "let nobody else have the address, or name the senders by ip4, ip6 or a")
 }

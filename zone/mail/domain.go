@@ -43,10 +43,17 @@ type Domain struct {
 	Exchanges []Exchange `json:"exchanges"` // in the order of the answer
 	TTL       uint32     `json:"-"`         // of the MX set
 	Size      int        `json:"-"`         // of the whole MX answer, in octets
+
+	zone string
 }
 
-// Domains are the trapped owners of a zone.
-func Domains(z *zone.Zone, ask Ask) ([]*Domain, error) {
+// outside says whether a host is not of the zone.
+func (d *Domain) outside(host string) bool {
+	return host != d.zone && !strings.HasSuffix(host, "."+d.zone)
+}
+
+// Domains are the trapped owners of a zone. What is known of hosts outside the zone comes from look.
+func Domains(z *zone.Zone, ask Ask, look zone.Lookups) ([]*Domain, error) {
 	var domains []*Domain
 	covers := map[string]string{}
 	for _, h := range z.Hosts() {
@@ -55,7 +62,7 @@ func Domains(z *zone.Zone, ask Ask) ([]*Domain, error) {
 		}
 	}
 	for _, t := range z.Traps() {
-		domains = append(domains, readDomain(t, ask, covers))
+		domains = append(domains, readDomain(t, z.Name(), ask, covers, look))
 	}
 	if len(domains) == 0 {
 		return nil, fmt.Errorf("%s has no decoys: the zone needs a [trap], and where that leads to hosts outside the zone their addresses (--resolve)", z.Name())
@@ -63,9 +70,9 @@ func Domains(z *zone.Zone, ask Ask) ([]*Domain, error) {
 	return domains, nil
 }
 
-func readDomain(t zone.Trap, ask Ask, covers map[string]string) *Domain {
+func readDomain(t zone.Trap, apex string, ask Ask, covers map[string]string, look zone.Lookups) *Domain {
 	answer, octets := ask(t.Owner, dns.TypeMX)
-	d := &Domain{Owner: t.Owner, Size: octets}
+	d := &Domain{Owner: t.Owner, Size: octets, zone: apex}
 	for _, rr := range answer.Answer {
 		mx, ok := rr.(*dns.MX)
 		if !ok {
@@ -93,6 +100,9 @@ func readDomain(t zone.Trap, ask Ask, covers map[string]string) *Domain {
 				}
 				e.Addresses = append(e.Addresses, a)
 			}
+		}
+		if len(e.Addresses) == 0 && e.Role != Decoy && d.outside(host) {
+			e.Addresses = look(host)
 		}
 		d.TTL = mx.Hdr.Ttl
 		d.Exchanges = append(d.Exchanges, e)

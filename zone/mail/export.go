@@ -47,24 +47,50 @@ func Postscreen(addrs []netip.Addr) string {
 	return "postscreen_allowlist_interfaces =\n    " + strings.Join(list, ",\n    ") + ",\n    static:all\n"
 }
 
-// Nftables is a table that counts and logs connections to the decoys. It replaces itself when it is loaded again.
+// Nftables is a table that counts and logs connections to the decoys. Loaded again it takes the new addresses, and goes on counting.
 func Nftables(addrs []netip.Addr) string {
 	var b strings.Builder
-	b.WriteString("table inet mxtrap\ndelete table inet mxtrap\n\ntable inet mxtrap {\n")
-	var rules strings.Builder
-	for _, family := range []struct {
-		set, kind, match string
-		six              bool
-	}{{"decoys4", "ipv4_addr", "ip daddr", false}, {"decoys6", "ipv6_addr", "ip6 daddr", true}} {
-		of := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return a.Is6() != family.six })
-		if len(of) == 0 {
-			continue
-		}
-		fmt.Fprintf(&b, "\tset %s {\n\t\ttype %s\n\t\telements = {\n%s\n\t\t}\n\t}\n\n", family.set, family.kind, strings.Join(texts(of, "\t\t\t"), ",\n"))
-		fmt.Fprintf(&rules, "\t\ttcp dport 25 ct state new %s @%s counter jump seen\n", family.match, family.set)
+	b.WriteString(`table inet mxtrap {
+	counter decoys4 { }
+	counter decoys6 { }
+	set decoys4 {
+		type ipv4_addr
 	}
-	b.WriteString("\tchain seen {\n\t\tlimit rate 10/second log prefix \"mxtrap decoy: \"\n\t}\n\n")
-	b.WriteString("\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n" + rules.String() + "\t}\n}\n")
+	set decoys6 {
+		type ipv6_addr
+	}
+	chain seen { }
+	chain input {
+		type filter hook input priority filter; policy accept;
+	}
+}
+
+flush set inet mxtrap decoys4
+flush set inet mxtrap decoys6
+flush chain inet mxtrap input
+flush chain inet mxtrap seen
+
+`)
+	for _, family := range []struct {
+		set string
+		six bool
+	}{{"decoys4", false}, {"decoys6", true}} {
+		of := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return a.Is6() != family.six })
+		if len(of) > 0 {
+			fmt.Fprintf(&b, "add element inet mxtrap %s {\n%s\n}\n", family.set, strings.Join(texts(of, "\t"), ",\n"))
+		}
+	}
+	b.WriteString(`
+table inet mxtrap {
+	chain seen {
+		limit rate 10/second log prefix "mxtrap decoy: "
+	}
+	chain input {
+		tcp dport 25 ct state new ip daddr @decoys4 counter name decoys4 jump seen
+		tcp dport 25 ct state new ip6 daddr @decoys6 counter name decoys6 jump seen
+	}
+}
+`)
 	return b.String()
 }
 
