@@ -1,14 +1,33 @@
 package server
 
-import "runtime"
+import (
+	"runtime"
+	"sync"
+)
+
+// beside counts what takes long at present, of all servers of the process.
+var beside struct {
+	sync.Mutex
+	count, processors int
+}
 
 // besideServing does what takes long without keeping queries waiting. The Go runtime looks for packets at once only while one of its
 // processors has nothing else to do, so it gets as many again; between the threads on them the kernel chooses, and those that compute
 // must [yield] to those that answer.
 func besideServing(do func()) {
-	processors := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(2 * processors)
-	defer runtime.GOMAXPROCS(processors)
+	beside.Lock()
+	if beside.count++; beside.count == 1 {
+		beside.processors = runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(2 * beside.processors)
+	}
+	beside.Unlock()
+	defer func() {
+		beside.Lock()
+		defer beside.Unlock()
+		if beside.count--; beside.count == 0 {
+			runtime.GOMAXPROCS(beside.processors)
+		}
+	}()
 	do()
 }
 

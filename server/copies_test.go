@@ -108,6 +108,7 @@ func TestWhatASecondaryPassesOnIsWhatThePrimaryHasOctetForOctet(t *testing.T) {
 }
 
 func TestADamagedCopyIsFetchedAgain(t *testing.T) {
+	t.Parallel()
 	whole := copied(t, zoneLines(1, "first")[:8]...)
 	for name, text := range map[string]string{
 		"empty": "", "random": strings.Repeat("\x93\x07\xff", 300), "of earlier days": strings.Join(zoneLines(1, "old")[:8], "\n"), "cut": whole[:len(whole)-40], "changed": strings.Replace(whole, "first", "wrong", 1), "a head alone": copyHead,

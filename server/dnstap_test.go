@@ -78,6 +78,7 @@ func TestTapWritesAFile(t *testing.T) {
 }
 
 func TestTapSendsASampleToASocketThatComesLater(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
 	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[dnstap]\nsocket = \"" + socket + "\"\nsample = 5\n", "zones/z.toml": exampleZone})
 	for range 10 {

@@ -317,6 +317,7 @@ func TestANotifyIsTakenFromAPrimaryAlone(t *testing.T) {
 }
 
 func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		play func(net.Conn, *dns.Msg)
@@ -476,6 +477,7 @@ func TestACatalogKeepsNobodyFromStarting(t *testing.T) {
 }
 
 func TestTheMembersOfACatalogStayWhenItBreaks(t *testing.T) {
+	t.Parallel()
 	p := newPrimary(t)
 	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 	primary := fmt.Sprintf("[primary]\naddress = [%q]\n", p.l.Addr())

@@ -83,6 +83,7 @@ func TestUnderASerialNumberThereIsOneContent(t *testing.T) {
 }
 
 func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	write := func(serial uint32) {
 		t.Helper()

@@ -76,7 +76,12 @@ func start(t *testing.T, files map[string]string, change ...func(*Server)) *runn
 		t.Fatal(report.Problems())
 	}
 	var err error
-	r.Server, err = New(c, Options{Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) { r.events <- e }})
+	r.Server, err = New(c, Options{Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) {
+		if e == Ready && r.addr == "" { // while nothing of the server changes
+			r.addr, r.http = r.addresses()[0], "http://"+r.Server.http.address()
+		}
+		r.events <- e
+	}})
 	if err != nil {
 		t.Fatal(err, err.(Problems)[:])
 	}
@@ -94,7 +99,6 @@ func start(t *testing.T, files map[string]string, change ...func(*Server)) *runn
 	})
 	t.Cleanup(r.stop)
 	r.await(Ready)
-	r.addr, r.http = r.addresses()[0], "http://"+r.Server.http.address()
 	return r
 }
 
@@ -374,6 +378,7 @@ func TestAnAddressThatIsNotThereYetIsTriedAgain(t *testing.T) {
 
 // TestAFileOfEqualSizeAndTimeIsSeen: as rsync, git and links leave it.
 func TestAFileOfEqualSizeAndTimeIsSeen(t *testing.T) {
+	t.Parallel()
 	for name, replace := range map[string]func(path string, text []byte){
 		"another file in its place": func(path string, text []byte) {
 			os.WriteFile(path+".new", text, 0o644)

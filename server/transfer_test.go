@@ -136,6 +136,7 @@ func (r *running) transferred(t *testing.T, request *dns.Msg) (records []dns.RR)
 }
 
 func TestALargeZoneIsTransferredInManySignedMessages(t *testing.T) {
+	t.Parallel()
 	const hosts = 20_000
 	var text strings.Builder
 	text.WriteString("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n")
@@ -166,6 +167,7 @@ func TestALargeZoneIsTransferredInManySignedMessages(t *testing.T) {
 }
 
 func TestOthersAreToldOfChanges(t *testing.T) {
+	t.Parallel()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -178,7 +178,8 @@ type scenario struct {
 	trap    string // "": two decoys with addresses of their own
 	manners map[string]manner
 
-	fromFallback bool // the sender is the fallback itself
+	fromFallback bool   // the sender is the fallback itself
+	from         string // "": a@sender.test
 
 	messages int    // 0: one
 	want     string // connections to primary, fallback and decoys, after the first attempt; "": any
@@ -214,6 +215,13 @@ var scenarios = []scenario{
 	{name: "the sender is the fallback behind a cover, the primary refuses", fromFallback: true, mx: "MX 10 mail, MX 20 bob.host.invalid.",
 		trap:    ownAddresses + "\ncover = true\n[trap.covers]\n\"bob.host.invalid\" = [\"" + fallbackIP + "\"]",
 		manners: map[string]manner{primaryIP: refuses}, want: "0/0/0", ends: "queued"},
+	// Mail that a host must offer SMTPUTF8 for: what the last host lacks bounces it, and the last host is a decoy.
+	{name: "an address in UTF-8, all up", from: "é@sender.test", want: "1/0/0", ends: "primary"},
+	{name: "an address in UTF-8, decoys greet with 421", from: "é@sender.test", manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses}, decoys: "some", ends: "queued"},
+	{name: "an address in UTF-8, decoys offer SMTPUTF8 and answer 451", from: "é@sender.test",
+		manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses, decoyIP1: defers, decoyIP2: defers}, decoys: "some", ends: "queued"},
+	{name: "warning: decoys that offer no SMTPUTF8 bounce honest mail that needs it", from: "é@sender.test",
+		manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses, decoyIP1: lacks, decoyIP2: lacks}, decoys: "some", ends: "bounced"},
 	// What the guide warns of.
 	{name: "warning: a fallback that does not know its cover's address goes to decoys", mx: "MX 10 mail, MX 20 bob.host.invalid.",
 		trap:    ownAddresses + "\ncover = true\n[trap.covers]\n\"bob.host.invalid\" = [\"" + fallbackIP + "\"]",
@@ -270,8 +278,9 @@ func (h *mailHost) play(t *testing.T, m mta, s scenario) {
 		h.sent++
 		subject := fmt.Sprintf("message-%d", h.sent)
 		subjects[subject] = true
-		body := fmt.Sprintf("From: <a@sender.test>\r\nTo: <b@%s>\r\nSubject: %s\r\n\r\nhello\r\n", domain, subject)
-		if err := smtp.SendMail("127.0.0.1:"+m.port(), nil, "a@sender.test", []string{"b@" + domain}, []byte(body)); err != nil {
+		from := cmp.Or(s.from, "a@sender.test")
+		body := fmt.Sprintf("From: <%s>\r\nTo: <b@%s>\r\nSubject: %s\r\n\r\nhello\r\n", from, domain, subject)
+		if err := smtp.SendMail("127.0.0.1:"+m.port(), nil, from, []string{"b@" + domain}, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -24,6 +24,7 @@ const (
 	busy     manner = "greets with 421"
 	rejects  manner = "greets with 554"
 	defers   manner = "answers 451 to a recipient"
+	lacks    manner = "answers 451 to a recipient, and offers no SMTPUTF8"
 	disowns  manner = "answers 550 to a recipient"
 	sinkPort        = "25"
 )
@@ -116,7 +117,9 @@ func (s *sink) talk(conn net.Conn, m manner) {
 			return
 		case m == rejects:
 			say("503 5.5.1 go away")
-		case strings.HasPrefix(verb, "RCPT") && m == defers:
+		case strings.HasPrefix(verb, "EHLO") && m != lacks:
+			say("250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8")
+		case strings.HasPrefix(verb, "RCPT") && (m == defers || m == lacks):
 			say("451 4.7.1 try again later")
 		case strings.HasPrefix(verb, "RCPT") && m == disowns:
 			say("550 5.1.1 no such user")
