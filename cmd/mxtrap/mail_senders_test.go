@@ -150,6 +150,7 @@ remote:
   hosts_avoid_tls = *
   hosts_try_chunking = :
   hosts_try_fastopen = :
+  utf8_downconvert = 0
 begin retry
 * * F,2h,1s
 `, dir, addresses, port)
