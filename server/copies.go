@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"mxtrap/zone/rr"
@@ -76,7 +77,7 @@ func (c *copies) read(zone string) (records []rr.Record, confirmed time.Time, er
 	}
 	f, err := os.Open(c.file(zone))
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission) && !c.reachable():
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, confirmed, errNoCopy
 	case err != nil:
 		return nil, confirmed, err
@@ -121,12 +122,6 @@ func parseCopy(text []byte) (records []rr.Record, err error) {
 		records, owner, at = append(records, r), r.Owner, next
 	}
 	return records, nil
-}
-
-// reachable says whether the folder can be looked into.
-func (c *copies) reachable() bool {
-	_, err := os.ReadDir(c.folder)
-	return err == nil
 }
 
 // prepare writes a copy beside the one that is served.

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -46,6 +48,8 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *I
 			in.Zones = append(in.Zones, f.zone)
 			continue
 		case unloaded: // the report says why
+		case unreadable:
+			l.report.Add(conf.Problem{File: f.path, Text: f.zone.Name(), Reason: f.down + ": whether it is served is not known here", Warning: true})
 		default:
 			l.report.Add(conf.Problem{File: f.path, Text: f.zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.down, Warning: true})
 		}
@@ -104,4 +108,21 @@ func (c *Config) UseStateOfService() {
 	if _, err := os.Lstat(stateOfService); c.state == "" && err == nil {
 		c.state = stateOfService
 	}
+}
+
+// metricsLine is where a server file says its HTTP address.
+var metricsLine = regexp.MustCompile(`(?m)^[ \t]*metrics[ \t]*=[ \t]*["']([^"'\n]*)["']`)
+
+// MetricsOf is the HTTP address that a server file names, even one that is no TOML at the moment: who runs with it has read a better one.
+func MetricsOf(path string) netip.AddrPort {
+	var report conf.Report
+	if c := CheckConfig(path, &report); c != nil {
+		return c.Metrics
+	}
+	text, _ := os.ReadFile(path)
+	if m := metricsLine.FindSubmatch(text); m != nil {
+		addr, _ := parseAddress(string(m[1]))
+		return addr
+	}
+	return Example().Metrics
 }

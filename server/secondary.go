@@ -18,8 +18,9 @@ import (
 
 // Why a zone that comes from a primary cannot be answered.
 const (
-	noCopy  = "there is no copy of it yet"
-	expired = "its copy has expired"
+	noCopy     = "there is no copy of it yet"
+	expired    = "its copy has expired"
+	unreadable = "its copy cannot be read by this user"
 )
 
 // secondary makes a zone ready that comes from a primary: out of its copy, with the trap on top.
@@ -39,7 +40,7 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 	case errors.Is(err, errNoCopy):
 		return o.stub(f, source, before, noCopy)
 	case errors.Is(err, fs.ErrPermission):
-		return o.stub(f, source, before, "its copy cannot be read by this user")
+		return o.stub(f, source, before, unreadable)
 	case err != nil:
 		report.Add(conf.Problem{File: o.copies.file(name), Reason: err.Error() + ": the zone is fetched again", Warning: true})
 		return o.stub(f, source, before, noCopy)
@@ -91,7 +92,10 @@ func (o loader) primaries(p *zone.Primary, report *conf.Report) (peers []peer, o
 	for _, item := range p.Address {
 		one, err := o.keys.parsePeer(item.Text)
 		if err == nil && (!one.prefix.IsSingleIP() || one.key != nil) {
-			err = errors.New(`not one address: write "192.0.2.1" or "192.0.2.1:5353"; a key is named as primary.tsig`)
+			err = errors.New("a key is named as primary.tsig, and an address alone: 192.0.2.1 or 192.0.2.1:5353")
+		}
+		if errors.Is(err, errNotPeer) {
+			err = errors.New(`not an address: write "192.0.2.1", "192.0.2.1:5353" or "[2001:db8::1]:5353"; a host's name would have to be looked up`)
 		}
 		if err != nil {
 			report.Add(item.Problem(err.Error()))

@@ -60,6 +60,8 @@ type trapped struct {
 	set  rrset      // as the operator wrote it
 	all  []exchange // by preference, as written where equal
 	real []exchange // of them, those that can be hosts
+
+	decoys []name // the hosts of its decoys, where they have names of their own
 }
 
 // exchange is a host that an MX record names.
@@ -102,8 +104,10 @@ func (r *trapTable) build(c *content, look Lookups, s *Source, report *conf.Repo
 	for _, host := range exchanges {
 		b.addCover(host, owners)
 	}
-	for i, t := range owners {
-		decoys := b.decoys(t, decoyHosts[i])
+	for i := range owners {
+		owners[i].decoys = decoyHosts[i]
+		t := owners[i]
+		decoys := b.decoys(t, t.decoys)
 		if len(decoys) > 0 {
 			b.trap.owners = append(b.trap.owners, trapOwner{t.name, len(t.set.records)})
 		}
@@ -171,7 +175,7 @@ func (b *builder) readOwners() []trapped {
 		}
 		owners = append(owners, t)
 		b.checkPreferences(t)
-		if !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
+		if !b.zone.partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
 			b.warn(item, "has a single real MX: when that defers (greylisting, 421) honest senders go on to the decoys; add a fallback")
 		}
 	}

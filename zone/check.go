@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 
@@ -137,12 +138,27 @@ func (s *Source) checkHosts(c *content, node int, set *rrset, report *conf.Repor
 		ownGlue := set.typ == dns.TypeNS && c.isCut(node) && host.within(r.owner)
 		what, at := c.find(host)
 		switch {
+		case what == isAlias && set.typ == dns.TypeMX && s.traps(r.owner): // a fault, which the trap tells
 		case what == isAlias:
 			s.warn(report, r, trimDot(host.String())+" is an alias (RFC 2181 10.3)")
 		case what == isGone, what == ownData && !at.hasAddress(), what == elsewhere && ownGlue && !c.at(host).hasAddress():
-			s.warn(report, r, trimDot(host.String())+" has no A or AAAA record")
+			s.warn(report, r, trimDot(host.String())+" has no A or AAAA record"+s.dotMissing(host))
 		}
 	}
+}
+
+// traps says whether an owner's MX set is trapped.
+func (s *Source) traps(owner name) bool {
+	return s.trap != nil && slices.Contains(s.trap.owners(s.apex), owner)
+}
+
+// dotMissing asks after a final dot where a name has the zone's twice, or looks like one of another zone.
+func (s *Source) dotMissing(host name) string {
+	short := strings.TrimSuffix(host.relative(s.apex), ".")
+	if strings.HasSuffix(short+".", "."+s.apex.String()) || short+"." == s.apex.String() || strings.Count(short, ".") > 1 {
+		return ": is a final dot missing behind " + short + "?"
+	}
+	return ""
 }
 
 // dnameAbove is the DNAME's owner that a name is below, "" where there is none.
@@ -167,7 +183,7 @@ func (s *Source) checkSizes(c *content, report *conf.Report) {
 				continue
 			}
 			reason := fmt.Sprintf("the answer to %s %s has %d octets, above the %d that UDP carries", trimDot(owner.String()), dns.Type(set.typ), size, maxUDP)
-			if s.trap != nil && set.typ == dns.TypeMX && slices.Contains(s.trap.owners(c.apex), owner) {
+			if set.typ == dns.TypeMX && s.traps(owner) {
 				report.Add(warning(s.trap.table.Problem("count", "", reason)))
 			} else {
 				s.warn(report, set.place(), reason)

@@ -214,7 +214,7 @@ func (b *builder) checkAddresses(owners []trapped) {
 		}
 	}
 	for family, k := range map[string]*deck{"IPv4": &b.dealer.v4, "IPv6": &b.dealer.v6} {
-		if k.again {
+		if k.again && !b.lost {
 			b.warn(b.table.Item("addresses", ""), "more decoys than "+family+" addresses: some decoys share one")
 		}
 	}

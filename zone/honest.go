@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -16,24 +17,35 @@ import (
 
 // noHost says why an exchange is none that a sender could connect to; "" where it may be one.
 func noHost(host name) string {
-	text := trimDot(host.String())
-	_, notAddress := netip.ParseAddr(text)
+	last := host // the last label, without the root's
+	for n := host; !n.isRoot(); n = n.parent() {
+		last = n
+	}
 	switch {
 	case host.isRoot():
 		return "a null MX says that no mail is taken (RFC 7505), and stands beside others: senders may bounce; take one or the other away"
-	case notAddress == nil:
-		return text + " is an address, and an MX record names a host (RFC 1035 3.3.9): give the host a name with an A record, and write that"
-	case text == "localhost" || strings.HasSuffix(text, ".localhost"):
-		return text + " is the sender himself (RFC 6761 6.3): name the host as others know it"
+	case last == localhost:
+		return trimDot(host.String()) + " is the sender himself (RFC 6761 6.3): name the host as others know it"
+	case strings.Trim(last.label(), "0123456789") != "":
+		return "" // no address ends so, and nearly every name does
 	}
-	return ""
+	text := trimDot(host.String())
+	if _, err := netip.ParseAddr(text); err != nil {
+		return ""
+	}
+	return text + " is an address, and an MX record names a host (RFC 1035 3.3.9): give the host a name with an A record, and write that"
 }
+
+const localhost = name("\x09localhost\x00")
 
 // checkMailbox warns of a mail address where the SOA record has a name.
 func (s *Source) checkMailbox(c *content, report *conf.Report) {
 	set := c.nodes[0].get(dns.TypeSOA)
 	var r soa
 	r.read(set)
+	if !bytes.ContainsRune(r.rname, '@') {
+		return
+	}
 	if local, domain, ok := strings.Cut(name(r.rname).String(), `\@`); ok {
 		s.warn(report, set.place(), fmt.Sprintf("the mailbox %s@%s is written as a name: %s.%s", local, trimDot(domain), strings.ReplaceAll(local, ".", `\.`), domain))
 	}
@@ -42,6 +54,10 @@ func (s *Source) checkMailbox(c *content, report *conf.Report) {
 // checkSPF holds the limits of RFC 7208 4.6.4 wherever an SPF record of the zone reaches a trapped owner by "mx": beyond them the
 // domain's own mail fails with permerror. Decoys count as they will be once all is looked up.
 func (b *builder) checkSPF(owners []trapped) {
+	owners = slices.DeleteFunc(slices.Clone(owners), func(t trapped) bool { return b.fitsSPF(t) })
+	if len(owners) == 0 {
+		return // as nearly always: no record is looked at
+	}
 	texts := func(domain string) (texts []string) {
 		n, err := parseName(domain, root)
 		if err != nil {
@@ -56,7 +72,7 @@ func (b *builder) checkSPF(owners []trapped) {
 	}
 	told := map[name]bool{}
 	for i := range b.c.nodes {
-		if n := &b.c.nodes[i]; n.get(dns.TypeTXT) != nil {
+		if n := &b.c.nodes[i]; n.get(dns.TypeTXT).isSPF() {
 			reach := spf.Follow(trimDot(n.name.String()), texts)
 			for _, use := range reach.Uses {
 				at := slices.IndexFunc(owners, func(t trapped) bool { return trimDot(t.name.String()) == use.Owner })
@@ -67,6 +83,40 @@ func (b *builder) checkSPF(owners []trapped) {
 			}
 		}
 	}
+}
+
+// fitsSPF says whether an owner's exchanges are within the limits whatever record reaches them.
+func (b *builder) fitsSPF(t trapped) bool {
+	return len(t.set.records)+b.count <= spf.MostExchanges && b.void(t, dns.TypeA).all <= spf.MostVoid && b.void(t, dns.TypeAAAA).all <= spf.MostVoid
+}
+
+// voids is how many exchanges of an owner have no address of a family, and how many of them are real ones.
+type voids struct {
+	all, real int
+	some      bool // some exchange has one
+}
+
+func (b *builder) void(t trapped, typ uint16) (v voids) {
+	v.all = len(t.all) - len(t.real) // what is no host has none
+	v.real = v.all
+	has := func(a addresses) bool {
+		return typ == dns.TypeA && len(a.v4) > 0 || typ == dns.TypeAAAA && len(a.v6) > 0
+	}
+	for _, e := range t.real {
+		switch {
+		case e.standing == elsewhere && b.published[e.host] == "":
+		case has(e.addresses):
+			v.some = true
+		default:
+			v.all, v.real = v.all+1, v.real+1
+		}
+	}
+	for _, host := range t.decoys {
+		if at := b.c.at(host); at != nil && at.get(typ) == nil {
+			v.all++
+		}
+	}
+	return v
 }
 
 func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
@@ -85,25 +135,17 @@ func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
 		name string
 		used bool
 	}{{dns.TypeA, "IPv4", reach.IPv4}, {dns.TypeAAAA, "IPv6", reach.IPv6}} {
-		void, voidReal, used := 0, 0, family.used
-		set := b.c.get(t.name, dns.TypeMX)
-		for i := range set.records {
-			what, at := b.c.find(set.records[i].host())
-			switch {
-			case what == elsewhere:
-			case what == ownData && at.get(family.typ) != nil:
-				used = true
-			default:
-				if void++; i < real {
-					voidReal++
-				}
-			}
-		}
-		if used && void > spf.MostVoid && voidReal <= spf.MostVoid {
+		v := b.void(t, family.typ)
+		if (v.some || family.used) && v.all > spf.MostVoid && v.real <= spf.MostVoid {
 			b.warn(t.item, fmt.Sprintf("%s: %d of them have no %s address, and SPF allows %d such look-ups: mail that this domain sends over %s fails with permerror (RFC 7208 4.6.4); give the decoys %s addresses in trap.addresses, or lower count",
-				by, void, family.name, spf.MostVoid, family.name, family.name))
+				by, v.all, family.name, spf.MostVoid, family.name, family.name))
 		}
 	}
+}
+
+// isSPF says whether a set of TXT records, or none, may hold an SPF record.
+func (s *rrset) isSPF() bool {
+	return s != nil && slices.ContainsFunc(s.records, func(r record) bool { return len(r.data) > 6 && bytes.EqualFold(r.data[1:7], []byte("v=spf1")) })
 }
 
 // text is that of a TXT record, its strings put together.
@@ -117,18 +159,21 @@ func (r *record) text() string {
 
 // checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
 func (b *builder) checkWildcards() {
-	told := map[name]bool{}
-	for _, h := range b.trap.hosts {
-		wildcard := h.name.parent().wildcard()
-		at := b.c.at(wildcard)
-		if at == nil || told[wildcard] {
+	for i := range b.c.nodes {
+		wildcard := &b.c.nodes[i]
+		if !strings.HasPrefix(string(wildcard.name), "\x01*") {
 			continue
 		}
-		told[wildcard] = true
+		beside := func(h trapHost) bool { return h.name.parent() == wildcard.name.parent() }
+		at := slices.IndexFunc(b.trap.hosts, beside)
+		if at < 0 {
+			continue
+		}
 		var types []string
-		for _, set := range at.sets {
+		for _, set := range wildcard.sets {
 			types = append(types, dns.Type(set.typ).String())
 		}
-		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it", trimDot(h.name.String()), trimDot(wildcard.String()), strings.Join(types, ", ")))
+		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
+			trimDot(b.trap.hosts[at].name.String()), trimDot(wildcard.name.String()), strings.Join(types, ", ")))
 	}
 }

@@ -39,7 +39,7 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 		Record: func(r rr.Record, at rr.Place) {
 			one := record{owner: name(r.Owner), typ: r.Type, ttl: r.TTL, data: r.Data, place: at}
 			if !one.owner.within(s.apex) {
-				s.fault(report, &one, outside(one.owner, s.apex))
+				s.fault(report, &one, outside(s.apex))
 				return
 			}
 			s.records = append(s.records, one)
@@ -53,7 +53,7 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 	reader.Read(base, text)
 }
 
-// outside says that an owner is outside the zone, and what was likely meant.
-func outside(owner, apex name) string {
+// outside says that an owner is outside the zone.
+func outside(apex name) string {
 	return "the owner is outside the zone " + trimDot(apex.String())
 }

@@ -34,7 +34,7 @@ func (s *Source) readPrimary(t *conf.Table) {
 	for _, key := range []string{"file", "records", "soa", "ttl"} {
 		if s.table.Has(key) {
 			s.table.Fault(key, "", "comes from the primary: leave it out")
-			s.table.Table(key)
+			s.table.Known(key)
 		}
 	}
 	s.primary = p

@@ -123,7 +123,7 @@ func (s *Source) readRecords(t *conf.Table) {
 			t.Fault(key, "", "an owner with a dot must be quoted: "+quoted(t, key)+` = ["TYPE data"]`)
 			continue
 		case !owner.within(s.apex):
-			t.Fault(key, "", outside(owner, s.apex))
+			t.Fault(key, "", outside(s.apex))
 		}
 		items := t.Strings(key)
 		for i := range items {

@@ -20,6 +20,7 @@ type trapTable struct {
 	step      int // 0: as between the last two real ones
 	target    name
 	addresses []pooled
+	lost      bool // some of them could not be read
 	names     string
 	first     int
 	cover     bool
@@ -76,6 +77,7 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 		p, err := parsePool(item.Text)
 		if err != nil {
 			item.Fault(err.Error())
+			r.lost = true
 			continue
 		}
 		r.addresses = append(r.addresses, pooled{p, item})

@@ -162,19 +162,18 @@ func healthCommand() *cobra.Command {
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		// What a file under edit has of faults is no fault of the server that runs.
-		config := server.Example()
+		address := server.Example().Metrics
 		if path := configPath(*path); path != "" {
-			var report conf.Report
-			if config = server.CheckConfig(path, &report); config == nil {
-				tell(report.Problems())
-				return errReported
+			if _, err := os.Stat(path); err != nil {
+				return fmt.Errorf("%s: %w", path, conf.Plain(err))
 			}
+			address = server.MetricsOf(path)
 		}
-		if !config.Metrics.IsValid() {
+		if !address.IsValid() {
 			return errors.New("server.metrics is empty: there is nobody to ask")
 		}
 		client := &http.Client{Timeout: 5 * time.Second}
-		r, err := client.Get("http://" + server.Reachable(config.Metrics).String() + "/ready")
+		r, err := client.Get("http://" + server.Reachable(address).String() + "/ready")
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -57,21 +59,41 @@ func rootCommand() *cobra.Command {
 		Short:         "An authoritative DNS server whose MX records trap spam senders",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usage(cobra.NoArgs),
+		Args:          func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
 		RunE:          func(c *cobra.Command, _ []string) error { return usageError{errors.New("no command given")} },
 	}
+	version, commit := buildVersion()
+	root.Version = fmt.Sprintf("%s, commit %s, %s", version, commit, runtime.Version())
+	root.SuggestionsMinimumDistance = 2 // letters
+	root.SetVersionTemplate("mxtrap {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(serveCommand(), checkCommand(), showCommand(), simulateCommand(), auditCommand(), exportCommand(), healthCommand(), versionCommand())
 	return root
 }
 
-// usage marks the error of wrong arguments.
+// unknownCommand refuses a word that is no command, and asks after one that is spelled alike.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("no command %q", args[0])
+	if meant := c.SuggestionsFor(args[0]); len(meant) > 0 {
+		text += ": did you mean " + strings.Join(meant, " or ") + "?"
+	}
+	return usageError{errors.New(text)}
+}
+
+// usage says how a command is written where its arguments are wrong.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usageError{err}
+		if check(c, args) == nil {
+			return nil
 		}
-		return nil
+		what := "an argument is missing"
+		if len(args) > 0 {
+			what = fmt.Sprintf("%q is one argument too many", args[len(args)-1])
+		}
+		return usageError{fmt.Errorf("%s: write %s", what, strings.TrimSuffix(c.UseLine(), " [flags]"))}
 	}
 }
 

@@ -31,6 +31,25 @@ type Table struct {
 type document struct {
 	file   string
 	report *Report
+
+	// The keys that getters have asked for, so that an unknown one can be told from what it may have been meant to be.
+	wanted [maxWanted]wanted
+	count  int
+}
+
+// maxWanted is how many are kept: more than a file of ours has.
+const maxWanted = 40
+
+type wanted struct {
+	table *Table
+	key   string
+}
+
+func (t *Table) want(key string) {
+	if d := t.doc; d.count < maxWanted {
+		d.wanted[d.count] = wanted{t, key}
+		d.count++
+	}
 }
 
 // entry is a key with its value: string, int64, float64, bool, a time, *list or *Table.
@@ -96,7 +115,13 @@ func (i Item) Warn(reason string) {
 }
 
 // Has says whether the key stands in the file.
-func (t *Table) Has(key string) bool { return t.find(key) != nil }
+func (t *Table) Has(key string) bool {
+	t.want(key)
+	return t.find(key) != nil
+}
+
+// Known marks a key as one that is known, whatever it holds.
+func (t *Table) Known(key string) { t.take(key) }
 
 // Keys lists the keys in the order of the file.
 func (t *Table) Keys() []string {
@@ -199,13 +224,48 @@ func (t *Table) IsTable(key string) bool {
 	return ok
 }
 
-// Close reports every key that no getter asked for.
+// Close reports every key that no getter asked for, and what may have been meant.
 func (t *Table) Close() {
 	for i := range t.entries {
-		if !t.entries[i].asked {
-			t.Fault(t.entries[i].key, "", "unknown key")
+		if e := &t.entries[i]; !e.asked {
+			t.Fault(e.key, "", "unknown key"+t.meant(e.key))
 		}
 	}
+}
+
+// meant is what the operator may have meant by an unknown key: one that is spelled alike, or one of a table above, which ends where this
+// one begins.
+func (t *Table) meant(key string) string {
+	known := t.doc.wanted[:t.doc.count]
+	for _, w := range known {
+		if w.table == t && alike(key, w.key) {
+			return ": did you mean " + w.key + "?"
+		}
+	}
+	for above := t.parent; above != nil; above = above.parent {
+		if slices.Contains(known, wanted{above, key}) {
+			return ": it belongs above [" + t.path().String() + "]"
+		}
+	}
+	return ""
+}
+
+// alike says whether two words differ in one letter, or in two that have changed places.
+func alike(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(b) < 3 || len(b)-len(a) > 1 {
+		return false
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	if len(a) < len(b) {
+		return a[i:] == b[i+1:]
+	}
+	return i < len(a) && (a[i+1:] == b[i+1:] || i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:])
 }
 
 // Fault reports what is wrong with the value of a key.
@@ -226,6 +286,7 @@ func (t *Table) find(key string) *entry {
 // take marks a key as known and returns its value, nil where it is absent.
 func (t *Table) take(key string) any {
 	e := t.find(key)
+	t.want(key)
 	if e == nil {
 		return nil
 	}

@@ -18,6 +18,9 @@ func readWhole(text string, doc *document) *Table {
 		var parse toml.ParseError
 		if errors.As(err, &parse) {
 			problem.Line, problem.Key, problem.Reason = parse.Position.Line, parse.LastKey, parse.Message
+			if parse.Message == "strings cannot contain newlines" {
+				problem.Reason = "a quotation mark is missing: the string does not end in its line"
+			}
 		}
 		doc.report.Add(problem)
 		return nil
