@@ -180,22 +180,14 @@ func apexNames(apex name, r *record) (n int) {
 	return n
 }
 
-// splitApex cuts the apex off a name in wire format, where the name ends in it.
+// splitApex cuts the apex off a name in wire format, where the name ends in it letter by letter: what was written in others stays so.
 func splitApex(wire []byte, apex name) (head []byte, inside bool) {
 	at := 0
 	for len(wire)-at > len(apex) {
 		at += int(wire[at]) + 1
 	}
-	if len(wire)-at != len(apex) {
+	if string(wire[at:]) != string(apex) {
 		return wire, false
-	}
-	for i, c := range wire[at:] {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != apex[i] {
-			return wire, false
-		}
 	}
 	return wire[:at], true
 }
