@@ -15,6 +15,7 @@ type Zone struct {
 	Name    string
 	Serial  uint32
 	Down    bool   // it cannot be answered, and has no serial number
+	Follows bool   // its content comes from a primary, or hangs on look-ups: its serial number is this server's own
 	Queries Series // the counters of all queries and of those for trapped MX sets
 	Decoys  []string
 	Hosts   Series // the counters of decoy i's look-ups: A at 3i, AAAA, others
@@ -171,12 +172,13 @@ var (
 	mxDesc        = desc("mxtrap_trap_mx_lookups_total", "Queries for MX sets with decoys.", "zone")
 	decoyDesc     = desc("mxtrap_trap_decoy_lookups_total", "Queries for a decoy's name.", "zone", "decoy", "type")
 	zonesDesc     = desc("mxtrap_zones", "Zones served.")
+	followsDesc   = desc("mxtrap_zone_follows", "1 for a zone whose content comes from a primary or hangs on look-ups: equal files need not give equal serial numbers.", "zone")
 	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone's SOA record; none while the zone cannot be answered.", "zone")
 )
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, serialDesc} {
+	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, serialDesc, followsDesc} {
 		to <- d
 	}
 }
@@ -234,6 +236,9 @@ func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*promet
 	zones := *c.zones.Load()
 	to <- prometheus.MustNewConstMetric(zonesDesc, prometheus.GaugeValue, float64(zones.count))
 	for _, z := range zones.series {
+		if z.Follows {
+			to <- prometheus.MustNewConstMetric(followsDesc, prometheus.GaugeValue, 1, z.Name)
+		}
 		if !z.Down {
 			to <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(z.Serial), z.Name)
 		}

@@ -301,7 +301,8 @@ func (s *Server) publish(c *Config, l *loading) {
 			continue
 		}
 		counts, show := s.count(z)
-		show.Down = down[z]
+		_, secondary := next.secondaries[z.Name()]
+		show.Down, show.Follows = down[z], secondary || len(z.Lookups()) > 0
 		next.counts = append(next.counts, counts)
 		shown = append(shown, show)
 		s.metrics.LoadFailures.WithLabelValues(z.Name())
