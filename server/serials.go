@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -72,6 +73,19 @@ func (n *numbering) number(z *zone.Zone, before served, why string) (*zone.Zone,
 		n.changes = append(n.changes, renumbered{z.Name(), before.serial, now.serial, why, back, before.own, now.own})
 	}
 	return z.Numbered(now.serial), now
+}
+
+// publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.
+func (n *numbering) publish(log *slog.Logger) {
+	if err := n.book.note(n.entries); err != nil {
+		log.Error("the serial numbers that are served cannot be noted: after the next start they may go back", "file", n.book.file, "error", err)
+	}
+	for _, c := range n.changes {
+		log.Info(fmt.Sprintf("serial %d → %d: content changed (%s)", c.was, c.now, c.why), "zone", c.zone, "own", c.ownNow)
+		if c.back {
+			log.Warn("a serial number goes back: one more than was served last is served until it is ahead again", "zone", c.zone, "was", c.ownWas, "is", c.ownNow, "served", c.now)
+		}
+	}
 }
 
 // book is the file of serial numbers, a line for each time that a zone was served anew. It is read when the first zone is looked for

@@ -222,31 +222,6 @@ func (s *Server) reload() {
 	s.Log.Info("reloaded", "zones", s.files.len(), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
 }
 
-// countFailures counts the zones that were not taken in, and tells of them.
-func (s *Server) countFailures(l *loading) {
-	for _, f := range l.failed {
-		s.metrics.LoadFailures.WithLabelValues(f.zone).Inc()
-		text := "a zone could not be loaded, and there is no earlier version to serve: it is answered with SERVFAIL, where its name is known"
-		if f.kept {
-			text = "a zone could not be loaded: its last good version is served on"
-		}
-		s.Log.Error(text, "zone", f.zone, "file", f.path)
-	}
-}
-
-// logDown tells at the end of a start how many zones cannot be answered.
-func (s *Server) logDown() {
-	down := map[string]int{}
-	for f := range s.files.all() {
-		if f.down != "" {
-			down[f.down]++
-		}
-	}
-	for _, why := range slices.Sorted(maps.Keys(down)) {
-		s.Log.Warn("zones are answered with SERVFAIL", "zones", down[why], "why", why)
-	}
-}
-
 // recompile takes in what look-ups have found.
 func (s *Server) recompile() {
 	o := s.loader(s.config)
@@ -268,7 +243,7 @@ func (s *Server) recompile() {
 
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *loading) {
-	s.note(l.numbers)
+	l.numbers.publish(s.Log)
 	next := &snapshot{tap: s.tap, zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}, cookies: c.cookies, limiter: s.limiter(c)}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version
@@ -317,19 +292,6 @@ func (s *Server) publish(c *Config, l *loading) {
 	s.refresher.use(s.copiesIn(c.state), slices.Collect(maps.Values(next.secondaries)))
 	s.metrics.Show(l.files.len(), shown)
 	s.resolver.want(wanted)
-}
-
-// note notes which serial numbers are served from now on, and tells of those that are not the zones' own.
-func (s *Server) note(n *numbering) {
-	if err := n.book.note(n.entries); err != nil {
-		s.Log.Error("the serial numbers that are served cannot be noted: after the next start they may go back", "file", n.book.file, "error", err)
-	}
-	for _, c := range n.changes {
-		s.Log.Info(fmt.Sprintf("serial %d → %d: content changed (%s)", c.was, c.now, c.why), "zone", c.zone, "own", c.ownNow)
-		if c.back {
-			s.Log.Warn("a serial number goes back: one more than was served last is served until it is ahead again", "zone", c.zone, "was", c.ownWas, "is", c.ownNow, "served", c.now)
-		}
-	}
 }
 
 // limiter is that of the configuration: the one before, where its numbers are the same.
@@ -398,18 +360,6 @@ func (s *Server) count(z *zone.Zone) (zoneCounts, metrics.Zone) {
 		show.Hosts = s.metrics.Reserve(key, len(show.Decoys)*metrics.DecoyCounters)
 	}
 	return zoneCounts{zone: show.Queries, decoys: show.Hosts, covers: covers}, show
-}
-
-// logProblems tells the operator what is wrong with his files.
-func (s *Server) logProblems(problems []conf.Problem) {
-	for _, p := range problems {
-		if p.Warning {
-			p.Warning = false
-			s.Log.Warn(p.String())
-		} else {
-			s.Log.Error(p.String())
-		}
-	}
 }
 
 // addresses are where DNS is served.

@@ -166,7 +166,7 @@ func (a *auditor) times() {
 	case a.TTL > long:
 		a.find(Hazard, a.Owner, fmt.Sprintf("MX records that are kept for %d s: decoys that you take away are tried for so long", a.TTL), "let them have a day at most")
 	}
-	if primary := a.with(Primary)[0]; len(primary.Addresses) > 0 {
+	if primary := a.with(Primary)[0]; len(primary.Addresses) > 0 && !a.outside(primary.Host) {
 		a.findAll(Weakness, a.decoysThat(func(e Exchange) bool { return e.TTL != primary.TTL }),
 			fmt.Sprintf("addresses with another TTL than the primary's, which have %d", primary.TTL), "let the primary's A and AAAA records have one TTL")
 	}

@@ -1,0 +1,45 @@
+package server
+
+import (
+	"maps"
+	"slices"
+
+	"mxtrap/zone/conf"
+)
+
+// logProblems tells the operator what is wrong with his files.
+func (s *Server) logProblems(problems []conf.Problem) {
+	for _, p := range problems {
+		if p.Warning {
+			p.Warning = false
+			s.Log.Warn(p.String())
+		} else {
+			s.Log.Error(p.String())
+		}
+	}
+}
+
+// countFailures counts the zones that were not taken in, and tells of them.
+func (s *Server) countFailures(l *loading) {
+	for _, f := range l.failed {
+		s.metrics.LoadFailures.WithLabelValues(f.zone).Inc()
+		text := "a zone could not be loaded, and there is no earlier version to serve: it is answered with SERVFAIL, where its name is known"
+		if f.kept {
+			text = "a zone could not be loaded: its last good version is served on"
+		}
+		s.Log.Error(text, "zone", f.zone, "file", f.path)
+	}
+}
+
+// logDown tells at the end of a start how many zones cannot be answered.
+func (s *Server) logDown() {
+	down := map[string]int{}
+	for f := range s.files.all() {
+		if f.down != "" {
+			down[f.down]++
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(down)) {
+		s.Log.Warn("zones are answered with SERVFAIL", "zones", down[why], "why", why)
+	}
+}

@@ -1,0 +1,70 @@
+package zone
+
+import "slices"
+
+// checkCovers warns of fixed addresses that nothing uses.
+func (b *builder) checkCovers(owners []trapped) {
+	for host, cover := range b.trapTable.covers {
+		used := host == b.target
+		for _, t := range owners {
+			for _, e := range t.real {
+				used = used || e.host == host
+				if e.host == host && e.standing != elsewhere {
+					b.fault(cover.item, "is a host of this zone, which needs no cover")
+				}
+			}
+		}
+		if !used {
+			b.warn(cover.item, "is no exchange of a trapped owner; its addresses are not used")
+		}
+	}
+}
+
+// nameCovers names the covers of all owners, by preference within each, and returns the exchanges in that order.
+func (b *builder) nameCovers(owners []trapped) (exchanges []name) {
+	if !b.cover {
+		return nil
+	}
+	for _, t := range owners {
+		for _, e := range t.real {
+			if e.standing == elsewhere && b.covers[e.host] == "" {
+				b.covers[e.host] = b.nextHost(t)
+				exchanges = append(exchanges, e.host)
+			}
+		}
+	}
+	return exchanges
+}
+
+// addCover gives an exchange outside the zone a name in it, once its addresses are known. Until then the exchange is served as
+// it was written.
+func (b *builder) addCover(host name, owners []trapped) {
+	_, known := b.addressesOf(host)
+	b.wantLookup(host, known)
+	if known.none() {
+		return
+	}
+	like := slices.IndexFunc(owners, func(t trapped) bool {
+		return slices.ContainsFunc(t.real, func(e exchange) bool { return e.host == host })
+	})
+	ttl4, ttl6 := b.hostTTLs(owners[like])
+	if known.lookedUp {
+		ttl4, ttl6 = min(ttl4, maxLookedUpTTL), min(ttl6, maxLookedUpTTL)
+	}
+	cover := b.covers[host]
+	b.published[host] = cover
+	b.addHost(cover, known.v4, known.v6, ttl4, ttl6)
+	b.trap.hosts = append(b.trap.hosts, trapHost{name: cover, of: host})
+}
+
+// realMX is the operator's MX set, with the covers' names where they are published.
+func (b *builder) realMX(t trapped) []record {
+	records := make([]record, len(t.set.records), len(t.set.records)+b.count)
+	copy(records, t.set.records)
+	for i := range records {
+		if cover, ok := b.published[records[i].host()]; ok {
+			records[i].data = mxData(records[i].preference(), cover)
+		}
+	}
+	return records
+}
