@@ -347,17 +347,17 @@ func (s *Server) tell(before, now *snapshot) {
 // count finds the counters of a zone.
 func (s *Server) count(z *zone.Zone) (zoneCounts, metrics.Zone) {
 	show := metrics.Zone{Name: z.Name(), Serial: z.Serial(), Queries: s.metrics.Reserve(z.Name(), metrics.ZoneCounters)}
-	key, covers := z.Name(), 0
+	key, covers := []byte(z.Name()), 0
 	for _, h := range z.Hosts() {
 		if !h.Decoy {
 			covers++
 			continue
 		}
 		show.Decoys = append(show.Decoys, h.Name)
-		key += " " + h.Name
+		key = append(append(key, ' '), h.Name...)
 	}
 	if len(show.Decoys) > 0 {
-		show.Hosts = s.metrics.Reserve(key, len(show.Decoys)*metrics.DecoyCounters)
+		show.Hosts = s.metrics.Reserve(string(key), len(show.Decoys)*metrics.DecoyCounters)
 	}
 	return zoneCounts{zone: show.Queries, decoys: show.Hosts, covers: covers}, show
 }

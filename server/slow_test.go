@@ -130,3 +130,41 @@ func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
 		t.Error("a serial number while it is down, or counted otherwise than once")
 	}
 }
+
+// TestARefusedNotifyOfOursIsToldByItsCode: a server that does not know the key says NOTAUTH, which is an answer.
+func TestARefusedNotifyOfOursIsToldByItsCode(t *testing.T) {
+	t.Parallel()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := start(t, map[string]string{
+		"mxtrap.toml":  serverFile + fmt.Sprintf("[keys]\nns2 = \"hmac-sha256 %s\"\n[transfer]\nnotify = [\"%s key ns2\"]\n", testSecret, conn.LocalAddr()),
+		"zones/z.toml": version(1),
+	})
+	buf := make([]byte, 1500)
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	n, from, err := conn.ReadFrom(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var q query
+	q.parse(buf[:n])
+	sig, err := verify(buf[:n], q.signed, nil) // no key is known here
+	if err != nil || sig.fault != dns.RcodeBadKey {
+		t.Fatal(sig, err)
+	}
+	m := new(dns.Msg)
+	m.Unpack(buf[:n])
+	reply, _ := new(dns.Msg).SetRcode(m, dns.RcodeNotAuth).Pack()
+	conn.WriteTo(sig.sign(reply), from)
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(r.log.String(), "rcode=NOTAUTH"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(r.log)
+		}
+	}
+	if strings.Contains(r.log.String(), "bad authentication") {
+		t.Error(r.log)
+	}
+}

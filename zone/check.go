@@ -29,10 +29,9 @@ func (s *Source) Compile(look Lookups, report *conf.Report) *Zone {
 	if s.trap != nil {
 		t = s.trap.build(c, look, s, report)
 	}
-	if report.Faults() > before || s.partial {
+	if s.checkSizes(c, t, report); report.Faults() > before || s.partial {
 		return nil
 	}
-	s.checkSizes(c, report)
 	return compile(c, soa, t)
 }
 
@@ -92,9 +91,6 @@ func (s *Source) check(c *content, report *conf.Report) {
 				}
 			case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY:
 				signed = dns.TypeToString[set.typ]
-			}
-			if wireSize(c.apex, set) > maxRRset {
-				s.fault(report, set.place(), fmt.Sprintf("an RRset of more than %d octets fits into no message", maxRRset))
 			}
 		}
 		if d := c.dnameAbove(n.name); d != "" && !occluded && len(n.sets) > 0 {
@@ -171,22 +167,34 @@ func (c *content) dnameAbove(n name) name {
 	return ""
 }
 
-// checkSizes warns of answers that UDP cannot carry, so that every client has to ask again over TCP.
-func (s *Source) checkSizes(c *content, report *conf.Report) {
+// checkSizes refuses what fits into no message, or into no zone, once the trap is built, and warns of answers that UDP cannot carry, so
+// that every client has to ask again over TCP.
+func (s *Source) checkSizes(c *content, t *trap, report *conf.Report) {
+	if t != nil && (len(t.hosts) > maxHosts || len(t.owners) > maxHosts) {
+		report.Add(s.trap.table.Problem("at", "", fmt.Sprintf("the trap has %d hosts at %d owners, and a zone may have %d: lower count, or trap fewer owners", len(t.hosts), len(t.owners), maxHosts)))
+	}
 	for i := range c.nodes {
 		owner := c.nodes[i].name
 		for j := range c.nodes[i].sets {
 			set := &c.nodes[i].sets[j]
 			const header, question, edns = 12, 4, 11
-			size := header + len(owner) + question + wireSize(c.apex, set) + edns
+			records := wireSize(c.apex, set)
+			size := header + len(owner) + question + records + edns
 			if size <= maxUDP {
 				continue
 			}
-			reason := fmt.Sprintf("the answer to %s %s has %d octets, above the %d that UDP carries", trimDot(owner.String()), dns.Type(set.typ), size, maxUDP)
-			if set.typ == dns.TypeMX && s.traps(owner) {
-				report.Add(warning(s.trap.table.Problem("count", "", reason)))
-			} else {
-				s.warn(report, set.place(), reason)
+			what := fmt.Sprintf("the answer to %s %s has %d octets", trimDot(owner.String()), dns.Type(set.typ), size)
+			r := set.place()
+			made := s.trap != nil && r.item == nil && r.place.Line == 0 // by the trap
+			switch {
+			case records > maxRRset && made:
+				report.Add(s.trap.table.Problem("covers", "", what+", and fits into no message"))
+			case records > maxRRset:
+				s.fault(report, r, what+", and fits into no message")
+			case made || set.typ == dns.TypeMX && s.traps(owner):
+				report.Add(warning(s.trap.table.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, maxUDP))))
+			default:
+				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, maxUDP))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/miekg/dns"
 )
@@ -25,6 +26,9 @@ const (
 	trapTables = 4
 	trapEntry  = 8
 )
+
+// maxHosts is how many hosts the trap of a zone may have, and how many owners: their numbers have 16 bits, one of them for "none".
+const maxHosts = math.MaxUint16 - 1
 
 // addTrap writes which names and sets are the trap's, for counters and for show.
 func (b *compiler) addTrap(t *trap) {

@@ -139,7 +139,6 @@ func (in *inspection) named(name string) (*zone.Zone, error) {
 		}
 	}
 	if why := in.Down[want]; why != "" {
-		tell(in.Problems)
 		return nil, fmt.Errorf("the zone %s cannot be shown: %s", want, why)
 	}
 	return nil, fmt.Errorf("no zone %q; there are: %s", name, names(in.Zones))

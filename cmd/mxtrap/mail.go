@@ -31,6 +31,7 @@ func lookAt(c *cobra.Command, path string, resolve, example bool, name string) (
 	}
 	z, err := in.named(name)
 	if err != nil {
+		tell(in.Problems)
 		return nil, err
 	}
 	l := &looked{inspection: in, ask: server.NewAsker(in.Zones).Ask}

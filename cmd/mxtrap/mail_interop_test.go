@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/smtp"
 	"os"
 	"os/exec"
@@ -57,9 +58,15 @@ func TestInteropMail(t *testing.T) {
 	t.Run("nft takes what export prints", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "rules")
 		os.WriteFile(file, []byte(output(t, binary, "export", "nftables", "--config", h.config(), scenarios[0].domain()+".test")), 0o644)
-		for range 2 { // and once more: it replaces itself
+		for range 2 { // and once more: it takes the new addresses, and goes on counting
 			output(t, "nft", "-c", "-f", file)
 			output(t, "nft", "-f", file)
+			if conn, err := net.Dial("tcp", decoyIP1+":25"); err == nil {
+				conn.Close()
+			}
+		}
+		if counted := output(t, "nft", "list", "counter", "inet", "mxtrap", "decoys4"); !strings.Contains(counted, "packets 2 ") {
+			t.Errorf("two connections are counted as\n%s", counted)
 		}
 	})
 }

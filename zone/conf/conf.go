@@ -69,6 +69,10 @@ func Parse(file string, text []byte, report *Report) *Table {
 	if root := readSimple(string(text), doc); root != nil {
 		return root
 	}
+	if line := tooDeep(string(text)); line > 0 {
+		report.Add(Problem{File: file, Line: line, Reason: fmt.Sprintf("lists and tables stand in each other more than %d deep", maxDepth)})
+		return nil
+	}
 	return readWhole(string(text), doc)
 }
 

@@ -152,3 +152,20 @@ func TestWhatZoneFilesAreMadeOfNeedsNoLibrary(t *testing.T) {
 		}
 	}
 }
+
+// TestDepthIsBounded: the library would need minutes and gigabytes for these, or end the process.
+func TestDepthIsBounded(t *testing.T) {
+	for name, text := range map[string]string{
+		"open brackets": "a = 1\nb = " + strings.Repeat("[", 6<<20), "brackets": "b = " + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000),
+		"tables": "b = " + strings.Repeat("{a=", 10_000), "keys": strings.Repeat("a.", 10_000) + "a = 1", "headers": "[" + strings.Repeat("a.", 10_000) + "a]", "quoted keys": strings.Repeat("'a'.", 10_000) + "a = 1",
+	} {
+		var report Report
+		if Parse("f.toml", []byte(text), &report) != nil || report.Faults() != 1 || !strings.Contains(report.Problems()[0].Reason, "deep") || report.Problems()[0].Line == 0 {
+			t.Errorf("%s: %v", name, report.Problems())
+		}
+	}
+	var report Report
+	if Parse("f.toml", []byte("a = [[[\"...........\", 1.5]]] # [[[[[[[[[[\n[b.c.d]\n = 1\n"), &report); report.Faults() > 1 {
+		t.Error(report.Problems())
+	}
+}

@@ -28,6 +28,42 @@ func places(text string) map[string]int {
 	}
 }
 
+// maxDepth is how deep lists and tables may stand in each other: what it costs the TOML library to read them grows with the square, and
+// its stack has an end. Files of ours have three.
+const maxDepth = 8
+
+// tooDeep is the line of a text, which need not be TOML, where lists and tables stand in each other too deep; 0: nowhere.
+func tooDeep(text string) (line int) {
+	s := &scanner{text: text, line: 1}
+	open, dots := 0, 0 // brackets that are open, and dots of the present key
+	for !s.done() {
+		switch c := s.text[s.at]; c {
+		case '"', '\'':
+			s.str()
+			continue
+		case '#':
+			s.skip("", true)
+			continue
+		case '[', '{':
+			open, dots = open+1, 0
+		case ']', '}':
+			open, dots = max(0, open-1), 0
+		case '\n':
+			s.line++
+			dots = 0
+		case ',', '=':
+			dots = 0
+		case '.':
+			dots++
+		}
+		if open > maxDepth || dots > maxDepth {
+			return s.line
+		}
+		s.at++
+	}
+	return 0
+}
+
 type scanner struct {
 	text     string
 	at, line int
