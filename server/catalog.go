@@ -49,8 +49,11 @@ func memberPath(template, name string) string { return template + " (" + name + 
 // listed are the zones of a catalog, by its copy, however old that is.
 func (o loader) listed(f *zoneFile) ([]string, error) {
 	records, _, err := o.copies.read(f.zone.Name())
-	if err != nil {
-		return nil, nil // there is no copy, or none that can be used: it is fetched
+	switch {
+	case f.down != "" && err != nil:
+		return nil, nil // nothing has been listed yet
+	case err != nil:
+		return nil, err
 	}
 	var report conf.Report
 	source := zone.Load(f.secondary.path, &report)

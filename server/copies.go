@@ -39,6 +39,9 @@ func newCopies(folder string) *copies { return &copies{folder: folder, held: map
 // errNoCopy says that there is no copy; others that it is there and cannot be used.
 var errNoCopy = errors.New("there is no copy of it yet")
 
+// errExpired says that a copy must not be served any more.
+var errExpired = errors.New("its copy has expired")
+
 // errDamaged says that a copy is not what was written. It is fetched again.
 var errDamaged = errors.New("the copy is damaged, or in a form of earlier days")
 

@@ -224,3 +224,40 @@ func TestABombIsRefused(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestACopyThatIsLostTakesNothingOutOfService: a reload finds it gone or damaged, serves on, and has the whole zone fetched.
+func TestACopyThatIsLostTakesNothingOutOfService(t *testing.T) {
+	for name, spoil := range map[string]func(path string){
+		"gone": func(path string) { os.Remove(path) }, "cut": func(path string) { os.Truncate(path, 100) }, "a folder": func(path string) { os.Remove(path); os.Mkdir(path, 0o755) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPrimary(t)
+			long := zoneLines(1, "first")
+			for i := range long {
+				long[i] = strings.Replace(long[i], " 1 1 600 300", " 86400 86400 604800 300", 1)
+			}
+			p.plays(sends(100, long...))
+			r := startSecondary(t, p)
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			path := filepath.Join(r.dir, "state/example.com.zone")
+			spoil(path)
+			for range 2 {
+				r.reload()
+				if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
+					t.Fatalf("after a reload: %s\n%s", got, r.log)
+				}
+			}
+			if name == "a folder" {
+				os.Remove(path)
+			}
+			p.plays(sends(100, zoneLines(1, "again")...)) // whole, for the copy is lost, though the serial number is the same
+			r.reload()
+			r.until(t, "example.com.", dns.TypeTXT, "NOERROR again")
+			if info, err := os.Stat(path); err != nil || info.Size() < 200 {
+				t.Errorf("the copy is not there again: %v", err)
+			}
+		})
+	}
+}

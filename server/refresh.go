@@ -36,6 +36,7 @@ type secondary struct {
 	primaries []peer
 	soa       *dns.SOA  // of the copy, as the primary has it; nil: there is none, or it has expired
 	confirmed time.Time // when a primary was last heard of the copy; zero: not known
+	lost      bool      // the copy can no longer be read: the whole zone is to be fetched
 }
 
 // newCopy is a copy of a zone to be taken in; without records, one that has expired.
@@ -99,7 +100,7 @@ func (r *refresher) use(c *copies, zones []secondary) {
 			if s.soa != nil && !s.confirmed.IsZero() {
 				z.next = s.confirmed.Add(seconds(s.soa.Refresh))
 			}
-		case !slices.EqualFunc(z.primaries, s.primaries, peer.same):
+		case s.lost || !slices.EqualFunc(z.primaries, s.primaries, peer.same):
 			z.next = now
 		}
 		if s.confirmed.Before(z.confirmed) {
@@ -241,7 +242,11 @@ func (r *refresher) refresh(ctx context.Context, z *refreshing) {
 // askPrimaries asks the primaries one after the other, and takes in what is new. It says whether one of them was heard.
 func (r *refresher) askPrimaries(ctx context.Context, s secondary, c *copies) bool {
 	for _, from := range s.primaries {
-		in, err := fetch(ctx, from, s.name, s.soa, func() ([]rr.Record, error) {
+		have := s.soa
+		if s.lost {
+			have = nil
+		}
+		in, err := fetch(ctx, from, s.name, have, func() ([]rr.Record, error) {
 			records, _, err := c.read(s.name)
 			return records, err
 		})

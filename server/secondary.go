@@ -36,13 +36,21 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 	}
 	f := &zoneFile{path: from.path, files: source.Files(), secondary: from, template: source.Template(), hidden: source.Template() != ""}
 	records, confirmed, err := o.copy(name)
+	if err != nil && !errors.Is(err, errNoCopy) && !errors.Is(err, errExpired) && !errors.Is(err, fs.ErrPermission) {
+		report.Add(conf.Problem{File: o.copies.file(name), Reason: err.Error() + ": the zone is fetched again", Warning: true})
+	}
 	switch {
-	case errors.Is(err, errNoCopy):
-		return o.stub(f, source, before, noCopy)
+	case errors.Is(err, errExpired):
+		return o.stub(f, source, before, expired)
+	case err != nil && before != nil && before.down == "" && before.secondary != nil && before.zone.Name() == name:
+		// What became of the copy takes nothing out of service: it is served on as it is, until it expires or the whole zone has come.
+		from.soa, from.confirmed, from.lost = before.secondary.soa, before.secondary.confirmed, true
+		again := *before
+		again.secondary = from
+		return &again
 	case errors.Is(err, fs.ErrPermission):
 		return o.stub(f, source, before, unreadable)
 	case err != nil:
-		report.Add(conf.Problem{File: o.copies.file(name), Reason: err.Error() + ": the zone is fetched again", Warning: true})
 		return o.stub(f, source, before, noCopy)
 	}
 	source.TakeCopy(records)
@@ -66,7 +74,7 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 func (o loader) copy(name string) ([]rr.Record, time.Time, error) {
 	if o.arrived != nil && o.arrived.name == name {
 		if o.arrived.records == nil {
-			return nil, time.Time{}, errNoCopy
+			return nil, time.Time{}, errExpired
 		}
 		return o.arrived.records, time.Now(), nil
 	}
@@ -157,7 +165,6 @@ func (s *Server) takeCopy(o loader, u newCopy) *zoneFile {
 	}
 	f.catalog = before.catalog
 	if u.records == nil {
-		f.down = expired
 		return f
 	}
 	if err := o.copies.commit(u.name, u.records, u.unwritten); err != nil {
