@@ -2,16 +2,20 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"mxtrap/zone"
 )
@@ -77,6 +81,9 @@ func (n *numbering) number(z *zone.Zone, before served, why string) (*zone.Zone,
 
 // publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.
 func (n *numbering) publish(log *slog.Logger) {
+	if n.book != nil && n.book.err != nil {
+		log.Error("the serial numbers that were served cannot be read: those that are served now may go back", "file", n.book.file, "error", n.book.err)
+	}
 	if err := n.book.note(n.entries); err != nil {
 		log.Error("the serial numbers that are served cannot be noted: after the next start they may go back", "file", n.book.file, "error", err)
 	}
@@ -116,24 +123,28 @@ func (b *book) last(zone string) served {
 	return b.entries[zone]
 }
 
+// maxBook bounds what is read of the file: ten million lines and more.
+const maxBook = 1 << 30
+
 func (b *book) read() {
 	b.entries = map[string]served{}
-	f, err := os.Open(b.file)
-	if err != nil {
-		if !os.IsNotExist(err) {
-			b.err = err
-		}
-		return
+	info, err := os.Stat(b.file)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxBook) {
+		err = errors.New("not a file of serial numbers")
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(b.file)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		b.err = err
+	}
+	for line := range bytes.Lines(text) {
 		b.lines++
-		if zone, s, ok := parseServed(lines.Text()); ok {
+		if zone, s, ok := parseServed(strings.TrimSuffix(string(line), "\n")); ok {
 			b.entries[zone] = s
 		}
 	}
-	b.err = lines.Err()
 }
 
 // line is what the file holds of a zone. It ends with a sum, so that a line that was cut is none.

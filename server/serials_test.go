@@ -108,7 +108,7 @@ func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
 			t.Fatalf("written on behind a cut at %d: serial %d", cut, got)
 		}
 	}
-	os.WriteFile(file, []byte(strings.Repeat("\x00\xff garbage\n", 3)+string(text)), 0o600)
+	os.WriteFile(file, []byte(strings.Repeat("\x00\xff garbage\n", 3)+strings.Repeat("x", 200_000)+"\n"+string(text)), 0o600)
 	if got := newBook(folder).last("example.com").serial; got != 8 {
 		t.Errorf("behind garbage: %d", got)
 	}
