@@ -83,6 +83,7 @@ func (q *query) permit() (verdict int) {
 // parse reads what the packet says. Its OPT record is read whatever else is wrong, for the answer has one too then (RFC 6891 7).
 func (q *query) parse(packet []byte) {
 	q.packet, q.end, q.Type, q.edns, q.signed, q.notify, q.ixfr, q.nothing = packet, 0, dns.TypeNone, edns{}, 0, false, false, false
+	q.Zone, q.class = -1, 0 // until it is looked up: what the query before was counts no more
 	if q.verdict = noAnswer; len(packet) < headerSize {
 		return
 	}

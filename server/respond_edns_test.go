@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/hex"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,5 +104,25 @@ func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
 				t.Errorf("signed %v ago", age)
 			}
 		})
+	}
+}
+
+// TestWhatWasLookedUpBeforeSaysNothingOfAQueryWithoutAQuestion: the memory of a round is used again, and holds the query before.
+func TestWhatWasLookedUpBeforeSaysNothingOfAQueryWithoutAQuestion(t *testing.T) {
+	r := newResponder(t, strings.Replace(exampleZone, `"example.com"`, `"a.very.long.name.of.a.zone.example.com"`, 1))
+	snap := *r.state.current.Load()
+	snap.cookies, snap.limiter = cookieSecrets{ownCookieSecret}, newLimiter(rateLimit{responses: 1000, slip: 2, ipv4: 24, ipv6: 64})
+	r.state.current.Store(&snap)
+	negative, _ := new(dns.Msg).SetQuestion("nothing.below.a.very.long.name.of.a.zone.example.com.", dns.TypeA).Pack()
+	short := new(dns.Msg).SetQuestion("a.", dns.TypeA)
+	bad, _ := short.Pack()
+	bad = append(bad, 0) // FORMERR behind a short name
+	nothing, _ := hex.DecodeString("abcd00000000000000000001" + "000029020000000000000c000a00080102030405060708")
+	for _, query := range [][]byte{negative, bad, nothing} {
+		packets := []packet{{data: append(make([]byte, 0, 65536), query...), from: netip.MustParseAddrPort("192.0.2.1:53")}}
+		r.respondAll(packets, client{transport: metrics.UDP})
+		if len(packets[0].data) == 0 {
+			t.Errorf("no answer to %x", query)
+		}
 	}
 }
