@@ -1,0 +1,60 @@
+package server
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/metrics"
+)
+
+// FuzzRounds plays packets one after the other, and several in a round, through memory that is used again, with the limiter, cookies and
+// keys that a server has: whatever was there before, nothing panics, and an answer has the header of its query.
+func FuzzRounds(f *testing.F) {
+	pack := func(messages ...*dns.Msg) (stream []byte) {
+		for _, m := range messages {
+			packet, _ := m.Pack()
+			stream = append(stream, withLength(packet)...)
+		}
+		return stream
+	}
+	cookie := &dns.Msg{Extra: []dns.RR{&dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT, Class: 1232}, Option: []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"}}}}}
+	f.Add(pack(new(dns.Msg).SetQuestion("nothing.below.example.com.", dns.TypeA), new(dns.Msg).SetQuestion(".", dns.TypeA), cookie), uint8(1))
+	f.Add(pack(new(dns.Msg).SetQuestion("example.com.", dns.TypeMX), new(dns.Msg).SetNotify("example.com."), new(dns.Msg).SetAxfr("example.com."), cookie), uint8(4))
+	f.Add(pack(new(dns.Msg).SetQuestion("version.bind.", dns.TypeTXT), new(dns.Msg).SetIxfr("example.com.", 1, ".", ".")), uint8(2))
+	k, _ := parseKey("known", "hmac-sha256 "+testSecret)
+	signed := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
+	signed.SetTsig(k.name, k.algorithm, fudge, 0)
+	if packet, _, err := dns.TsigGenerate(signed, k.secret, "", false); err == nil {
+		f.Add(withLength(packet), uint8(1))
+	}
+	r := newResponder(f, exampleZone)
+	snap := *r.state.current.Load()
+	snap.cookies, snap.limiter, snap.transfers = cookieSecrets{ownCookieSecret}, newLimiter(defaultRateLimit), &transfers{keys: map[string]*key{k.name: k}}
+	r.state.current.Store(&snap)
+	f.Fuzz(func(t *testing.T, stream []byte, atOnce uint8) {
+		var round []packet
+		play := func() {
+			queries := make([][]byte, len(round))
+			for i := range round {
+				queries[i] = append([]byte(nil), round[i].data...)
+			}
+			r.respondAll(round, client{transport: metrics.UDP})
+			for i, p := range round {
+				if n := len(p.data); n > 0 && (n < headerSize || n > maxUDP || p.data[0] != queries[i][0] || p.data[1] != queries[i][1] || p.data[2]&0x80 == 0) {
+					t.Fatalf("%x is answered with %x", queries[i], p.data)
+				}
+			}
+			round = round[:0]
+		}
+		for len(stream) >= 2 {
+			n := min(int(stream[0])<<8|int(stream[1]), len(stream)-2)
+			round = append(round, packet{data: append(make([]byte, 0, 65536), stream[2:2+n]...), from: netip.MustParseAddrPort("192.0.2.1:53")})
+			if stream = stream[2+n:]; len(round) > int(atOnce%16) {
+				play()
+			}
+		}
+		play()
+	})
+}
