@@ -93,11 +93,11 @@ func (q *query) parse(packet []byte) {
 	}
 	question := q.parseQuestion()
 	q.verdict = dns.RcodeFormatError
-	if question || binary.BigEndian.Uint16(packet[4:]) == 0 {
-		q.verdict = q.parseRecords()
+	if at := q.behindQuestions(); at >= 0 {
+		q.verdict = q.parseRecords(at)
 	}
 	q.notify = q.flags&opcodeMask == dns.OpcodeNotify<<11
-	q.nothing = !question && q.edns.cookies
+	q.nothing = q.edns.cookies && binary.BigEndian.Uint16(packet[4:]) == 0
 	switch {
 	case q.flags&opcodeMask != dns.OpcodeQuery && !q.notify:
 		q.verdict = dns.RcodeNotImplemented
@@ -121,14 +121,28 @@ func (q *query) parseQuestion() bool {
 	return true
 }
 
-// parseRecords passes over the records behind the question: only an OPT among the additional ones says something to us.
-func (q *query) parseRecords() (verdict int) {
+// behindQuestions is the offset behind the question section, however many questions there are; -1 where it is cut short.
+func (q *query) behindQuestions() (at int) {
+	if q.end > 0 {
+		return q.end
+	}
+	at = headerSize
+	for range binary.BigEndian.Uint16(q.packet[4:]) {
+		if at = skipName(q.packet, at); at < 0 || at+4 > len(q.packet) {
+			return -1
+		}
+		at += 4
+	}
+	return at
+}
+
+// parseRecords passes over the records behind the questions: only an OPT among the additional ones says something to us.
+func (q *query) parseRecords(at int) (verdict int) {
 	records := 0
 	for i := 6; i < headerSize; i += 2 {
 		records += int(binary.BigEndian.Uint16(q.packet[i:]))
 	}
 	additional := int(binary.BigEndian.Uint16(q.packet[10:]))
-	at := max(headerSize, q.end)
 	for ; records > 0; records-- {
 		owner := at
 		if at = skipName(q.packet, at); at < 0 || at+10 > len(q.packet) {
