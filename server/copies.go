@@ -78,7 +78,7 @@ func (c *copies) read(zone string) (records []rr.Record, confirmed time.Time, er
 	if c.folder == "" {
 		return nil, confirmed, errNoCopy
 	}
-	f, err := os.Open(c.file(zone))
+	f, err := os.OpenFile(c.file(zone), os.O_RDONLY|syscall.O_NONBLOCK, 0) // does not wait for a pipe's writer
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, confirmed, errNoCopy

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -260,4 +261,54 @@ func TestACopyThatIsLostTakesNothingOutOfService(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnExpiryOfNothingEndsNoProcess: the SOA record of a primary may say what it likes.
+func TestAnExpiryOfNothingEndsNoProcess(t *testing.T) {
+	t.Parallel()
+	for _, times := range []string{"0 0 0", "0 3600 0", "4294967295 4294967295 4294967295", "1 0 0"} {
+		p := newPrimary(t)
+		lines := zoneLines(1, "first")
+		for i := range lines {
+			lines[i] = strings.Replace(lines[i], " 1 1 600 300", " "+times+" 300", 1)
+		}
+		p.plays(sends(100, lines...))
+		r := startSecondary(t, p)
+		r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+		r.stop()
+	}
+}
+
+func TestAPipeInThePlaceOfACopyHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	p := newPrimary(t)
+	p.plays(sends(100, zoneLines(1, "first")...))
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "example.com.zone"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files := secondaryFiles(p.l.Addr().String(), "")
+	files["mxtrap.toml"] = strings.Replace(files["mxtrap.toml"], `state = "state"`, fmt.Sprintf("state = %q", dir), 1)
+	start(t, files).until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+}
+
+// TestTheRootIsAZoneLikeOthers, by its name and by NOTIFY.
+func TestTheRootIsAZoneLikeOthers(t *testing.T) {
+	t.Parallel()
+	p := newPrimary(t)
+	root := func(serial uint32, text string) []string {
+		soa := fmt.Sprintf(". 3600 IN SOA ns. root. %d 86400 86400 604800 300", serial)
+		return []string{soa, ". 3600 IN NS ns.", "ns. 3600 IN A 192.0.2.53", "t. 3600 IN TXT " + text, soa}
+	}
+	p.plays(sends(100, root(1, "first")...))
+	files := secondaryFiles(p.l.Addr().String(), "")
+	files["zones/z.toml"] = fmt.Sprintf("name = \".\"\n[primary]\naddress = [%q]\n", p.l.Addr())
+	r := start(t, files)
+	r.until(t, "t.", dns.TypeTXT, "NOERROR first")
+	p.plays(sends(100, root(2, "second")...))
+	time.Sleep(leastWait)
+	if reply, err := dns.Exchange(new(dns.Msg).SetNotify("."), r.addr); err != nil || reply.Rcode != dns.RcodeSuccess {
+		t.Error(reply, err)
+	}
+	r.until(t, "t.", dns.TypeTXT, "NOERROR second")
 }

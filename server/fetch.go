@@ -29,6 +29,9 @@ const (
 // errCurrent says that the primary has nothing newer.
 var errCurrent = errors.New("nothing newer")
 
+// errBehind says that what it has is older.
+var errBehind = fmt.Errorf("%w: an earlier serial number", errCurrent)
+
 // errDifferences says that the differences do not fit to what is here: the whole zone does.
 var errDifferences = errors.New("the differences do not fit to the copy")
 
@@ -111,7 +114,10 @@ func (in *incoming) zoneOf(have *dns.SOA, copied func() ([]rr.Record, error)) ([
 		return nil, errors.New("the answer does not begin with the SOA record")
 	}
 	serial := zone.SerialOf(first)
-	if have != nil && !zone.Later(serial, have.Serial) {
+	switch {
+	case have != nil && zone.Later(have.Serial, serial):
+		return nil, errBehind
+	case have != nil && serial == have.Serial:
 		return nil, errCurrent // a primary without IXFR may send the whole zone all the same
 	}
 	second, err := in.next()

@@ -76,7 +76,13 @@ type refreshing struct {
 func (z *refreshing) primary() string { return z.primaries[0].address() }
 
 // expires is when the copy must not be served any more.
-func (z *refreshing) expires() time.Time { return z.confirmed.Add(seconds(z.soa.Expire)) }
+func (z *refreshing) expires() time.Time { return z.confirmed.Add(expiry(z.soa)) }
+
+// expiry is how long a copy is served after its primary was heard: long enough for a look that fails to be made again, whatever the SOA
+// record says, as BIND has it too.
+func expiry(soa *dns.SOA) time.Duration {
+	return max(seconds(soa.Expire), seconds(soa.Refresh)+seconds(soa.Retry), 2*leastWait)
+}
 
 func newRefresher(log *slog.Logger, results *prometheus.CounterVec) *refresher {
 	return &refresher{
@@ -251,6 +257,9 @@ func (r *refresher) askPrimaries(ctx context.Context, s secondary, c *copies) bo
 			return records, err
 		})
 		if errors.Is(err, errCurrent) {
+			if errors.Is(err, errBehind) {
+				r.log.Warn("a primary has an earlier version than its copy here: the copy is served on", "zone", s.name, "primary", from.prefix.Addr(), "serial", s.soa.Serial)
+			}
 			if err := c.confirm(s.name, time.Now()); err != nil {
 				r.log.Error("it cannot be noted that a primary was heard", "zone", s.name, "folder", c.folder, "error", err)
 			}

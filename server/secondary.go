@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +57,7 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 	if soa == nil {
 		return o.stub(f, source, before, noCopy)
 	}
-	if !confirmed.IsZero() && time.Now().After(confirmed.Add(seconds(soa.Expire))) {
+	if o.arrived == nil && !confirmed.IsZero() && time.Now().After(confirmed.Add(expiry(soa))) {
 		return o.stub(f, source, before, expired)
 	}
 	z := source.Compile(o.look, report)
@@ -170,6 +169,9 @@ func (s *Server) takeCopy(o loader, u newCopy) *zoneFile {
 	if err := o.copies.commit(u.name, u.records, u.unwritten); err != nil {
 		s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", u.name, "folder", o.copies.folder, "error", err)
 	}
+	if f.down != "" {
+		return f // its SOA record is missing, or no use
+	}
 	s.Log.Info("a zone came from its primary", "zone", u.name, "serial", f.zone.Serial(), "primary", f.secondary.soa.Serial)
 	return f
 }
@@ -195,7 +197,7 @@ func (r *responder) notify(q *query, sig *signature, c client, snap *snapshot) (
 	if len(snap.secondaries) == 0 {
 		return dns.RcodeNotImplemented
 	}
-	name := strings.TrimSuffix(keyName(q.Name.Wire()), ".")
+	name := zone.NameOf(q.Name.Wire())
 	s, ok := snap.secondaries[name]
 	if !ok {
 		snap.refused(name, c.addr)

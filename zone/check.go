@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -55,7 +56,7 @@ func (s *Source) problem(r *record, reason string) conf.Problem {
 	if r.item != nil {
 		return r.item.Problem(reason)
 	}
-	file := s.master
+	file := cmp.Or(s.master, s.Path) // the records of a primary have no file of their own
 	if r.place.File != "" {
 		file = filepath.Join(filepath.Dir(s.master), r.place.File)
 	}

@@ -59,11 +59,7 @@ func (b *builder) checkSPF(owners []trapped) {
 		return // as nearly always: no record is looked at
 	}
 	texts := func(domain string) (texts []string) {
-		n, err := parseName(domain, root)
-		if err != nil {
-			return nil
-		}
-		if set := b.c.get(n, dns.TypeTXT); set != nil {
+		if set := b.standsAt(domain).get(dns.TypeTXT); set != nil {
 			for i := range set.records {
 				texts = append(texts, set.records[i].text())
 			}
@@ -75,7 +71,8 @@ func (b *builder) checkSPF(owners []trapped) {
 		if n := &b.c.nodes[i]; n.get(dns.TypeTXT).isSPF() {
 			reach := spf.Follow(trimDot(n.name.String()), texts)
 			for _, use := range reach.Uses {
-				at := slices.IndexFunc(owners, func(t trapped) bool { return trimDot(t.name.String()) == use.Owner })
+				owner := b.standsAt(use.Owner)
+				at := slices.IndexFunc(owners, func(t trapped) bool { return t.name == owner.name })
 				if at >= 0 && !told[owners[at].name] {
 					told[owners[at].name] = true
 					b.checkUse(owners[at], use, reach)
@@ -83,6 +80,26 @@ func (b *builder) checkSPF(owners []trapped) {
 			}
 		}
 	}
+}
+
+// standsAt is where the data of a name stand: at itself, at the wildcard that answers for it, or where aliases lead. It has no name where
+// that is not in this zone.
+func (b *builder) standsAt(text string) *contentNode {
+	n, err := parseName(text, root)
+	for range MaxAliases {
+		if err != nil {
+			break
+		}
+		what, at := b.c.find(n)
+		if what == ownData {
+			return at
+		}
+		if what != isAlias || at.get(dns.TypeCNAME) == nil {
+			break
+		}
+		n = at.get(dns.TypeCNAME).records[0].host()
+	}
+	return &contentNode{}
 }
 
 // fitsSPF says whether an owner's exchanges are within the limits whatever record reaches them.
@@ -143,9 +160,11 @@ func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
 	}
 }
 
-// isSPF says whether a set of TXT records, or none, may hold an SPF record.
+// isSPF says whether a set of TXT records, or none, may hold an SPF record, whose first string may be very short (RFC 7208 3.3).
 func (s *rrset) isSPF() bool {
-	return s != nil && slices.ContainsFunc(s.records, func(r record) bool { return len(r.data) > 6 && bytes.EqualFold(r.data[1:7], []byte("v=spf1")) })
+	return s != nil && slices.ContainsFunc(s.records, func(r record) bool {
+		return r.data[0] < 6 || bytes.EqualFold(r.data[1:7], []byte("v=spf1"))
+	})
 }
 
 // text is that of a TXT record, its strings put together.

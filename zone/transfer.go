@@ -74,3 +74,6 @@ func WireName(text string) (string, error) {
 
 // Within says whether a name in wire format, in lower case, is another one or below it.
 func Within(wire, apex string) bool { return name(wire).within(name(apex)) }
+
+// NameOf is a zone's name, without its final dot, out of its wire format in lower case.
+func NameOf(wire []byte) string { return trimDot(name(wire).String()) }

@@ -132,7 +132,10 @@ func load(c *cobra.Command, named string, resolve, example bool) (*inspection, e
 
 // named finds a zone by the name that the operator typed.
 func (in *inspection) named(name string) (*zone.Zone, error) {
-	want := strings.ToLower(strings.TrimSuffix(name, "."))
+	want := strings.ToLower(name)
+	if len(want) > 1 { // the root is but a dot
+		want = strings.TrimSuffix(want, ".")
+	}
 	for _, z := range in.Zones {
 		if z.Name() == want {
 			return z, nil

@@ -52,7 +52,17 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 				hint()
 			}
 		}
-		s, err := server.New(config, options)
+		var s *server.Server
+		loaded := make(chan struct{})
+		go func() {
+			defer close(loaded)
+			s, err = server.New(config, options)
+		}()
+		select {
+		case <-loaded:
+		case <-c.Context().Done(): // the load is of no use any more; it ends with the process
+			return nil
+		}
 		if problems := (server.Problems)(nil); errors.As(err, &problems) {
 			tell(problems)
 			return errReported

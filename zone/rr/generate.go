@@ -17,9 +17,10 @@ func (s *source) generate(args []word, line int) error {
 	if s.made += int((last-first)/step) + 1; s.made > maxMade {
 		return &wordError{args[0].text, fmt.Sprintf("$GENERATE makes %d records of a zone at most", maxMade)}
 	}
+	defer func(owner string) { s.owner = owner }(s.owner) // what follows with a blank goes on with the owner before
 	if last := len(args) - 1; args[last].quoted {
 		if _, whole := TypeOf(args[last-1].text); whole {
-			args[last].quoted = false // BIND has all of the data between quotes
+			args[last] = word{text: strings.ReplaceAll(args[last].text, `\"`, `"`)} // BIND has all of the data between quotes
 		}
 	}
 	for n := first; n <= last; n += step {

@@ -216,6 +216,8 @@ var masterCases = []struct{ name, text, want string }{
 	{"$GENERATE with steps, offsets, widths, bases and nibbles", "$TTL 1\n$GENERATE 10-12/2 ${0,3,n}.x MX \"${-10} m${0,3,d}-${0,2,x}-$$\"\n",
 		`a.0.x.example.com. 1 MX 0 m010-0a-\$.example.com.|c.0.x.example.com. 1 MX 2 m012-0c-\$.example.com.`},
 	{"$GENERATE keeps an escaped sign", "$TTL 1\n$GENERATE 1-1 a\\$ TXT \"\\$ $\"\n", `a\$.example.com. 1 TXT "$" "1"`},
+	{"$GENERATE with quotes in quotes, as BIND has texts with blanks", "$TTL 1\n$GENERATE 1-2 h$ TXT \"\\\"a $\\\" b\"\n", `h1.example.com. 1 TXT "a 1" "b"|h2.example.com. 1 TXT "a 2" "b"`},
+	{"behind $GENERATE the owner before it goes on", "$TTL 1\na A 192.0.2.1\n$GENERATE 1-1 h$ A 192.0.2.2\n  A 192.0.2.3\n", "a.example.com. 1 A 192.0.2.1|h1.example.com. 1 A 192.0.2.2|a.example.com. 1 A 192.0.2.3"},
 	{"a byte order mark and lines that end as in DOS", "\ufeff$TTL 1\r\na A 192.0.2.1\r\n", "a.example.com. 1 A 192.0.2.1"},
 	{"an included file that begins with a blank goes on with the last owner", "$TTL 1\nb A 192.0.2.5\n$INCLUDE one\n  A 192.0.2.6\n", "b.example.com. 1 A 192.0.2.5|b.example.com. 1 A 192.0.2.1|b.example.com. 1 A 192.0.2.6"},
 	{"an included file has an origin and owner of its own", "$TTL 1\nb A 192.0.2.5\n$INCLUDE two sub\n  A 192.0.2.6\nc A 192.0.2.7\n",

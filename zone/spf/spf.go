@@ -51,9 +51,7 @@ func (w *walk) domain(domain string) {
 	w.seen = append(w.seen, domain)
 	for _, text := range w.texts(domain) {
 		if terms, ok := record(text); ok {
-			for _, term := range terms {
-				w.term(domain, term)
-			}
+			w.terms(domain, terms)
 		}
 	}
 }
@@ -67,26 +65,37 @@ func record(text string) (terms []string, ok bool) {
 	return words[1:], true
 }
 
-func (w *walk) term(domain, term string) {
-	text := strings.ToLower(strings.TrimLeft(term, "+-?~"))
-	if target, ok := strings.CutPrefix(text, "redirect="); ok {
-		w.follow(domain, target)
-		return
-	}
-	name, target, _ := strings.Cut(text, ":")
-	name, _, _ = strings.Cut(name, "/")
-	switch name {
-	case "ip4":
-		w.reach.IPv4 = true
-	case "ip6":
-		w.reach.IPv6 = true
-	case "include":
-		w.follow(domain, target)
-	case "mx":
-		if owner, ok := expand(domain, target); ok {
-			w.reach.Uses = append(w.reach.Uses, Use{domain, term, owner})
+// terms follows the terms of a record. What stands behind "all" is never looked at, nor a redirect beside it (RFC 7208 5.1, 6.1).
+func (w *walk) terms(domain string, terms []string) {
+	redirect := ""
+	for _, term := range terms {
+		text := strings.ToLower(strings.TrimLeft(term, "+-?~"))
+		if text == "all" {
+			return
+		}
+		if target, ok := strings.CutPrefix(text, "redirect="); ok {
+			redirect = target
+			if slices.ContainsFunc(terms, func(t string) bool { return strings.EqualFold(strings.TrimLeft(t, "+-?~"), "all") }) {
+				redirect = ""
+			}
+			continue
+		}
+		name, target, _ := strings.Cut(text, ":")
+		name, _, _ = strings.Cut(name, "/")
+		switch name {
+		case "ip4":
+			w.reach.IPv4 = true
+		case "ip6":
+			w.reach.IPv6 = true
+		case "include":
+			w.follow(domain, target)
+		case "mx":
+			if owner, ok := expand(domain, target); ok {
+				w.reach.Uses = append(w.reach.Uses, Use{domain, term, owner})
+			}
 		}
 	}
+	w.follow(domain, redirect)
 }
 
 func (w *walk) follow(domain, target string) {
