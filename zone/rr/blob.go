@@ -108,8 +108,9 @@ func digest(sizes map[byte]int, least int) field {
 }
 
 var (
-	dsDigest   = digest(map[byte]int{1: 20, 2: 32, 3: 32, 4: 48}, 1)
-	zoneDigest = digest(map[byte]int{1: 48, 2: 64}, 12) // RFC 8976 2.2.4
+	dsDigest    = digest(map[byte]int{1: 20, 2: 32, 3: 32, 4: 48}, 1)
+	fingerprint = digest(map[byte]int{1: 20, 2: 32}, 1)  // RFC 4255 3.1.2, RFC 6594 4
+	zoneDigest  = digest(map[byte]int{1: 48, 2: 64}, 12) // RFC 8976 2.2.4
 )
 
 // counted is octets behind their number.

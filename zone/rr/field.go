@@ -89,7 +89,9 @@ var (
 	u16       = number(2, nil)
 	u32       = number(4, nil)
 	algorithm = number(1, mnemonic(dns.StringToAlgorithm))
-	certType  = number(2, mnemonic(dns.StringToCertType))
+	certType  = number(2, mnemonic(map[string]uint16{ // RFC 4398 2.1
+		"PKIX": 1, "SPKI": 2, "PGP": 3, "IPKIX": 4, "ISPKI": 5, "IPGP": 6, "ACPKIX": 7, "IACPKIX": 8, "URI": 253, "OID": 254,
+	}))
 	typeField = field{u16.size, text(func(s string, to []byte) ([]byte, error) {
 		t, ok := TypeOf(s)
 		if !ok {

@@ -36,7 +36,7 @@ var kinds = map[string]field{
 	"string": str, "strings": strs, "string?": optional(str), "digits": digits, "octets": octets,
 	"base64": base64s, "base64?": maybeBase64, "hex": hexs, "hex?": maybeHex, "nsap": nsap, "salt": salt, "hash": hashed, "tag": tag,
 	"digest": dsDigest, "zonedigest": zoneDigest, "types": bitmap(1), "types?": bitmap(0), "oldtypes": oldBitmap, "gateway": gateway, "relay": relay,
-	"identity": identity, "prefixes": many(prefix, 0), "location": location, "params": params,
+	"identity": identity, "prefixes": many(prefix, 0), "location": location, "params": params, "services": services, "fingerprint": fingerprint,
 }
 
 // table has a type a line: name, number, and its fields with their labels. A "*" in front: others do not know the name; a "+": the
@@ -52,6 +52,7 @@ MB 7 host:name
 MG 8 mailbox:name
 MR 9 mailbox:name
 *NULL 10 data:hex?
+WKS 11 address:ipv4 services:services
 PTR 12 target:name
 HINFO 13 cpu:string os:string
 MINFO 14 responsible:name errors:name
@@ -81,7 +82,7 @@ DNAME 39 target:name
 *SINK 40 coding:u8 subcoding:u8 data:base64?
 APL 42 prefixes:prefixes
 DS 43 tag:u16 algorithm:algorithm digest:digest
-SSHFP 44 algorithm:u8 type:u8 fingerprint:hex
+SSHFP 44 algorithm:u8 fingerprint:fingerprint
 IPSECKEY 45 precedence:u8 gateway:gateway key:base64?
 RRSIG 46 covered:type algorithm:algorithm labels:u8 ttl:period expiration:moment inception:moment tag:u16 signer:name signature:base64
 NSEC 47 next:name types:types
@@ -100,8 +101,8 @@ CDNSKEY 60 flags:u16 protocol:u8 algorithm:algorithm key:base64?
 OPENPGPKEY 61 key:base64
 CSYNC 62 serial:u32 flags:u16 types:types?
 ZONEMD 63 serial:u32 scheme:u8 digest:zonedigest
-+SVCB 64 priority:u16 target:name params:params
-+HTTPS 65 priority:u16 target:name params:params
+SVCB 64 priority:u16 target:name params:params
+HTTPS 65 priority:u16 target:name params:params
 SPF 99 text:strings
 *UINFO 100 text:string
 *UID 101 number:u32
