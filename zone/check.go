@@ -87,6 +87,9 @@ func (s *Source) check(c *content, report *conf.Report) {
 					s.fault(report, set.place(), "an owner has one DNAME record at most (RFC 6672 2.4)")
 				}
 			case dns.TypeNS, dns.TypeMX:
+				if set.typ == dns.TypeNS && n.name != s.apex && n.name.label() == "*" {
+					s.warn(report, set.place(), "NS records at a wildcard mean nothing (RFC 4592 4.2), and BIND refuses such a zone")
+				}
 				if (!occluded || set.typ == dns.TypeNS) && !s.partial {
 					s.checkHosts(c, i, set, report)
 				}
