@@ -39,8 +39,7 @@ var kinds = map[string]field{
 	"identity": identity, "prefixes": many(prefix, 0), "location": location, "params": params, "services": services, "fingerprint": fingerprint,
 }
 
-// table has a type a line: name, number, and its fields with their labels. A "*" in front: others do not know the name; a "+": the
-// library reads and writes its text.
+// table has a type a line: name, number, and its fields with their labels. A "*" in front: BIND or NSD do not know the name.
 const table = `
 A 1 address:ipv4
 NS 2 host:name
@@ -70,7 +69,7 @@ KEY 25 flags:u16 protocol:u8 algorithm:algorithm key:base64?
 PX 26 preference:u16 map822:name mapx400:name
 *GPOS 27 longitude:string latitude:string altitude:string
 AAAA 28 address:ipv6
-+LOC 29 location:location
+LOC 29 location:location
 *NXT 30 next:name types:oldtypes
 *EID 31 endpoint:hex
 *NIMLOC 32 locator:hex
@@ -131,9 +130,9 @@ var (
 func init() {
 	for line := range strings.Lines(strings.TrimSpace(table)) {
 		words := strings.Fields(line)
-		name := strings.TrimLeft(words[0], "*+")
+		name := strings.TrimLeft(words[0], "*")
 		number, err := strconv.ParseUint(words[1], 10, 16)
-		l := &layout{typ: uint16(number), name: name, foreign: words[0][0] == '*', library: words[0][0] == '+'}
+		l := &layout{typ: uint16(number), name: name, foreign: words[0][0] == '*'}
 		for _, word := range words[2:] {
 			label, kind, _ := strings.Cut(word, ":")
 			f, ok := kinds[kind]
@@ -204,9 +203,6 @@ func questionType(typ uint16) string {
 
 // usage is how a type's data are written.
 func (l *layout) usage() string {
-	if l.library {
-		return "write it as its RFC says, or as TYPE" + strconv.Itoa(int(l.typ)) + ` \# LENGTH HEXADECIMAL`
-	}
 	usage := "write " + l.name
 	for _, f := range l.fields {
 		usage += " " + strings.ToUpper(f.label)
@@ -222,9 +218,6 @@ func read(typ uint16, w *words) ([]byte, error) {
 	l := byType[typ]
 	if l == nil || typ == dns.TypeNULL {
 		return nil, fmt.Errorf(`data of the type %s cannot be written as text: write TYPE%d \# LENGTH HEXADECIMAL (RFC 3597 5)`, questionType(typ), typ)
-	}
-	if l.library {
-		return readByLibrary(l, w)
 	}
 	data := make([]byte, 0, 32)
 	var err error
@@ -267,23 +260,19 @@ func AppendData(to []byte, typ uint16, data []byte) []byte {
 		return appendGeneric(to, data)
 	}
 	begin := len(to)
-	if l.library {
-		to = writeByLibrary(to, typ, data)
-	} else {
-		for i, rest := 0, data; i < len(l.fields); i++ {
-			f := l.fields[i]
-			n, err := f.size(rest)
-			if err != nil {
-				break // checked data have none
-			}
-			if n == 0 && f.kind == "base64?" {
-				return appendGeneric(to[:begin], data) // NSD has no text for a key that is missing
-			}
-			if i > 0 {
-				to = append(to, ' ')
-			}
-			to, rest = f.write(to, rest[:n]), rest[n:]
+	for i, rest := 0, data; i < len(l.fields); i++ {
+		f := l.fields[i]
+		n, err := f.size(rest)
+		if err != nil {
+			break // checked data have none
 		}
+		if n == 0 && f.kind == "base64?" {
+			return appendGeneric(to[:begin], data) // NSD has no text for a key that is missing
+		}
+		if i > 0 {
+			to = append(to, ' ')
+		}
+		to, rest = f.write(to, rest[:n]), rest[n:]
 	}
 	for to[len(to)-1] == ' ' { // of an empty field at the end
 		to = to[:len(to)-1]
