@@ -17,7 +17,6 @@ type layout struct {
 	name    string
 	fields  []part
 	foreign bool // BIND or NSD do not know its mnemonic: its text is that of RFC 3597
-	library bool // its text is read and written by the DNS library
 }
 
 // part is a field in its place.
