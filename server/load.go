@@ -306,29 +306,56 @@ func (l *loading) refuseTwins(before *zoneFiles) {
 	}
 }
 
-// refuseOverlaps refuses a trap whose hosts lie in another zone that is served here: they would never be answered.
+// overlapRounds bounds how often overlaps are looked for again, for what is served on in the place of another may overlap too.
+const overlapRounds = 10
+
+// refuseOverlaps lets no trap have hosts that lie in another zone which is served here: they would never be answered.
 func (l *loading) refuseOverlaps(before *zoneFiles) {
-	parents := l.set.Parents(rests())
-	if len(parents) == 0 {
-		return
-	}
-	refused := false
-	for f := range l.files.all() {
-		if !parents[f.zone] {
-			continue
+	for range overlapRounds {
+		parents := l.set.Parents(rests())
+		refused := false
+		for f := range l.files.all() {
+			if !parents[f.zone] || l.files.get(f.path) != f {
+				continue
+			}
+			host, by := f.zone.Shadowed(l.set)
+			if host == "" {
+				continue
+			}
+			refused = true
+			if deeper := l.files.named(by); deeper != nil && deeper.givesWay(f, before) {
+				l.replace(deeper, before, conf.Problem{
+					File: deeper.path, Key: "name", Text: by, Warning: deeper.catalog != "",
+					Reason: fmt.Sprintf("the trap of %s has the host %s there, and is served: choose other names in its trap.names first", f.zone.Name(), host),
+				})
+				continue
+			}
+			l.replace(f, before, conf.Problem{File: f.path, Key: "trap.names", Text: host, Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", by)})
 		}
-		host, by := f.zone.Shadowed(l.set)
-		if host == "" {
-			continue
+		if !refused {
+			return
 		}
-		l.report.Add(conf.Problem{File: f.path, Key: "trap.names", Text: host, Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", by)})
-		l.files.remove(f.path)
-		if old := l.fail(f.path, before.get(f.path), func() *zone.Zone { return zone.Unserved(f.path) }); old != nil && old != f {
-			l.files.put(old)
-		}
-		refused = true
-	}
-	if refused {
 		l.unite()
+	}
+}
+
+// givesWay says whether a zone below a trapped one is refused, and not the trapped one: what is served stays, and the operator's files go
+// before a catalog and before what cannot be loaded.
+func (f *zoneFile) givesWay(trapped *zoneFile, before *zoneFiles) bool {
+	old := before.get(f.path)
+	isNew := old == nil || old.down == unloaded || old.zone.Name() != f.zone.Name()
+	return f.down == unloaded || f.catalog != "" && trapped.catalog == "" || isNew && before.get(trapped.path) == trapped
+}
+
+// replace puts what was served before in the place of a zone that is refused.
+func (l *loading) replace(f *zoneFile, before *zoneFiles, why conf.Problem) {
+	l.report.Add(why)
+	l.files.remove(f.path)
+	old := before.get(f.path)
+	if old == f {
+		old = nil
+	}
+	if stands := l.fail(f.path, old, func() *zone.Zone { return zone.Unserved(f.path) }); stands != nil && f.down != unloaded {
+		l.files.put(stands)
 	}
 }

@@ -764,3 +764,33 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 }
 
 var goVersion = runtime.Version()
+
+// TestAZoneThatIsServedStaysWhenOneBelowItComes: the new one is refused, at each further reload too.
+func TestAZoneThatIsServedStaysWhenOneBelowItComes(t *testing.T) {
+	t.Parallel()
+	r := start(t, map[string]string{"zones/a.toml": exampleZone})
+	before := r.ask("example.com.", dns.TypeMX)
+	r.write("zones/b.toml", simpleZone("mx2.example.com", 9))
+	for range 3 {
+		r.reload()
+		r.want("the trapped zone", r.ask("example.com.", dns.TypeMX), before)
+		if got := r.ask("mx2.example.com.", dns.TypeA); got != "192.0.2.26" && !strings.HasPrefix(got, "192.0.2.") {
+			t.Errorf("a decoy: %s", got)
+		}
+	}
+	if !strings.Contains(r.log.String(), "the trap of example.com has the host mx2 there") {
+		t.Errorf("log:\n%s", r.log)
+	}
+	r.want("success", r.metric("mxtrap_config_last_reload_successful"), "0")
+	// Other names make room.
+	r.write("zones/a.toml", strings.Replace(exampleZone, "[trap]", "[trap]\nnames = \"in{n}\"", 1))
+	r.reload()
+	r.want("the zone below", r.ask("www.mx2.example.com.", dns.TypeA), "192.0.2.9")
+	// And a trap that wants a host there keeps its last good version.
+	r.write("zones/a.toml", exampleZone)
+	r.reload()
+	r.want("the zone below", r.ask("www.mx2.example.com.", dns.TypeA), "192.0.2.9")
+	if got := r.ask("example.com.", dns.TypeMX); !strings.Contains(got, "in2") {
+		t.Errorf("the last good version: %s", got)
+	}
+}

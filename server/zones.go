@@ -88,6 +88,16 @@ func (z *zoneFiles) all() iter.Seq[*zoneFile] {
 	}
 }
 
+// named is the zone of a name; nil where there is none.
+func (z *zoneFiles) named(name string) *zoneFile {
+	for f := range z.all() {
+		if f.zone.Name() == name {
+			return f
+		}
+	}
+	return nil
+}
+
 // len is how many zones there are.
 func (z *zoneFiles) len() int {
 	if z == nil {
