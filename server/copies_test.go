@@ -179,13 +179,7 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t)
-	short := func(lines []string) []string {
-		for i := range lines {
-			lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 1 1 3 300", 1)
-		}
-		return lines
-	}
-	p.plays(sends(100, short(zoneLines(1, "first"))...)) // to each request the whole zone, as RFC 1995 4 lets it
+	p.plays(sends(100, timedLines(1, "first", "1 1 3")...)) // to each request the whole zone, as RFC 1995 4 lets it
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -234,10 +228,7 @@ func TestACopyThatIsLostTakesNothingOutOfService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPrimary(t)
-			long := zoneLines(1, "first")
-			for i := range long {
-				long[i] = strings.Replace(long[i], " 1 1 600 300", " 86400 86400 604800 300", 1)
-			}
+			long := timedLines(1, "first", "86400 86400 604800")
 			p.plays(sends(100, long...))
 			r := startSecondary(t, p)
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
@@ -268,10 +259,7 @@ func TestAnExpiryOfNothingEndsNoProcess(t *testing.T) {
 	t.Parallel()
 	for _, times := range []string{"0 0 0", "0 3600 0", "4294967295 4294967295 4294967295", "1 0 0"} {
 		p := newPrimary(t)
-		lines := zoneLines(1, "first")
-		for i := range lines {
-			lines[i] = strings.Replace(lines[i], " 1 1 600 300", " "+times+" 300", 1)
-		}
+		lines := timedLines(1, "first", times)
 		p.plays(sends(100, lines...))
 		r := startSecondary(t, p)
 		r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")

@@ -139,6 +139,15 @@ func zoneLines(serial uint32, text string) []string {
 	}
 }
 
+// timedLines are zoneLines whose SOA record has other times: refresh, retry, expire.
+func timedLines(serial uint32, text, times string) []string {
+	lines := zoneLines(serial, text)
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], " 1 1 600 300", " "+times+" 300", 1)
+	}
+	return lines
+}
+
 // startSecondary serves a zone of a primary.
 func startSecondary(t *testing.T, p *primary) *running {
 	t.Helper()
@@ -258,10 +267,7 @@ func TestASecondaryTransfersOnwardByDifferences(t *testing.T) {
 func TestANotifyHasThePrimaryLookedAtNow(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t)
-	lines := zoneLines(1, "first")
-	for i := range lines {
-		lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 86400 86400 604800 300", 1)
-	}
+	lines := timedLines(1, "first", "86400 86400 604800")
 	p.plays(sends(100, lines...))
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
@@ -389,13 +395,7 @@ func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
 func TestAZoneExpiresAndComesBack(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t)
-	short := func(lines []string) []string {
-		for i := range lines {
-			lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 1 1 3 300", 1)
-		}
-		return lines
-	}
-	p.plays(sends(100, short(zoneLines(1, "first"))...))
+	p.plays(sends(100, timedLines(1, "first", "1 1 3")...))
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 	p.plays(func(conn net.Conn, m *dns.Msg) { io.WriteString(conn, "") })
@@ -404,7 +404,7 @@ func TestAZoneExpiresAndComesBack(t *testing.T) {
 	if err != nil || len(reply.IsEdns0().Option) != 1 || reply.IsEdns0().Option[0].(*dns.EDNS0_EDE).InfoCode != dns.ExtendedErrorCodeNotReady {
 		t.Errorf("%v\n%v", err, reply)
 	}
-	p.plays(sends(100, short(zoneLines(1, "first"))...))
+	p.plays(sends(100, timedLines(1, "first", "1 1 3")...))
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 }
 

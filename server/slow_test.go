@@ -108,10 +108,7 @@ func TestARefusedNotifyIsToldAFewTimesAMinuteAndCounted(t *testing.T) {
 func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t)
-	lines := zoneLines(1, "first")
-	for i := range lines {
-		lines[i] = strings.Replace(lines[i], " 1 1 600 300", " 1 1 2 300", 1)
-	}
+	lines := timedLines(1, "first", "1 1 2")
 	p.plays(sends(100, lines...))
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
