@@ -163,8 +163,7 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 	p.plays(sends(100, zoneLines(2, "second")...))
 	dir := t.TempDir()
 	c := newCopies(dir)
-	long := zoneLines(1, "first")[:8]
-	long[0] = strings.Replace(long[0], " 1 1 600 300", " 86400 86400 604800 300", 1)
+	long := timedLines(1, "first", "86400 86400 604800")[:8]
 	if err := c.commit("example.com", nil, c.prepare("example.com", wired(long...))); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/protobuf/proto"
+
+	"mxtrap/zone/conf"
 )
 
 // tapMessages reads a stream of frames to its end.
@@ -115,5 +117,16 @@ func TestNobodyWaitsForATapThatNobodyReads(t *testing.T) {
 	}
 	if lost := testutil.ToFloat64(r.metrics.TapLost); lost < 50 {
 		t.Errorf("%v are counted as lost", lost)
+	}
+}
+
+func TestPathsAreRelativeToTheServerFile(t *testing.T) {
+	var report conf.Report
+	c := parseConfig("/etc/mxtrap/m.toml", []byte("[server]\nstate = \"state\"\n[dnstap]\nsocket = \"tap.sock\"\n"), &report)
+	if c.tap.socket != "/etc/mxtrap/tap.sock" || c.state != "/etc/mxtrap/state" || c.tap.file != "" {
+		t.Errorf("%+v %s", c.tap, c.state)
+	}
+	if c = parseConfig("m.toml", []byte("[dnstap]\nfile = \"/var/tap\"\n"), &report); c.tap.file != "/var/tap" {
+		t.Errorf("%+v", c.tap)
 	}
 }
