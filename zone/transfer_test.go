@@ -132,6 +132,9 @@ func TestAZoneWithAnotherNumberIsTheSameButForThat(t *testing.T) {
 	if want := mustCompile(t, fmt.Sprintf(followed, "8", "x", 27)); !again.Same(want) {
 		t.Error("another zone than one compiled with that number")
 	}
+	if turned := strings.Replace(fmt.Sprintf(followed, "7", "x", 27), `"MX 10 mail", "MX 20 mx1", "TXT x"`, `"TXT x", "MX 20 mx1", "MX 10 mail"`, 1); mustCompile(t, turned).Digest() != z.Digest() {
+		t.Error("the order of records is in the digest")
+	}
 	if mustCompile(t, fmt.Sprintf(followed, "7", "y", 27)).Digest() == z.Digest() {
 		t.Error("equal digests of other content")
 	}
