@@ -298,8 +298,8 @@ func (l *loading) refuseTwins(before *zoneFiles) {
 		for _, path := range paths[1:] {
 			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[0] + " already: a zone has one file", Warning: l.files.get(path).catalog != ""})
 			l.files.remove(path)
-			// What this file served before, under another name, goes on.
-			if old := l.fail(path, before.get(path), noZone); old != nil && old.zone.Name() != name {
+			// What this file served before, under another name, goes on, unless another file has that name now.
+			if old := l.fail(path, before.get(path), noZone); old != nil && l.files.named(old.zone.Name()) == nil {
 				l.files.put(old)
 			}
 		}

@@ -794,3 +794,17 @@ func TestAZoneThatIsServedStaysWhenOneBelowItComes(t *testing.T) {
 		t.Errorf("the last good version: %s", got)
 	}
 }
+
+// TestNoTwoZonesHaveOneNameWhateverFilesAreRenamed: such a set would be served, and /metrics fail for good.
+func TestNoTwoZonesHaveOneNameWhateverFilesAreRenamed(t *testing.T) {
+	t.Parallel()
+	r := start(t, map[string]string{"zones/a.toml": simpleZone("a.test", 1), "zones/b.toml": simpleZone("b.test", 2), "zones/c.toml": simpleZone("c.test", 3)})
+	r.write("zones/a.toml", simpleZone("b.test", 4))
+	r.write("zones/c.toml", simpleZone("a.test", 5))
+	r.reload()
+	r.want("the name that another file took", r.ask("www.a.test.", dns.TypeA), "192.0.2.5")
+	r.want("the name that its file keeps", r.ask("www.b.test.", dns.TypeA), "192.0.2.2")
+	r.want("zones", r.metric("mxtrap_zones"), "2")
+	r.reload()
+	r.want("zones", r.metric("mxtrap_zones"), "2")
+}
