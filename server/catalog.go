@@ -1,7 +1,6 @@
 package server
 
 import (
-	"os"
 	"slices"
 
 	"mxtrap/zone"
@@ -26,13 +25,15 @@ func (o loader) members(l *loading, before *zoneFiles) {
 			}
 			continue
 		}
+		served := o.membersOf(path, before)
 		for _, name := range names {
 			s := secondary{name: name, path: memberPath(f.template, name), template: f.template}
 			var report conf.Report
-			report.Quiet = o.quiet || before.get(s.path) != nil
-			m := o.compile(s.source(&report), before.get(s.path), &report)
+			old := served[name]
+			report.Quiet = o.quiet || old != nil
+			m := o.compile(s.source(&report), old, &report)
 			if m == nil {
-				m = l.fail(s.path, before.get(s.path), func() *zone.Zone { return zone.UnservedMember(s.template, name) })
+				m = l.fail(s.path, old, func() *zone.Zone { return zone.UnservedMember(s.template, name) })
 			}
 			l.report.Join(report.Doubtful())
 			if m != nil {
@@ -41,6 +42,17 @@ func (o loader) members(l *loading, before *zoneFiles) {
 			}
 		}
 	}
+}
+
+// membersOf are the zones that a catalog has brought, by name: their template may have another path now.
+func (o loader) membersOf(catalog string, before *zoneFiles) map[string]*zoneFile {
+	served := map[string]*zoneFile{}
+	for f := range before.all() {
+		if f.catalog == catalog {
+			served[f.zone.Name()] = f
+		}
+	}
+	return served
 }
 
 // memberPath stands for the file of a catalog's member.
@@ -69,7 +81,7 @@ func (s secondary) source(report *conf.Report) *zone.Source {
 	if s.template == "" {
 		return zone.Load(s.path, report)
 	}
-	text, err := os.ReadFile(s.template)
+	text, err := zone.ReadText(s.template)
 	if err != nil {
 		report.Add(conf.Problem{File: s.template, Reason: conf.Plain(err).Error()})
 		return nil

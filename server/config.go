@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
@@ -51,7 +52,7 @@ func ReadConfig(path string, report *conf.Report) *Config {
 
 // CheckConfig is ReadConfig that returns what can be read of a file with faults, so that one run tells those of the zones too.
 func CheckConfig(path string, report *conf.Report) *Config {
-	text, err := os.ReadFile(path)
+	text, err := zone.ReadText(path)
 	if err != nil {
 		report.Add(conf.Problem{File: path, Reason: conf.Plain(err).Error()})
 		return nil

@@ -168,6 +168,9 @@ func (c *copies) commit(zone string, records []rr.Record, prepared error) error 
 	return err
 }
 
+// discard removes what was prepared and is not to be the copy.
+func (c *copies) discard(zone string) { os.Remove(c.prepared(zone)) }
+
 // confirm notes that the primary has been heard.
 func (c *copies) confirm(zone string, at time.Time) error {
 	c.mu.Lock()

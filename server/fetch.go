@@ -35,16 +35,19 @@ var errBehind = fmt.Errorf("%w: an earlier serial number", errCurrent)
 // errDifferences says that the differences do not fit to what is here: the whole zone does.
 var errDifferences = errors.New("the differences do not fit to the copy")
 
+// errUnreachable says that nobody was there to be asked.
+var errUnreachable = errors.New("it cannot be reached")
+
 // fetch gets a zone from a primary, the records that differ where there is a copy already.
 func fetch(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	if have != nil {
-		records, err := fetchOnce(ctx, from, name, have, copied)
-		var answer rcodeError
-		if !errors.Is(err, errDifferences) && !errors.As(err, &answer) {
-			return records, err
+		in, err := fetchOnce(ctx, from, name, have, copied)
+		if err == nil || errors.Is(err, errCurrent) || errors.Is(err, errUnreachable) || ctx.Err() != nil {
+			return in, err
 		}
+		// Whatever is wrong with the differences, the whole zone may be right.
 	}
 	return fetchOnce(ctx, from, name, nil, nil)
 }
@@ -57,7 +60,7 @@ func (e rcodeError) Error() string { return "the primary answers " + dns.RcodeTo
 func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
 	conn, err := (&net.Dialer{Timeout: fetchMessage}).DialContext(ctx, "tcp", from.address())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -263,7 +266,7 @@ func (in *incoming) message() error {
 	if rcode == dns.RcodeNotAuth && t != nil && t.fault != dns.RcodeSuccess {
 		return fmt.Errorf("the primary does not take the signature: %s", faultText(t.fault))
 	}
-	if rcode == dns.RcodeNotAuth && in.key == nil {
+	if rcode != dns.RcodeSuccess && t == nil { // who signs it or not: it is no zone
 		return rcodeError(rcode)
 	}
 	if err := in.verify(packet, t); err != nil {

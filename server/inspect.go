@@ -119,7 +119,7 @@ func MetricsOf(path string) netip.AddrPort {
 	if c := CheckConfig(path, &report); c != nil {
 		return c.Metrics
 	}
-	text, _ := os.ReadFile(path)
+	text, _ := zone.ReadText(path)
 	if m := metricsLine.FindSubmatch(text); m != nil {
 		addr, _ := parseAddress(string(m[1]))
 		return addr

@@ -299,7 +299,11 @@ func (l *loading) refuseTwins(before *zoneFiles) {
 			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[0] + " already: a zone has one file", Warning: l.files.get(path).catalog != ""})
 			l.files.remove(path)
 			// What this file served before, under another name, goes on, unless another file has that name now.
-			if old := l.fail(path, before.get(path), noZone); old != nil && l.files.named(old.zone.Name()) == nil {
+			old := before.get(path)
+			if old != nil && l.files.named(old.zone.Name()) != nil {
+				old = nil
+			}
+			if old = l.fail(path, old, noZone); old != nil {
 				l.files.put(old)
 			}
 		}

@@ -271,7 +271,7 @@ func (r *refresher) askPrimaries(ctx context.Context, s secondary, c *copies) bo
 		}
 		if err != nil {
 			r.results.WithLabelValues("failed").Inc()
-			r.log.Warn("a zone could not be had from its primary", "zone", s.name, "primary", from.prefix.Addr(), "error", err)
+			r.log.Warn("a zone could not be had from its primary", "zone", s.name, "primary", from.address(), "error", err)
 			continue
 		}
 		if in.strays > 0 {

@@ -272,7 +272,7 @@ func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Du
 			ip = rr.AAAA
 		}
 		a, ok := netip.AddrFromSlice(ip)
-		if !ok || rr.Header().Rrtype != typ || !strings.EqualFold(rr.Header().Name, name) {
+		if !ok || rr.Header().Rrtype != typ || rr.Header().Class != dns.ClassINET || !strings.EqualFold(rr.Header().Name, name) {
 			continue
 		}
 		if typ == dns.TypeA {

@@ -153,10 +153,18 @@ func (s *Server) takeCopy(o loader, u newCopy) *zoneFile {
 	}
 	report := conf.Report{Quiet: true}
 	o.arrived = &u
-	f := o.compile(u.source(&report), before, &report)
+	source := u.source(&report)
+	f := o.compile(source, before, &report)
 	s.logProblems(report.Problems())
+	if f != nil && f.template != "" && u.records != nil {
+		if _, err := source.Members(); err != nil { // what it listed before must outlive a restart
+			s.Log.Error("a catalog from its primary is broken: what it listed before stays", "zone", u.name, "error", err)
+			f = nil
+		}
+	}
 	switch {
 	case f == nil && u.records != nil:
+		o.copies.discard(u.name)
 		s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
 		return nil
 	case f == nil:

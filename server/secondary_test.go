@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -507,5 +508,101 @@ func TestTheMembersOfACatalogStayWhenItBreaks(t *testing.T) {
 		if got := r.asked("example.com.", dns.TypeMX); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.text, got, c.want)
 		}
+	}
+}
+
+// catalogFiles are those of a server with a catalog that comes from a primary, and copies of it and of a member.
+func catalogFiles(t *testing.T, p *primary, catalog string) map[string]string {
+	from := fmt.Sprintf("[primary]\naddress = [%q]\n", p.l.Addr())
+	return map[string]string{
+		"mxtrap.toml":             "[server]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\nworkers = 1\nstate = \"state\"\n",
+		"zones/catalog.toml":      "name = \"catalog.test\"\n" + from + "[catalog]\ntemplate = \"../member.toml\"\n",
+		"zones/own.toml":          simpleZone("own.test", 1),
+		"member.toml":             from + "[trap]\n",
+		"state/catalog.test.zone": catalog,
+		"state/example.com.zone":  copied(t, zoneLines(1, "x")[:8]...),
+	}
+}
+
+func catalogLines(serial int, version string, members ...string) []string {
+	soa := fmt.Sprintf("catalog.test. 0 SOA invalid. invalid. %d 1 1 86400 0", serial)
+	lines := []string{soa, "catalog.test. 0 NS invalid.", "version.catalog.test. 0 TXT " + version}
+	for i, m := range members {
+		lines = append(lines, fmt.Sprintf("m%d.zones.catalog.test. 0 PTR %s", i, m))
+	}
+	return lines
+}
+
+// TestABrokenCatalogLosesNoMember, nor does a restart behind it: the good copy stays the copy.
+func TestABrokenCatalogLosesNoMember(t *testing.T) {
+	t.Parallel()
+	p := newPrimary(t)
+	broken := append(catalogLines(2, "9", "example.com."), catalogLines(2, "9")[0])
+	p.plays(func(conn net.Conn, m *dns.Msg) {
+		if m.Question[0].Name == "catalog.test." {
+			sends(100, broken...)(conn, m)
+		}
+	})
+	files := catalogFiles(t, p, copied(t, catalogLines(1, "2", "example.com.")...))
+	r := start(t, files)
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(r.log.String(), "a catalog from its primary is broken"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(r.log)
+		}
+	}
+	if got := r.asked("example.com.", dns.TypeMX); got != trapped {
+		t.Errorf("a member: %s", got)
+	}
+	text, err := os.ReadFile(filepath.Join(r.dir, "state/catalog.test.zone"))
+	if err != nil || string(text) != files["state/catalog.test.zone"] {
+		t.Errorf("the good copy is gone: %v", err)
+	}
+}
+
+// TestATemplateThatIsNoFileHoldsNothingUp, nor does another path of it lose what is served.
+func TestATemplateThatIsNoFileHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	p := newPrimary(t)
+	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	r := start(t, catalogFiles(t, p, copied(t, catalogLines(1, "2", "example.com.")...)))
+	catalog, _ := os.ReadFile(filepath.Join(r.dir, "zones/catalog.toml"))
+	template := filepath.Join(r.dir, "member.toml")
+	for name, spoil := range map[string]func(){
+		"gone":         func() { os.Remove(template) },
+		"a pipe":       func() { os.Remove(template); syscall.Mkfifo(template, 0o600) },
+		"a device":     func() { os.Remove(template); os.Symlink("/dev/zero", template) },
+		"another path": func() { r.write("zones/catalog.toml", strings.Replace(string(catalog), "member.toml", "none.toml", 1)) },
+	} {
+		spoil()
+		r.reload()
+		if got := r.asked("example.com.", dns.TypeMX); got != trapped {
+			t.Errorf("%s: a member: %s", name, got)
+		}
+		if got := r.ask("www.own.test.", dns.TypeA); got != "192.0.2.1" {
+			t.Errorf("%s: a zone beside: %s", name, got)
+		}
+	}
+}
+
+// TestDifferencesThatFailAreFollowedByTheWholeZone, however they fail.
+func TestDifferencesThatFailAreFollowedByTheWholeZone(t *testing.T) {
+	t.Parallel()
+	for name, ixfr := range map[string]func(net.Conn, *dns.Msg){
+		"closed": func(conn net.Conn, m *dns.Msg) { conn.Close() }, "cut short": sends(1, soaLine(2)), "garbage": func(conn net.Conn, m *dns.Msg) { conn.Write([]byte{0, 3, 1, 2, 3}) },
+	} {
+		p := newPrimary(t)
+		p.plays(sends(100, zoneLines(1, "first")...))
+		r := startSecondary(t, p)
+		r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
+		whole := sends(100, zoneLines(2, "second")...)
+		p.plays(func(conn net.Conn, m *dns.Msg) {
+			if m.Question[0].Qtype == dns.TypeIXFR {
+				ixfr(conn, m)
+			} else {
+				whole(conn, m)
+			}
+		})
+		r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
+		t.Log(name)
 	}
 }

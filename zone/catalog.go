@@ -62,7 +62,7 @@ func (s *Source) readCatalog(t *conf.Table) {
 // Members are the zones that a catalog lists, without their final dot. The error says why it is broken: it must not be heeded then
 // (RFC 9432 5.1).
 func (s *Source) Members() (members []string, err error) {
-	version := 0
+	version, nodes := 0, map[name]bool{}
 	for i := range s.records {
 		r := &s.records[i]
 		labels := strings.Split(strings.TrimSuffix(r.owner.relative(s.apex), "."), ".")
@@ -71,7 +71,10 @@ func (s *Source) Members() (members []string, err error) {
 			if version++; string(r.data) != "\x01"+catalogVersion {
 				return nil, fmt.Errorf("it is not of version %s", catalogVersion)
 			}
+		case r.typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones" && nodes[r.owner]:
+			return nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", trimDot(r.owner.String()))
 		case r.typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones":
+			nodes[r.owner] = true
 			members = append(members, trimDot(lowered(r.data).String()))
 		}
 	}

@@ -41,6 +41,7 @@ func TestABrokenCatalogIsNotHeeded(t *testing.T) {
 		{"no version", head + "a.zones 0 PTR example.com.\n", "", "which version"},
 		{"two versions", head + "version 0 TXT \"2\"\nversion 0 TXT \"3\"\n", "", "not of version 2"},
 		{"another version", head + "version 0 TXT \"1\"\n", "", "not of version 2"},
+		{"two zones at one node", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\na.zones 0 PTR example.org.\n", "", "two PTR records"},
 		{"a zone twice", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\nb.zones 0 PTR example.com.\n", "", "twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

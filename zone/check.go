@@ -171,6 +171,9 @@ func (c *content) dnameAbove(n name) name {
 	return ""
 }
 
+// tooLarge says why an RRset is refused.
+var tooLarge = fmt.Sprintf(": its records may have %d, so that they fit into a message with any question, a signature and EDNS", maxRRset)
+
 // checkSizes refuses what fits into no message, or into no zone, once the trap is built, and warns of answers that UDP cannot carry, so
 // that every client has to ask again over TCP.
 func (s *Source) checkSizes(c *content, t *trap, report *conf.Report) {
@@ -192,9 +195,9 @@ func (s *Source) checkSizes(c *content, t *trap, report *conf.Report) {
 			made := s.trap != nil && r.item == nil && r.place.Line == 0 // by the trap
 			switch {
 			case records > maxRRset && made:
-				report.Add(s.trap.table.Problem("covers", "", what+", and fits into no message"))
+				report.Add(s.trap.table.Problem("covers", "", what+tooLarge))
 			case records > maxRRset:
-				s.fault(report, r, what+", and fits into no message")
+				s.fault(report, r, what+tooLarge)
 			case made || set.typ == dns.TypeMX && s.traps(owner):
 				report.Add(warning(s.trap.table.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, maxUDP))))
 			default:

@@ -114,6 +114,12 @@ func readFile(path string) (note, []byte, error) {
 	return noted(&is, text[:n]), text[:n], nil
 }
 
+// ReadText reads a regular file of the operator's, of bounded size: a pipe or a device keeps nobody waiting.
+func ReadText(path string) ([]byte, error) {
+	_, text, err := readFile(path)
+	return text, err
+}
+
 // uninterrupted makes a system call again until no signal interrupts it.
 func uninterrupted(call func() error) error {
 	for {

@@ -34,6 +34,9 @@ func lookAt(c *cobra.Command, path string, resolve, example bool, name string) (
 		tell(in.Problems)
 		return nil, err
 	}
+	if resolve {
+		tell(in.Problems) // such as look-ups that failed
+	}
 	l := &looked{inspection: in, ask: server.NewAsker(in.Zones).Ask}
 	l.domains, err = mail.Domains(z, l.ask, in.Known)
 	return l, err

@@ -1,6 +1,9 @@
 package rr
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // word is a piece of master-file text: what stands between blanks, or between quotes. Escapes are left as they were written.
 type word struct {
@@ -92,6 +95,7 @@ func (l *lexer) read(e *entry) {
 				continue
 			}
 			e.words = append(e.words, word{l.text[i+1 : i+n-1], true, i > 0 && i == behind})
+			l.line += strings.Count(l.text[i:i+n], "\n")
 			i += n
 			behind = i
 		default:
@@ -122,12 +126,10 @@ func quotedSize(text string) (n int, ok bool) {
 		case '"':
 			return n + 1, true
 		case '\\':
-			if n+1 < len(text) && text[n+1] != '\n' {
-				n++
-			}
+			n++ // what stands behind it, a newline too
 		}
 	}
-	return n, false
+	return min(n, len(text)), false
 }
 
 // wordSize is how long a plain word is.

@@ -224,6 +224,7 @@ var masterCases = []struct{ name, text, want string }{
 		"b.example.com. 1 A 192.0.2.5|x.sub.example.com. 1 A 192.0.2.2|b.example.com. 1 A 192.0.2.6|c.example.com. 1 A 192.0.2.7"},
 	{"parentheses, comments and quotes", "$TTL 1\na TXT ( one ; \"no text\n \"two;(\"\n ) ; the end\nb A 192.0.2.1\n", `a.example.com. 1 TXT "one" "two;("|b.example.com. 1 A 192.0.2.1`},
 	{"escapes in names", "$TTL 1\n\\097\\.b.\\$x A 192.0.2.1\n", `a\.b.\$x.example.com. 1 A 192.0.2.1`},
+	{"an escaped newline in a text", "$TTL 1\na TXT \"one\\\ntwo\"\nb A x\n", `a.example.com. 1 TXT "one\010two"|f:4 address: "x" is not`},
 	{"a quote that is missing", "$TTL 1\na TXT \"one\nb A 192.0.2.1\n", "f:2 a quotation mark is missing|b.example.com. 1 A 192.0.2.1"},
 	{"a parenthesis that is missing", "$TTL 1\na A 192.0.2.1\na TXT (\n \"one\"\nb A x\n", "a.example.com. 1 A 192.0.2.1|f:3 the parenthesis that opens here is not closed"},
 	{"a parenthesis too many", "$TTL 1\na A 192.0.2.1 )\n", "f:2 a closing parenthesis that none opened"},
