@@ -69,6 +69,7 @@ type refreshing struct {
 	began    time.Time // the last look
 	busy     bool
 	notified bool // it is looked at before those that were not
+	again    bool // it is to be looked at again as soon as the present look ends
 	failed   int  // times in a row
 }
 
@@ -107,7 +108,7 @@ func (r *refresher) use(c *copies, zones []secondary) {
 				z.next = s.confirmed.Add(seconds(s.soa.Refresh))
 			}
 		case s.lost || !slices.EqualFunc(z.primaries, s.primaries, peer.same):
-			z.next = now
+			z.next, z.again = now, z.busy
 		}
 		if s.confirmed.Before(z.confirmed) {
 			s.confirmed = z.confirmed
@@ -231,15 +232,15 @@ func (r *refresher) refresh(ctx context.Context, z *refreshing) {
 	case heard && z.soa != nil:
 		z.failed, z.confirmed = 0, now
 		wait = seconds(z.soa.Refresh)
-	case z.soa != nil:
+	case z.soa != nil && !z.lost:
 		z.failed++
 		wait = seconds(z.soa.Retry)
 	default:
 		wait = min(firstWait<<min(z.failed, 20), mostWait)
 		z.failed++
 	}
-	if z.notified {
-		wait = leastWait
+	if z.notified || z.again {
+		z.again, wait = false, leastWait
 	}
 	z.next = now.Add(max(wait, leastWait))
 	r.look()
