@@ -136,7 +136,7 @@ func holdsTogether(t *testing.T, typ uint16, data []byte) {
 // libraryReads holds what is packed to what the DNS library makes of it, but for the types that it reads otherwise than their RFCs say.
 func libraryReads(t *testing.T, packet []byte, r Record) {
 	switch r.Type {
-	case dns.TypeNXT, dns.TypeAPL, dns.TypeISDN, dns.TypeIPSECKEY, dns.TypeAMTRELAY, dns.TypeSVCB, dns.TypeHTTPS, dns.TypeNULL, dns.TypeCAA, dns.TypeHIP, 11:
+	case dns.TypeNXT, dns.TypeAPL, dns.TypeISDN, dns.TypeIPSECKEY, dns.TypeAMTRELAY, dns.TypeSVCB, dns.TypeHTTPS, dns.TypeNULL, dns.TypeCAA, dns.TypeURI, dns.TypeHIP, 11:
 		return
 	}
 	m := new(dns.Msg)
