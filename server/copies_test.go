@@ -178,10 +178,10 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t)
-	p.plays(sends(100, timedLines(1, "first", "1 1 3")...)) // to each request the whole zone, as RFC 1995 4 lets it
+	p.plays(sends(100, timedLines(1, "first", "1 1 5")...)) // to each request the whole zone, as RFC 1995 4 lets it
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
 			t.Fatalf("%s\n%s", got, r.log)
 		}

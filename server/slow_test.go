@@ -108,7 +108,7 @@ func TestARefusedNotifyIsToldAFewTimesAMinuteAndCounted(t *testing.T) {
 func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t)
-	lines := timedLines(1, "first", "1 1 2")
+	lines := timedLines(1, "first", "1 1 4")
 	p.plays(sends(100, lines...))
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
