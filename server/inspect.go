@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -110,9 +109,6 @@ func (c *Config) UseStateOfService() {
 	}
 }
 
-// metricsLine is where a server file says its HTTP address.
-var metricsLine = regexp.MustCompile(`(?m)^[ \t]*metrics[ \t]*=[ \t]*["']([^"'\n]*)["']`)
-
 // MetricsOf is the HTTP address that a server file names, even one that is no TOML at the moment: who runs with it has read a better one.
 func MetricsOf(path string) netip.AddrPort {
 	var report conf.Report
@@ -120,8 +116,8 @@ func MetricsOf(path string) netip.AddrPort {
 		return c.Metrics
 	}
 	text, _ := zone.ReadText(path)
-	if m := metricsLine.FindSubmatch(text); m != nil {
-		addr, _ := parseAddress(string(m[1]))
+	if value, ok := conf.Glimpse(text, "metrics"); ok {
+		addr, _ := parseAddress(value)
 		return addr
 	}
 	return Example().Metrics

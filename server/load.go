@@ -203,9 +203,8 @@ func (o loader) serve(f *zoneFile, source *zone.Source, z *zone.Zone, before *zo
 			why = "primary"
 		}
 	}
-	f.zone, f.served = o.numbers.number(z, last, why)
-	if before := cmp.Or(last, o.numbers.book.last(z.Name())); before.known() && zone.Later(before.own, f.served.own) {
-		report.Warn(func() conf.Problem { return goesBack(source.Path, before.own, f.served) })
+	if f.zone, f.served, last = o.numbers.number(z, last, why); f.served.goesBackFrom(last) {
+		report.Warn(func() conf.Problem { return goesBack(source.Path, last.own, f.served) })
 	}
 	if len(z.Lookups()) > 0 {
 		f.source = source

@@ -120,11 +120,7 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 		sig = r.verify(q, snap)
 	}
 	trusted := sig.verified() != nil || c.transport == metrics.TCP
-	if q.edns.cookies {
-		if q.edns.cookies = snap.cookies != nil; q.edns.cookies && snap.cookies.answer(&q.edns.cookie, c.addr, c.now.seconds) {
-			trusted = true
-		}
-	}
+	trusted = snap.answerCookie(q, c) || trusted
 	e := &r.encoder
 	e.begin(q, out, c, snap.nsid, sig.room())
 	rcode, authoritative := q.verdict, false
@@ -171,6 +167,13 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 	}
 	r.counters.Response(rcode, e.cut)
 	return sig.sign(e.end(q, rcode, authoritative, snap.nsid))
+}
+
+// answerCookie puts the response's cookie in the place of the query's, and says whether that was good. There is none where cookies are
+// switched off.
+func (s *snapshot) answerCookie(q *query, c client) (good bool) {
+	q.edns.cookies = q.edns.cookies && s.cookies != nil
+	return q.edns.cookies && s.cookies.answer(&q.edns.cookie, c.addr, c.now.seconds)
 }
 
 // slips says whether a response above the limit is sent empty.
@@ -248,23 +251,28 @@ func (e *encoder) end(q *query, rcode int, authoritative bool, nsid string) []by
 		e.out = q.edns.appendOPT(e.out, rcode, nsid)
 		e.count[additionalSection]++
 	}
-	flags := q.flags&(opcodeMask|flagRD) | flagQR | uint16(rcode&0xf)
+	flags := uint16(0)
 	if authoritative {
 		flags |= flagAA
 	}
 	if e.cut {
 		flags |= flagTC
 	}
-	binary.BigEndian.PutUint16(e.out[2:], flags)
+	q.putHeader(e.out, rcode, flags, e.count)
+	return e.out
+}
+
+// putHeader fills the header of a response in, whose question is the query's, where that has one.
+func (q *query) putHeader(out []byte, rcode int, flags uint16, count [3]uint16) {
+	binary.BigEndian.PutUint16(out[2:], q.flags&(opcodeMask|flagRD)|flagQR|uint16(rcode&0xf)|flags)
 	questions := uint16(0)
 	if q.end > 0 {
 		questions = 1
 	}
-	binary.BigEndian.PutUint16(e.out[4:], questions)
-	for i, n := range e.count {
-		binary.BigEndian.PutUint16(e.out[6+2*i:], n)
+	binary.BigEndian.PutUint16(out[4:], questions)
+	for i, n := range count {
+		binary.BigEndian.PutUint16(out[6+2*i:], n)
 	}
-	return e.out
 }
 
 // text adds a TXT record of one string in the class CH, at the question's name.

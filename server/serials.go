@@ -29,6 +29,11 @@ type served struct {
 
 func (s served) known() bool { return s.digest != zone.Digest{} }
 
+// goesBackFrom says whether the own number is lower than before.
+func (s served) goesBackFrom(before served) bool {
+	return before.known() && zone.Later(before.own, s.own)
+}
+
 // numbering gives the zones of one load their serial numbers, by one rule: a zone has its own number, where that is ahead of the one
 // that was served last (RFC 1982); else the last one while the content is the same, and one more when it is another. The own number
 // that goes back counts as a change. What was served last is known of the version before, or from the file of serial numbers.
@@ -53,16 +58,16 @@ type renumbered struct {
 	ownWas, ownNow uint32
 }
 
-// number gives a version of a zone its number, as the one that follows what was served before.
-func (n *numbering) number(z *zone.Zone, before served, why string) (*zone.Zone, served) {
+// number gives a version of a zone its number, as the one that follows what was served before, and returns both.
+func (n *numbering) number(z *zone.Zone, before served, why string) (numbered *zone.Zone, now, last served) {
 	if !before.known() {
 		before = n.book.last(z.Name())
 	}
-	now := served{serial: z.Serial(), own: z.Serial()}
+	now = served{serial: z.Serial(), own: z.Serial()}
 	if n.book != nil || before.known() {
 		now.digest = z.Digest()
 	}
-	back := before.known() && zone.Later(before.own, now.own)
+	back := now.goesBackFrom(before)
 	if before.known() && !zone.Later(now.own, before.serial) {
 		if now.serial = before.serial; now.digest != before.digest || back {
 			now.serial++
@@ -76,7 +81,7 @@ func (n *numbering) number(z *zone.Zone, before served, why string) (*zone.Zone,
 	if now.serial != now.own && now.serial != before.serial {
 		n.changes = append(n.changes, renumbered{z.Name(), before.serial, now.serial, why, back, before.own, now.own})
 	}
-	return z.Numbered(now.serial), now
+	return z.Numbered(now.serial), now, before
 }
 
 // publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.

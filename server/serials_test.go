@@ -55,14 +55,14 @@ func TestUnderASerialNumberThereIsOneContent(t *testing.T) {
 			for i, v := range c.versions {
 				z := numbered(t, v.own, v.content)
 				n := newNumbering("")
-				one, now := n.number(z, inProcess, "")
+				one, now, _ := n.number(z, inProcess, "")
 				if now.digest = z.Digest(); one.Serial() != v.want {
 					t.Errorf("version %d in one process: serial %d, want %d", i, one.Serial(), v.want)
 				}
 				inProcess = now
 
 				restarted := newNumbering(folder)
-				again, _ := restarted.number(z, served{}, "")
+				again, _, _ := restarted.number(z, served{}, "")
 				if again.Serial() != v.want || zone.SerialOf(again.SOA()) != v.want {
 					t.Errorf("version %d after a restart: serial %d, want %d", i, again.Serial(), v.want)
 				}

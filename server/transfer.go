@@ -40,11 +40,7 @@ func (t *tcpServer) transfer(conn net.Conn, packet []byte, c client) error {
 	var q query
 	q.parse(packet)
 	w := &transferWriter{conn: conn, query: &q, nsid: snap.nsid}
-	if q.edns.cookies {
-		if q.edns.cookies = snap.cookies != nil; q.edns.cookies {
-			snap.cookies.answer(&q.edns.cookie, c.addr, c.now.seconds)
-		}
-	}
+	snap.answerCookie(&q, c)
 	var err error
 	if q.verdict == dns.RcodeSuccess && q.signed > 0 {
 		w.signature, err = verify(packet, q.signed, snap.transfers.keys)
@@ -204,22 +200,16 @@ func (w *transferWriter) refuse(rcode int) error {
 func (w *transferWriter) flush(rcode int) error {
 	w.begin()
 	packet := w.message.Packet
-	flags := w.query.flags&(opcodeMask|flagRD) | flagQR | uint16(rcode&0xf)
+	flags := uint16(0)
 	if rcode == dns.RcodeSuccess {
-		flags |= flagAA
+		flags = flagAA
 	}
-	binary.BigEndian.PutUint16(packet[2:], flags)
-	additional := uint16(0)
+	count := [3]uint16{answerSection: uint16(w.message.Count)}
 	if w.query.edns.present && w.sent == 0 { // RFC 5936 2.2.5: the first message has one
 		packet = w.query.edns.appendOPT(packet, rcode, w.nsid)
-		additional++
+		count[additionalSection]++
 	}
-	for i, n := range []uint16{uint16(w.message.Count), 0, additional} {
-		binary.BigEndian.PutUint16(packet[6+2*i:], n)
-	}
-	if w.query.end == 0 {
-		binary.BigEndian.PutUint16(packet[4:], 0)
-	}
+	w.query.putHeader(packet, rcode, flags, count)
 	packet = w.signature.sign(packet)
 	w.message = nil
 	w.sent++

@@ -1,8 +1,6 @@
 package zone
 
 import (
-	"regexp"
-
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
@@ -90,17 +88,12 @@ func unserved(path, text string) *Zone {
 // UnservedMember is Unserved for a member of a catalog.
 func UnservedMember(template, member string) *Zone { return unserved(template, member) }
 
-// nameLine is where a zone file says its name, above its first table.
-var nameLine = regexp.MustCompile(`(?m)^[ \t]*name[ \t]*=[ \t]*["']([^"'\n]*)["']`)
-
 // nameIn is the name of the zone that a file is for, as far as it can be told of one with faults.
 func nameIn(path string, text []byte) (name string) {
 	if t := conf.Parse(path, text, &conf.Report{Quiet: true}); t != nil {
 		t.String("name", &name)
 		return name
 	}
-	if m := nameLine.FindSubmatch(text); m != nil {
-		return string(m[1])
-	}
-	return ""
+	name, _ = conf.Glimpse(text, "name")
+	return name
 }

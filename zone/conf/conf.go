@@ -11,6 +11,7 @@ package conf
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -74,6 +75,15 @@ func Parse(file string, text []byte, report *Report) *Table {
 		return nil
 	}
 	return readWhole(string(text), doc)
+}
+
+// Glimpse is the value of a key whose line stands anywhere in a text, which need not be TOML at the moment.
+func Glimpse(text []byte, key string) (value string, ok bool) {
+	line := regexp.MustCompile(`(?m)^[ \t]*` + regexp.QuoteMeta(key) + `[ \t]*=[ \t]*["']([^"'\n]*)["']`)
+	if m := line.FindSubmatch(text); m != nil {
+		return string(m[1]), true
+	}
+	return "", false
 }
 
 // Item is a text of the file and where it stands.
