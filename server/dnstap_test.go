@@ -21,7 +21,7 @@ import (
 // tapMessages reads a stream of frames to its end.
 func tapMessages(t *testing.T, r io.Reader, both bool) (messages []*dnstap.Message) {
 	t.Helper()
-	frames, err := framestream.NewReader(r, &framestream.ReaderOptions{ContentTypes: [][]byte{dnstap.FSContentType}, Bidirectional: both, Timeout: 10 * time.Second})
+	frames, err := framestream.NewReader(r, &framestream.ReaderOptions{ContentTypes: [][]byte{dnstap.FSContentType}, Bidirectional: both, Timeout: patience})
 	if err != nil {
 		t.Error(err)
 		return nil

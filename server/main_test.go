@@ -4,7 +4,11 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
 )
+
+// patience is how long a test waits before it fails. It is long, for the machine may be busy, or the race detector at work.
+const patience = time.Minute
 
 // TestMain lets many tests run at a time: those that are parallel wait for clocks more than for the processor.
 func TestMain(m *testing.M) {

@@ -44,7 +44,7 @@ func newPrimary(t *testing.T) *primary {
 			}
 			running.Go(func() {
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(20 * time.Second))
+				conn.SetDeadline(time.Now().Add(patience))
 				m, err := (&dns.Conn{Conn: conn}).ReadMsg()
 				if err != nil {
 					return
@@ -188,7 +188,7 @@ func (r *running) asked(name string, qtype uint16) string {
 func (r *running) until(t *testing.T, name string, qtype uint16, want string) {
 	t.Helper()
 	got := ""
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if got = r.asked(name, qtype); got == want {
 			return
 		}
@@ -376,7 +376,7 @@ func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
 			r := startSecondary(t, p)
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR good")
 			p.plays(c.play)
-			for end := time.Now().Add(20 * time.Second); !strings.Contains(r.log.String(), c.want); time.Sleep(10 * time.Millisecond) {
+			for end := time.Now().Add(patience); !strings.Contains(r.log.String(), c.want); time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("the log does not say %q:\n%s", c.want, r.log)
 				}
@@ -545,7 +545,7 @@ func TestABrokenCatalogLosesNoMember(t *testing.T) {
 	})
 	files := catalogFiles(t, p, copied(t, catalogLines(1, "2", "example.com.")...))
 	r := start(t, files)
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(r.log.String(), "a catalog from its primary is broken"); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); !strings.Contains(r.log.String(), "a catalog from its primary is broken"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(r.log)
 		}

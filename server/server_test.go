@@ -121,7 +121,7 @@ func (r *running) await(want Event) {
 		if e != want {
 			r.t.Fatalf("event %v, want %v", e, want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		r.t.Fatalf("no event %v\n%s", want, r.log)
 	}
 }
@@ -487,7 +487,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	var clients sync.WaitGroup
 	for i := range 4 {
 		clients.Go(func() {
-			c := &dns.Client{Net: []string{"udp", "udp", "udp", "tcp"}[i], Timeout: 5 * time.Second}
+			c := &dns.Client{Net: []string{"udp", "udp", "udp", "tcp"}[i], Timeout: patience}
 			conn, err := c.Dial(r.addr)
 			if err != nil {
 				t.Error(err)
@@ -559,7 +559,7 @@ func TestReadyLiveAndMetrics(t *testing.T) {
 		r.want(series, r.metric(series), want)
 	}
 	// The duration is noted behind the response.
-	for end := time.Now().Add(5 * time.Second); r.metric("mxtrap_query_duration_seconds_count") != "6" && time.Now().Before(end); {
+	for end := time.Now().Add(patience); r.metric("mxtrap_query_duration_seconds_count") != "6" && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	r.want("durations", r.metric("mxtrap_query_duration_seconds_count"), "6")
@@ -591,7 +591,7 @@ func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
 		}
 	}()
 	c := &dns.Conn{Conn: conn}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	for i := range queries {
 		m, err := c.ReadMsg()
 		if err != nil || m.Id != uint16(i) || len(m.Answer) != 4 {
@@ -604,7 +604,7 @@ func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
 	r := start(t, map[string]string{"zones/a.toml": exampleZone})
 	query := tcpQueryFor("example.com.", dns.TypeMX)
 	served := func(conn net.Conn) bool {
-		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		conn.Write(query)
 		_, err := (&dns.Conn{Conn: conn}).ReadMsg()
 		return err == nil
@@ -671,7 +671,7 @@ func TestSlowClientsHoldLittle(t *testing.T) {
 		t.Skip("this system has no other address to ask from: ", err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	conn.Write(query)
 	if _, err := (&dns.Conn{Conn: conn}).ReadMsg(); err != nil {
 		t.Error("another client gets no answer: ", err)
@@ -690,7 +690,7 @@ func TestAnAnswerLongerThanABatchGoesOverTCPWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	big, small := tcpQueryFor("big.example.com.", dns.TypeTXT), tcpQueryFor("example.com.", dns.TypeNS)
 	conn.Write(bytes.Join([][]byte{small, big, small, big, big, small}, nil))
 	c := &dns.Conn{Conn: conn}
@@ -719,7 +719,7 @@ func TestATCPConnectionThatSendsWhatIsNoQueryIsEnded(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(5 * time.Second))
+			conn.SetDeadline(time.Now().Add(patience))
 			c := &dns.Conn{Conn: conn}
 			conn.Write(append(bytes.Clone(good), bad[:min(len(bad), 300)]...))
 			if _, err := c.ReadMsg(); err != nil {

@@ -32,7 +32,7 @@ func TestASecondaryThatIsDeadKeepsNoOtherWaiting(t *testing.T) {
 	start(t, files)
 	told := map[string]bool{}
 	buf := make([]byte, 1500)
-	live.SetReadDeadline(time.Now().Add(20 * time.Second))
+	live.SetReadDeadline(time.Now().Add(patience))
 	for len(told) < zones {
 		n, from, err := live.ReadFrom(buf)
 		if err != nil {
@@ -141,7 +141,7 @@ func TestARefusedNotifyOfOursIsToldByItsCode(t *testing.T) {
 		"zones/z.toml": version(1),
 	})
 	buf := make([]byte, 1500)
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(patience))
 	n, from, err := conn.ReadFrom(buf)
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestARefusedNotifyOfOursIsToldByItsCode(t *testing.T) {
 	m.Unpack(buf[:n])
 	reply, _ := new(dns.Msg).SetRcode(m, dns.RcodeNotAuth).Pack()
 	conn.WriteTo(sig.sign(reply), from)
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(r.log.String(), "rcode=NOTAUTH"); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); !strings.Contains(r.log.String(), "rcode=NOTAUTH"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(r.log)
 		}

@@ -177,7 +177,7 @@ func TestOthersAreToldOfChanges(t *testing.T) {
 	next := func(answer bool) *dns.Msg {
 		t.Helper()
 		buf := make([]byte, 1500)
-		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(patience))
 		n, from, err := conn.ReadFrom(buf)
 		if err != nil {
 			t.Fatal(err)
@@ -249,7 +249,7 @@ func TestASignedQueryGetsASignedAnswer(t *testing.T) {
 			}
 			defer conn.Close()
 			conn.Write(packet)
-			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			conn.SetReadDeadline(time.Now().Add(patience))
 			buf := make([]byte, 1500)
 			n, err := conn.Read(buf)
 			if err != nil {

@@ -26,6 +26,7 @@ type Table struct {
 	key     string // in parent
 	line    int    // 0: not in the file
 	entries []entry
+	index   map[string]int // of the entries; only where they are many
 }
 
 // document is what the tables of one file share.
@@ -288,11 +289,26 @@ func (t *Table) Fault(key, text, reason string) { t.Item(key, text).Fault(reason
 // Problem is Fault for a report that is made later.
 func (t *Table) Problem(key, text, reason string) Problem { return t.Item(key, text).Problem(reason) }
 
+// fewKeys is how many keys are looked through one by one: sooner done than an index.
+const fewKeys = 16
+
 func (t *Table) find(key string) *entry {
-	for i := range t.entries {
-		if t.entries[i].key == key {
-			return &t.entries[i]
+	if len(t.entries) <= fewKeys {
+		for i := range t.entries {
+			if t.entries[i].key == key {
+				return &t.entries[i]
+			}
 		}
+		return nil
+	}
+	if t.index == nil {
+		t.index = make(map[string]int, 2*len(t.entries))
+	}
+	for i := len(t.index); i < len(t.entries); i++ { // no key stands twice, so these are the ones that came since
+		t.index[t.entries[i].key] = i
+	}
+	if i, ok := t.index[key]; ok {
+		return &t.entries[i]
 	}
 	return nil
 }
