@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"runtime"
 	"sync"
 )
@@ -9,6 +10,19 @@ import (
 var beside struct {
 	sync.Mutex
 	count, processors int
+}
+
+// whileServing does what takes long without keeping queries waiting. It returns nil when the context has ended: nobody has a use for the outcome
+// then, and what is not done yet ends by itself.
+func whileServing(ctx context.Context, do func() *loading) *loading {
+	done := make(chan *loading, 1)
+	go func() { besideServing(func() { done <- do() }) }()
+	select {
+	case l := <-done:
+		return l
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // besideServing does what takes long without keeping queries waiting. The Go runtime looks for packets at once only while one of its

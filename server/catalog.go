@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"fmt"
 	"slices"
 
 	"mxtrap/zone"
@@ -12,40 +14,54 @@ const catalogPath = "catalog.produce"
 
 // members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. A catalog that is broken is not heeded:
 // its members stay as they were. Nothing that another server says is a fault of the operator's files, for a start would fail of it.
-func (o loader) members(l *loading, before *zoneFiles) {
+// Those that were served before are made anew only where that is asked for.
+func (o loader) members(ctx context.Context, l *loading, before *zoneFiles, anew bool) {
 	for _, path := range l.catalogs {
 		f := l.files.get(path)
-		names, err := o.listed(f)
+		served := membersOf(path, before)
+		names, err := o.listed(f, &l.report)
 		if err != nil {
 			l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error(), Warning: true})
-			for old := range before.all() {
-				if old.catalog == path {
-					l.files.put(old)
-				}
+			for _, old := range served {
+				l.files.put(old)
 			}
 			continue
 		}
-		served := o.membersOf(path, before)
-		for _, name := range names {
-			s := secondary{name: name, path: memberPath(f.template, name), template: f.template}
-			var report conf.Report
-			old := served[name]
-			report.Quiet = o.quiet || old != nil
-			m := o.compile(s.source(&report), old, &report)
+		text, unread := zone.ReadText(f.template)
+		members, reports := make([]*zoneFile, len(names)), make([]conf.Report, len(names))
+		o.each(ctx, len(names), func(i int) {
+			old := served[names[i]]
+			if old != nil && !anew && old.down != unloaded {
+				members[i] = old
+				return
+			}
+			reports[i].Quiet = o.quiet || old != nil
+			if unread != nil {
+				reports[i].Add(conf.Problem{File: f.template, Reason: conf.Plain(unread).Error()})
+			} else {
+				members[i] = o.compile(zone.ParseMember(f.template, text, names[i], &reports[i]), old, &reports[i])
+			}
+		})
+		for i, name := range names {
+			m := members[i]
 			if m == nil {
-				m = l.fail(s.path, old, func() *zone.Zone { return zone.UnservedMember(s.template, name) })
+				m = l.fail(memberPath(f.template, name), served[name], func() *zone.Zone { return zone.UnservedNamed(f.template, name) })
 			}
-			l.report.Join(report.Doubtful())
-			if m != nil {
-				m.catalog = path
-				l.files.put(m)
+			l.report.Join(reports[i].Doubtful())
+			if m == nil {
+				continue
 			}
+			if m.catalog != path {
+				again := *m
+				m, again.catalog = &again, path
+			}
+			l.files.put(m)
 		}
 	}
 }
 
 // membersOf are the zones that a catalog has brought, by name: their template may have another path now.
-func (o loader) membersOf(catalog string, before *zoneFiles) map[string]*zoneFile {
+func membersOf(catalog string, before *zoneFiles) map[string]*zoneFile {
 	served := map[string]*zoneFile{}
 	for f := range before.all() {
 		if f.catalog == catalog {
@@ -59,7 +75,7 @@ func (o loader) membersOf(catalog string, before *zoneFiles) map[string]*zoneFil
 func memberPath(template, name string) string { return template + " (" + name + ")" }
 
 // listed are the zones of a catalog, by its copy, however old that is.
-func (o loader) listed(f *zoneFile) ([]string, error) {
+func (o loader) listed(f *zoneFile, report *conf.Report) ([]string, error) {
 	records, _, err := o.copies.read(f.zone.Name())
 	switch {
 	case f.down != "" && err != nil:
@@ -67,13 +83,20 @@ func (o loader) listed(f *zoneFile) ([]string, error) {
 	case err != nil:
 		return nil, err
 	}
-	var report conf.Report
-	source := zone.Load(f.secondary.path, &report)
+	var faults conf.Report
+	source := zone.Load(f.secondary.path, &faults)
 	if source == nil {
-		return nil, report.Problems()[0]
+		return nil, faults.Problems()[0]
 	}
 	source.TakeCopy(records)
-	return source.Members()
+	names, refused, err := source.Members()
+	if len(refused) > 0 {
+		report.Add(conf.Problem{
+			File: f.path, Key: "catalog.names", Text: refused[0], Warning: true,
+			Reason: fmt.Sprintf("%d zones that the catalog lists are passed over, for it may not bring their names", len(refused)),
+		})
+	}
+	return names, err
 }
 
 // source reads the zone file of a zone that comes from a primary, or its template.
@@ -89,22 +112,58 @@ func (s secondary) source(report *conf.Report) *zone.Source {
 	return zone.ParseMember(s.template, text, s.name, report)
 }
 
-// catalog adds the catalog of all zones that are served, where one is to be made.
-func (o loader) catalog(c *Config, l *loading, before *zoneFiles) {
-	if c.produce == "" {
+// takeMembers takes in which zones catalogs list now, without a look at any other.
+func (s *Server) takeMembers(ctx context.Context, catalogs []string) {
+	l := whileServing(ctx, func() *loading {
+		o := s.loader(s.config)
+		l := o.loading(newZoneFiles(s.files.len()))
+		l.catalogs = slices.Sorted(slices.Values(catalogs))
+		for f := range s.files.all() {
+			if !slices.Contains(catalogs, f.catalog) {
+				l.files.put(f)
+			}
+		}
+		l.again(slices.DeleteFunc(slices.Clone(s.refused), func(f *zoneFile) bool { return slices.Contains(catalogs, f.catalog) }))
+		o.members(ctx, l, s.files, false)
+		o.arrange(s.config, l, s.files)
+		return l
+	})
+	if l == nil {
 		return
 	}
+	s.logProblems(l.report.Problems())
+	s.countFailures(l)
+	s.publish(s.config, l)
+	s.Log.Info("catalogs have changed", "catalogs", len(catalogs), "zones", s.files.len())
+}
+
+// arrange decides which zones are served, and adds the catalog of them, where one is to be made.
+func (o loader) arrange(c *Config, l *loading, before *zoneFiles) {
+	if c.produce == "" {
+		l.stand(before, o.waited)
+		return
+	}
+	o.catalog(c, l, before)
+	l.stand(before, o.waited)
+	if f := l.files.get(catalogPath); f != nil && len(l.waiting) > 0 { // what had to give way is not listed
+		o.catalog(c, l, before)
+		l.unite()
+	}
+}
+
+// catalog makes the catalog of all zones that are loaded.
+func (o loader) catalog(c *Config, l *loading, before *zoneFiles) {
 	var names []string
 	newest := uint32(1)
 	for f := range l.files.all() {
-		if f.template == "" {
+		if f.template == "" && f.path != catalogPath {
 			names = append(names, f.zone.Name())
 		}
 		newest = max(newest, f.files.Modified())
 	}
 	slices.Sort(names)
 	report := conf.Report{Quiet: true}
-	source, err := zone.NewCatalog(c.produce, names, newest)
+	source, err := zone.NewCatalog(c.produce, slices.Compact(names), newest)
 	if err == nil {
 		if z := source.Compile(nil, &report); z != nil {
 			f := &zoneFile{path: catalogPath, hidden: true}

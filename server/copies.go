@@ -135,7 +135,7 @@ func (c *copies) prepare(zone string, records []rr.Record) error {
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
 		return err
 	}
-	return replace(c.prepared(zone), func(w *bufio.Writer) {
+	return write(c.prepared(zone), func(w *bufio.Writer) {
 		sum := sha256.New()
 		both := io.MultiWriter(w, sum)
 		io.WriteString(both, copyHead)
@@ -151,13 +151,12 @@ func (c *copies) prepare(zone string, records []rr.Record) error {
 // errNoState says that copies are in memory alone.
 var errNoState = errors.New("no folder is named as server.state in the server file")
 
-// commit makes what was prepared the copy, or keeps the records in memory, where that failed or fails.
+// commit makes what was prepared the copy, or keeps the records in memory, where that failed or fails. It lasts once [copies.sync] has
+// followed.
 func (c *copies) commit(zone string, records []rr.Record, prepared error) error {
 	err := prepared
 	if err == nil {
-		if err = os.Rename(c.prepared(zone), c.file(zone)); err == nil {
-			err = syncFolder(c.folder)
-		}
+		err = os.Rename(c.prepared(zone), c.file(zone))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,6 +165,14 @@ func (c *copies) commit(zone string, records []rr.Record, prepared error) error 
 		c.held[zone] = heldCopy{records, time.Now()}
 	}
 	return err
+}
+
+// sync makes what was committed outlive a crash.
+func (c *copies) sync() error {
+	if c.folder == "" {
+		return nil
+	}
+	return syncFolder(c.folder)
 }
 
 // discard removes what was prepared and is not to be the copy.
@@ -182,15 +189,23 @@ func (c *copies) confirm(zone string, at time.Time) error {
 	return os.Chtimes(c.file(zone), at, at)
 }
 
-// replace writes a file so that at any moment there is the old one or the whole new one.
-func replace(file string, write func(*bufio.Writer)) error {
+// replace is write for what must outlive a crash at once.
+func replace(file string, content func(*bufio.Writer)) error {
+	if err := write(file, content); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(file))
+}
+
+// write writes a file so that at any moment there is the old one or the whole new one.
+func write(file string, content func(*bufio.Writer)) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	w := bufio.NewWriter(f)
-	write(w)
+	content(w)
 	err = w.Flush()
 	if err == nil {
 		err = f.Sync()
@@ -200,9 +215,6 @@ func replace(file string, write func(*bufio.Writer)) error {
 	}
 	if err == nil {
 		err = os.Rename(f.Name(), file)
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(file))
 	}
 	return err
 }

@@ -211,7 +211,7 @@ func TestABombIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := fetch(context.Background(), from, "example.com", nil, nil)
+	in, err := fetch(context.Background(), new(fetchRoom), from, "example.com", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "with all names whole") {
 		t.Error(err)
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -18,13 +20,33 @@ import (
 
 // Bounds of a zone that comes in: whatever a primary sends, it ends.
 const (
-	fetchOctets  = 64 << 20  // on the wire
-	fetchMemory  = 128 << 20 // with all names whole: a pointer of two octets may stand for a name of 255
-	fetchRecord  = 64        // octets that a record takes beside its owner and data
-	fetchTime    = 30 * time.Minute
+	fetchOctets  = 64 << 20         // on the wire
+	fetchMemory  = 128 << 20        // with all names whole: a pointer of two octets may stand for a name of 255
+	fetchRecord  = 64               // octets that a record takes beside its owner and data
+	fetchTime    = 30 * time.Minute // or as long as the copy is served that there is, where that is shorter
+	fetchAtLeast = time.Minute
+	fetchDial    = 10 * time.Second
 	fetchMessage = 30 * time.Second // until the next message has come
 	fetchNoMAC   = 100              // messages in a row without a signature (RFC 8945 5.3.1)
 )
+
+// fetchRoom is the memory that zones which come in have together. Each has a share of its own, so that a few large ones, or primaries that
+// drip, leave room for all small ones.
+type fetchRoom struct{ used atomic.Int64 }
+
+const (
+	fetchesMemory = 256 << 20
+	fetchShare    = 256 << 10
+)
+
+// errNoRoom says that others have the memory.
+var errNoRoom = fmt.Errorf("the zones that come in have more than %d octets together: it is tried again later", fetchesMemory)
+
+// take takes octets beyond a fetch's own share, and says whether they were there.
+func (r *fetchRoom) take(octets int64) bool { return r.used.Add(octets) <= fetchesMemory }
+
+// give gives them back.
+func (r *fetchRoom) give(octets int64) { r.used.Add(-octets) }
 
 // errCurrent says that the primary has nothing newer.
 var errCurrent = errors.New("nothing newer")
@@ -39,17 +61,22 @@ var errDifferences = errors.New("the differences do not fit to the copy")
 var errUnreachable = errors.New("it cannot be reached")
 
 // fetch gets a zone from a primary, the records that differ where there is a copy already.
-func fetch(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+// The caller gives the memory back that the zone holds of the room.
+func fetch(ctx context.Context, room *fetchRoom, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
+	limit := fetchTime
+	if have != nil {
+		limit = min(limit, max(fetchAtLeast, expiry(have)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if have != nil {
-		in, err := fetchOnce(ctx, from, name, have, copied)
-		if err == nil || errors.Is(err, errCurrent) || errors.Is(err, errUnreachable) || ctx.Err() != nil {
+		in, err := fetchOnce(ctx, room, from, name, have, copied)
+		if err == nil || errors.Is(err, errCurrent) || errors.Is(err, errUnreachable) || errors.Is(err, errNoRoom) || ctx.Err() != nil {
 			return in, err
 		}
 		// Whatever is wrong with the differences, the whole zone may be right.
 	}
-	return fetchOnce(ctx, from, name, nil, nil)
+	return fetchOnce(ctx, room, from, name, nil, nil)
 }
 
 // rcodeError is an answer of the primary that is no zone.
@@ -57,8 +84,8 @@ type rcodeError int
 
 func (e rcodeError) Error() string { return "the primary answers " + dns.RcodeToString[int(e)] }
 
-func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
-	conn, err := (&net.Dialer{Timeout: fetchMessage}).DialContext(ctx, "tcp", from.address())
+func fetchOnce(ctx context.Context, room *fetchRoom, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
+	conn, err := (&net.Dialer{Timeout: fetchDial}).DialContext(ctx, "tcp", from.address())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
@@ -69,7 +96,7 @@ func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copie
 	if have != nil {
 		request = new(dns.Msg).SetIxfr(name, have.Serial, have.Ns, have.Mbox)
 	}
-	in := &incoming{conn: conn, key: from.key, id: request.Id, zone: name}
+	in := &incoming{room: room, conn: conn, key: from.key, id: request.Id, zone: name}
 	packet, err := request.Pack()
 	if err != nil {
 		return nil, err
@@ -78,13 +105,17 @@ func fetchOnce(ctx context.Context, from peer, name string, have *dns.SOA, copie
 		return nil, err
 	}
 	if in.key != nil {
-		packet, in.mac = in.key.request(packet)
+		signed, mac := in.key.request(packet)
+		packet, in.code = signed, in.key.behind(mac)
 	}
 	conn.SetDeadline(time.Now().Add(fetchMessage))
 	if _, err := conn.Write(withLength(packet)); err != nil {
 		return nil, err
 	}
-	in.records, err = in.zoneOf(have, copied)
+	if in.records, err = in.zoneOf(have, copied); err != nil {
+		room.give(in.held)
+		in.held = 0
+	}
 	return in, err
 }
 
@@ -99,11 +130,12 @@ type incoming struct {
 	strays  int         // records that are not of the zone, and were passed over
 	stray   string      // owner of the first of them
 	octets  int
-	memory  int
-	mac     []byte // of the last message that was signed
-	later   bool   // that was one of the answer already
-	without []byte // the messages since
-	count   int    // of them
+	memory  int64
+	room    *fetchRoom
+	held    int64     // of the memory, what is beyond its own share
+	code    hash.Hash // what the next signature covers, as far as it has come
+	later   bool      // a message of the answer was signed already
+	count   int       // of messages since then
 	waiting []rr.Record
 }
 
@@ -131,6 +163,11 @@ func (in *incoming) zoneOf(have *dns.SOA, copied func() ([]rr.Record, error)) ([
 		old, err := copied()
 		if err != nil {
 			return nil, errDifferences
+		}
+		for _, r := range old {
+			if err := in.account(r); err != nil {
+				return nil, err
+			}
 		}
 		return in.differences(first, second, old)
 	}
@@ -205,10 +242,23 @@ func (in *incoming) next() (rr.Record, error) {
 	return r, nil
 }
 
+// account bounds the memory that records take.
+func (in *incoming) account(r rr.Record) error {
+	if in.memory += int64(len(r.Owner) + len(r.Data) + fetchRecord); in.memory > fetchMemory {
+		return fmt.Errorf("the zone has more than %d octets with all names whole", fetchMemory)
+	}
+	if more := in.memory - fetchShare - in.held; more > 0 {
+		if in.held += more; !in.room.take(more) {
+			return errNoRoom
+		}
+	}
+	return nil
+}
+
 // take judges a record of a message.
 func (in *incoming) take(r rr.Record, class uint16) error {
-	if in.memory += len(r.Owner) + len(r.Data) + fetchRecord; in.memory > fetchMemory {
-		return fmt.Errorf("the zone has more than %d octets with all names whole", fetchMemory)
+	if err := in.account(r); err != nil {
+		return err
 	}
 	switch {
 	case class != dns.ClassINET || !zone.Within(r.Owner, in.apex):
@@ -340,15 +390,15 @@ func (in *incoming) verify(packet []byte, t *tsig) error {
 	case t == nil && (!in.later || in.count == fetchNoMAC-1):
 		return errors.New("the answer is not signed")
 	case t == nil:
-		in.without = append(in.without, packet...)
+		in.code.Write(packet)
 		in.count++
 		return nil
 	case !in.key.is(t):
 		return errors.New("the answer is signed with another key")
 	}
-	if fault := in.key.judge(packet, t, in.mac, in.without, in.later, time.Now()); fault != dns.RcodeSuccess {
+	if fault := t.judge(packet, in.code, in.later, time.Now()); fault != dns.RcodeSuccess {
 		return fmt.Errorf("the answer's signature is not good: %s", faultText(uint16(fault)))
 	}
-	in.mac, in.later, in.without, in.count = t.mac, true, nil, 0
+	in.code, in.later, in.count = in.key.behind(t.mac), true, 0
 	return nil
 }

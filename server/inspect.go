@@ -25,8 +25,8 @@ type Inspection struct {
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *Inspection {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers}
-	l := loader.load(c, nil)
+	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: readWaiting(c.state)}
+	l := loader.load(ctx, c, nil)
 	if resolve {
 		var hosts []string
 		for f := range l.files.all() {
@@ -34,7 +34,7 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *I
 		}
 		r.want(hosts)
 		r.lookUp(ctx, hosts)
-		l = loader.load(c, nil)
+		l = loader.load(ctx, c, nil)
 		for host, why := range r.unknown() {
 			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it: " + why, Warning: true})
 		}

@@ -1,10 +1,9 @@
 package server
 
 import (
-	"cmp"
+	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -62,16 +61,18 @@ func (f *zoneFile) renewed() *zoneFile {
 // loading is the outcome of reading every zone file.
 type loading struct {
 	files    *zoneFiles
-	set      *zone.Set // of their zones
-	failed   []failure
-	catalogs []string // paths, in order
+	set      *zone.Set          // of their zones
+	standing []*zoneFile        // those of the set, by its indexes
+	failed   map[string]failure // by path
+	waiting  map[string]bool    // paths that had to give way to others
+	refused  []*zoneFile        // their zones
+	catalogs []string           // paths, in order
 	numbers  *numbering
 	report   conf.Report
 }
 
 // failure is a zone that was not taken in.
 type failure struct {
-	path string
 	zone string // its name, as far as it is known
 	kept bool   // its last good version goes on being served
 }
@@ -85,29 +86,31 @@ type loader struct {
 	copies   *copies
 	arrived  *newCopy // of a zone, to be taken instead of the copy that there is; nil: none
 	numbers  *numbering
-	keys     *transfers // the keys of primaries are theirs
+	waited   map[string]bool // paths that had to give way to others when zones were arranged last
+	keys     *transfers      // the keys of primaries are theirs
 	threads  int
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
-func (o loader) load(c *Config, before *zoneFiles) *loading {
-	l := &loading{files: newZoneFiles(0), numbers: o.numbers, report: conf.Report{Quiet: o.quiet}}
+func (o loader) load(ctx context.Context, c *Config, before *zoneFiles) *loading {
+	l := o.loading(newZoneFiles(0))
+	l.report.Quiet = o.quiet
 	if c.Path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
 		if f := o.compile(source, nil, &l.report); f != nil {
 			l.files.put(f)
 		}
-		l.unite()
+		l.stand(before, o.waited)
 		return l
 	}
 	all := c.zoneFiles(before, &l.report)
 	if l.report.Faults() > 0 {
 		l.keepAll(before)
-		l.unite()
+		l.stand(before, o.waited)
 		return l
 	}
 	files, reports := make([]*zoneFile, len(all)), make([]*conf.Report, len(all))
-	o.each(len(all), func(i int) {
+	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
 		if known != nil && known.secondary == nil {
@@ -136,35 +139,36 @@ func (o loader) load(c *Config, before *zoneFiles) *loading {
 		}
 	}
 	slices.Sort(l.catalogs)
-	o.members(l, before)
-	o.catalog(c, l, before)
-	if l.unite(); l.set.Twins() {
-		l.refuseTwins(before)
-		l.unite()
-	}
-	l.refuseOverlaps(before)
+	o.members(ctx, l, before, true)
+	o.arrange(c, l, before)
 	return l
+}
+
+// loading begins a load with what is there already.
+func (o loader) loading(files *zoneFiles) *loading {
+	return &loading{files: files, failed: map[string]failure{}, numbers: o.numbers}
 }
 
 // unite makes the set of the zones that were loaded, in any order.
 func (l *loading) unite() {
 	rest := rests()
 	zones := make([]*zone.Zone, 0, l.files.len())
+	l.standing = make([]*zoneFile, 0, l.files.len())
 	for f := range l.files.all() {
 		rest()
-		zones = append(zones, f.zone)
+		zones, l.standing = append(zones, f.zone), append(l.standing, f)
 	}
 	l.set = zone.NewSet(zones, rest)
 }
 
-// each calls do for 0 to n-1.
-func (o loader) each(n int, do func(i int)) {
+// each calls do for 0 to n-1, or until the context ends: nobody has a use for the outcome then.
+func (o loader) each(ctx context.Context, n int, do func(i int)) {
 	var next, done atomic.Int64
 	defer o.progress.watch(&done, n)()
 	var wg sync.WaitGroup
 	for range max(1, o.threads) {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				do(i)
 				done.Add(1)
 				yield()
@@ -238,7 +242,7 @@ const unloaded = "its file cannot be loaded"
 // fail notes that a zone was not taken in, and returns what goes on being served in its place: the version before, or else one that
 // says that it cannot be answered, where its name is known.
 func (l *loading) fail(path string, old *zoneFile, unserved func() *zone.Zone) *zoneFile {
-	f := failure{path: path, zone: path, kept: old != nil && old.down != unloaded}
+	f := failure{zone: path, kept: old != nil && old.down != unloaded}
 	if !f.kept {
 		old = nil
 		if z := unserved(); z != nil {
@@ -248,7 +252,7 @@ func (l *loading) fail(path string, old *zoneFile, unserved func() *zone.Zone) *
 	if old != nil {
 		f.zone = old.zone.Name()
 	}
-	l.failed = append(l.failed, f)
+	l.failed[path] = f
 	return old
 }
 
@@ -268,97 +272,5 @@ func noZone() *zone.Zone { return nil }
 func (l *loading) keepAll(before *zoneFiles) {
 	for old := range before.all() {
 		l.files.put(l.fail(old.path, old, noZone))
-	}
-}
-
-// refuseTwins lets one file only serve a name: the one that did before, or else the first; a catalog's member gives way to any file.
-func (l *loading) refuseTwins(before *zoneFiles) {
-	byName := map[string][]string{}
-	for f := range l.files.all() {
-		byName[f.zone.Name()] = append(byName[f.zone.Name()], f.path)
-	}
-	for name, paths := range byName {
-		if len(paths) == 1 {
-			continue
-		}
-		rank := func(path string) int {
-			old := before.get(path)
-			switch {
-			case l.files.get(path).down == unloaded:
-				return 3
-			case l.files.get(path).catalog != "":
-				return 2
-			case old == nil || old.zone.Name() != name:
-				return 1
-			}
-			return 0
-		}
-		slices.SortFunc(paths, func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a, b)) })
-		for _, path := range paths[1:] {
-			l.report.Add(conf.Problem{File: path, Key: "name", Text: name, Reason: "is served by " + paths[0] + " already: a zone has one file", Warning: l.files.get(path).catalog != ""})
-			l.files.remove(path)
-			// What this file served before, under another name, goes on, unless another file has that name now.
-			old := before.get(path)
-			if old != nil && l.files.named(old.zone.Name()) != nil {
-				old = nil
-			}
-			if old = l.fail(path, old, noZone); old != nil {
-				l.files.put(old)
-			}
-		}
-	}
-}
-
-// overlapRounds bounds how often overlaps are looked for again, for what is served on in the place of another may overlap too.
-const overlapRounds = 10
-
-// refuseOverlaps lets no trap have hosts that lie in another zone which is served here: they would never be answered.
-func (l *loading) refuseOverlaps(before *zoneFiles) {
-	for range overlapRounds {
-		parents := l.set.Parents(rests())
-		refused := false
-		for f := range l.files.all() {
-			if !parents[f.zone] || l.files.get(f.path) != f {
-				continue
-			}
-			host, by := f.zone.Shadowed(l.set)
-			if host == "" {
-				continue
-			}
-			refused = true
-			if deeper := l.files.named(by); deeper != nil && deeper.givesWay(f, before) {
-				l.replace(deeper, before, conf.Problem{
-					File: deeper.path, Key: "name", Text: by, Warning: deeper.catalog != "",
-					Reason: fmt.Sprintf("the trap of %s has the host %s there, and is served: choose other names in its trap.names first", f.zone.Name(), host),
-				})
-				continue
-			}
-			l.replace(f, before, conf.Problem{File: f.path, Key: "trap.names", Text: host, Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", by)})
-		}
-		if !refused {
-			return
-		}
-		l.unite()
-	}
-}
-
-// givesWay says whether a zone below a trapped one is refused, and not the trapped one: what is served stays, and the operator's files go
-// before a catalog and before what cannot be loaded.
-func (f *zoneFile) givesWay(trapped *zoneFile, before *zoneFiles) bool {
-	old := before.get(f.path)
-	isNew := old == nil || old.down == unloaded || old.zone.Name() != f.zone.Name()
-	return f.down == unloaded || f.catalog != "" && trapped.catalog == "" || isNew && before.get(trapped.path) == trapped
-}
-
-// replace puts what was served before in the place of a zone that is refused.
-func (l *loading) replace(f *zoneFile, before *zoneFiles, why conf.Problem) {
-	l.report.Add(why)
-	l.files.remove(f.path)
-	old := before.get(f.path)
-	if old == f {
-		old = nil
-	}
-	if stands := l.fail(f.path, old, func() *zone.Zone { return zone.Unserved(f.path) }); stands != nil && f.down != unloaded {
-		l.files.put(stands)
 	}
 }

@@ -1,12 +1,11 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,10 +16,10 @@ import (
 )
 
 const (
-	// fetchesAtOnce is how many zones are fetched at a time, and fetchesOfOne how many from one primary: one that is silent or slow
-	// leaves room for the others.
-	fetchesAtOnce = 32
-	fetchesOfOne  = 4
+	// looksAtOnce is how many zones are asked for at a time, and looksAtOne how many at one primary: one that is silent or slow leaves
+	// room for the others. It has one look alone while it cannot be reached.
+	looksAtOnce = 256
+	looksAtOne  = 4
 	// leastWait is how long a primary is left alone, whatever its SOA record and its NOTIFYs say.
 	leastWait = time.Second
 	// firstWait is the wait after a failure where there is no SOA record yet; it doubles up to mostWait.
@@ -44,7 +43,8 @@ type newCopy struct {
 	secondary
 	records   []rr.Record
 	unwritten error // why it could not be written to be committed
-	taken     chan bool
+	held      int64 // octets of memory that it has of the refresher's
+	zone      *refreshing
 }
 
 // refresher keeps the copies of secondary zones fresh (RFC 1034 4.3.5): it looks at their primaries when the SOA record's times say so,
@@ -53,31 +53,35 @@ type refresher struct {
 	log     *slog.Logger
 	results *prometheus.CounterVec
 	updates chan newCopy
+	memory  fetchRoom
 
-	mu     sync.Mutex
-	copies *copies
-	zones  map[string]*refreshing // by name
-	busy   int                    // zones that are looked at
-	asked  map[string]int         // of them, those of a primary
-	wake   chan struct{}
+	mu       sync.Mutex
+	copies   *copies
+	zones    map[string]*refreshing // by name
+	looks    schedule               // of the zones that do not wait for anything else
+	expiries schedule
+	lines    map[string]*line // by the address of a primary
+	turn     []*line          // lines with zones that wait, in the order in which they are asked
+	busy     int              // looks that are made now
+	wake     chan struct{}
 }
 
 // refreshing is a zone with what is next to be done for it.
 type refreshing struct {
 	secondary
-	next     time.Time
-	began    time.Time // the last look
-	busy     bool
-	notified bool // it is looked at before those that were not
-	again    bool // it is to be looked at again as soon as the present look ends
-	failed   int  // times in a row
+	look, expire appointment
+	next         time.Time // when it is to be looked at
+	began        time.Time // the last look
+	asked        int       // index of the primary that is asked, or is the next to be
+	waiting      bool      // in the line of that primary
+	line         *line     // where it waits
+	among        *line     // where it has a place, whether it waits or not
+	busy         bool      // it is looked at
+	unsettled    bool      // a copy of it has come, and is not taken in yet
+	notified     bool      // it is looked at before those that were not
+	again        bool      // it is to be looked at again as soon as the present look ends
+	failed       int       // times in a row, each of them at all primaries
 }
-
-// primary is the one that a look begins with.
-func (z *refreshing) primary() string { return z.primaries[0].address() }
-
-// expires is when the copy must not be served any more.
-func (z *refreshing) expires() time.Time { return z.confirmed.Add(expiry(z.soa)) }
 
 // expiry is how long a copy is served after its primary was heard: long enough for a look that fails to be made again, whatever the SOA
 // record says, as BIND has it too.
@@ -87,7 +91,7 @@ func expiry(soa *dns.SOA) time.Duration {
 
 func newRefresher(log *slog.Logger, results *prometheus.CounterVec) *refresher {
 	return &refresher{
-		log: log, results: results, updates: make(chan newCopy), zones: map[string]*refreshing{}, asked: map[string]int{}, wake: make(chan struct{}, 1),
+		log: log, results: results, updates: make(chan newCopy), zones: map[string]*refreshing{}, lines: map[string]*line{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -97,18 +101,19 @@ func (r *refresher) use(c *copies, zones []secondary) {
 	defer r.mu.Unlock()
 	r.copies = c
 	before := r.zones
-	r.zones = map[string]*refreshing{}
+	r.zones = make(map[string]*refreshing, len(zones))
 	now := time.Now()
 	for _, s := range zones {
 		z := before[s.name]
 		switch {
 		case z == nil:
 			z = &refreshing{next: now}
+			z.look.zone, z.expire.zone = z, z
 			if s.soa != nil && !s.confirmed.IsZero() {
 				z.next = s.confirmed.Add(seconds(s.soa.Refresh))
 			}
-		case s.lost || !slices.EqualFunc(z.primaries, s.primaries, peer.same):
-			z.next, z.again = now, z.busy
+		case s.lost && !z.lost || !slices.EqualFunc(z.primaries, s.primaries, peer.same):
+			z.next, z.again, z.asked, z.waiting = now, z.busy, 0, false
 		}
 		if s.confirmed.Before(z.confirmed) {
 			s.confirmed = z.confirmed
@@ -117,25 +122,87 @@ func (r *refresher) use(c *copies, zones []secondary) {
 		}
 		z.secondary = s
 		r.zones[s.name] = z
+		r.arrange(z)
 	}
-	r.look()
+	for name, z := range before {
+		if r.zones[name] != z {
+			z.waiting = false
+			r.looks.drop(&z.look)
+			r.expiries.drop(&z.expire)
+		}
+	}
+	r.forget()
+	r.signal()
+}
+
+// forget drops the lines of primaries that no zone has any more.
+func (r *refresher) forget() {
+	used := make(map[string]bool, len(r.lines))
+	for _, z := range r.zones {
+		for _, p := range z.primaries {
+			used[p.address()] = true
+		}
+	}
+	maps.DeleteFunc(r.lines, func(address string, l *line) bool { return !used[address] && l.idle() })
 }
 
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
 
-// look has the schedule looked at.
-func (r *refresher) look() { signal(r.wake) }
+// signal has the schedule looked at.
+func (r *refresher) signal() { signal(r.wake) }
+
+// arrange puts a zone where it belongs in the schedules.
+func (r *refresher) arrange(z *refreshing) {
+	if z.soa == nil {
+		r.expiries.drop(&z.expire)
+	} else if at := z.confirmed.Add(expiry(z.soa)).Add(time.Millisecond); z.expire.place == 0 || !at.Equal(z.expire.at) {
+		r.expiries.set(&z.expire, at)
+	}
+	if z.waiting || z.busy || z.unsettled {
+		r.looks.drop(&z.look)
+	} else if z.look.place == 0 || !z.next.Equal(z.look.at) {
+		r.looks.set(&z.look, z.next)
+	}
+}
 
 // notified has a zone looked at now, or as soon as its primary has been left alone long enough.
 func (r *refresher) notified(zone string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if z := r.zones[zone]; z != nil && !z.notified {
-		z.notified = true
-		if soon := z.began.Add(leastWait); !z.busy && soon.Before(z.next) {
+	z := r.zones[zone]
+	if z == nil || z.notified {
+		return
+	}
+	z.notified = true
+	switch {
+	case z.waiting:
+		r.wait(z)
+	case !z.busy && !z.unsettled:
+		if soon := z.began.Add(leastWait); soon.Before(z.next) {
 			z.next = soon
 		}
-		r.look()
+		r.arrange(z)
+	}
+	r.signal()
+}
+
+// wait puts a zone into the line of the primary that it asks.
+func (r *refresher) wait(z *refreshing) {
+	address := z.primaries[z.asked].address()
+	l := r.lines[address]
+	if l == nil {
+		l = &line{}
+		r.lines[address] = l
+	}
+	l.add(z)
+	r.queue(l)
+}
+
+// queue has a line's turn come.
+func (r *refresher) queue(l *line) {
+	if !l.inTurn {
+		l.inTurn = true
+		r.turn = append(r.turn, l)
 	}
 }
 
@@ -145,8 +212,8 @@ func (r *refresher) run(ctx context.Context) (wait func()) {
 	running.Go(func() {
 		for {
 			due, gone, wait := r.due(time.Now())
-			for _, z := range due {
-				running.Go(func() { r.refresh(ctx, z) })
+			for _, a := range due {
+				running.Go(func() { r.refresh(ctx, a) })
 			}
 			for _, s := range gone {
 				r.log.Error("a zone has expired: its primaries have not been heard for too long, and it is not answered until they are", "zone", s.name)
@@ -167,140 +234,164 @@ func (r *refresher) run(ctx context.Context) (wait func()) {
 	return running.Wait
 }
 
-// due are the zones that are to be looked at now, those that have expired, and how long it is until the next one. What there is no room
-// for waits until another look ends.
-func (r *refresher) due(now time.Time) (due []*refreshing, gone []secondary, wait time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	wait = time.Hour
-	var waiting []*refreshing
-	for _, z := range r.zones {
-		if z.soa != nil {
-			if left := z.expires().Sub(now); left < 0 {
-				z.soa, z.failed = nil, 0
-				gone = append(gone, z.secondary)
-			} else {
-				wait = min(wait, left+time.Millisecond)
-			}
-		}
-		if z.busy {
-			continue
-		}
-		if left := z.next.Sub(now); left > 0 {
-			wait = min(wait, left)
-			continue
-		}
-		waiting = append(waiting, z)
-	}
-	slices.SortFunc(waiting, func(a, b *refreshing) int {
-		if a.notified != b.notified {
-			return map[bool]int{true: -1, false: 1}[a.notified]
-		}
-		return cmp.Or(a.next.Compare(b.next), strings.Compare(a.name, b.name))
-	})
-	for _, z := range waiting {
-		if r.busy >= fetchesAtOnce {
-			break
-		}
-		if r.asked[z.primary()] >= fetchesOfOne {
-			continue
-		}
-		z.busy, z.notified, z.began = true, false, now
-		r.busy++
-		r.asked[z.primary()]++
-		due = append(due, z)
-	}
-	return due, gone, wait
+// asking is a look at a primary of a zone.
+type asking struct {
+	secondary
+	zone   *refreshing
+	from   peer
+	line   *line
+	copies *copies
 }
 
-// refresh looks at a zone's primaries.
-func (r *refresher) refresh(ctx context.Context, z *refreshing) {
-	r.mu.Lock()
-	s, c, first := z.secondary, r.copies, z.primary()
-	r.mu.Unlock()
-	heard := r.askPrimaries(ctx, s, c)
+// due are the looks that are to be made now, the zones that have expired, and how long it is until the next of either. A look that there
+// is no room for waits until another one ends.
+func (r *refresher) due(now time.Time) (due []asking, gone []secondary, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	z, untilExpiry := r.expiries.due(now)
+	for ; z != nil; z, untilExpiry = r.expiries.due(now) {
+		z.soa, z.failed = nil, 0
+		gone = append(gone, z.secondary)
+	}
+	z, untilLook := r.looks.due(now)
+	for ; z != nil; z, untilLook = r.looks.due(now) {
+		r.wait(z)
+	}
+	for r.busy < looksAtOnce && len(r.turn) > 0 {
+		l := r.turn[0]
+		r.turn = r.turn[1:]
+		z := l.next()
+		if z == nil { // it comes again when a zone is added, or a look ends
+			l.inTurn = false
+			continue
+		}
+		r.turn = append(r.turn, l)
+		z.waiting, z.busy, z.notified, z.began = false, true, false, now
+		r.busy++
+		l.busy++
+		due = append(due, asking{z.secondary, z, z.primaries[z.asked], l, r.copies})
+	}
+	return due, gone, min(untilExpiry, untilLook)
+}
+
+// outcome is what came of a look.
+type outcome int
+
+const (
+	failed  outcome = iota
+	current         // the copy that there is
+	sent            // a new copy: it is not settled yet
+)
+
+// refresh looks at a primary.
+func (r *refresher) refresh(ctx context.Context, a asking) {
+	what, err := r.ask(ctx, a)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	z := a.zone
 	z.busy = false
 	r.busy--
-	if r.asked[first]--; r.asked[first] == 0 {
-		delete(r.asked, first)
+	a.line.busy--
+	a.line.silent = errors.Is(err, errUnreachable)
+	r.queue(a.line)
+	if what != sent {
+		r.ended(z, what == current)
 	}
+	if r.zones[z.name] == z {
+		r.arrange(z)
+	}
+	r.signal()
+}
+
+// settled hears whether a copy was taken in that was sent.
+func (r *refresher) settled(u newCopy, taken bool) {
+	r.memory.give(u.held)
+	z := u.zone
+	if z == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	z.unsettled = false
+	r.ended(z, taken)
+	if !taken {
+		r.results.WithLabelValues("failed").Inc()
+	} else {
+		r.results.WithLabelValues("taken").Inc()
+	}
+	if r.zones[z.name] == z {
+		r.arrange(z)
+	}
+	r.signal()
+}
+
+// ended notes how a look has ended, and when the next one is to be made: at the next primary, where this one was of no use.
+func (r *refresher) ended(z *refreshing, heard bool) {
 	now := time.Now()
 	wait := leastWait
 	switch {
 	case heard && z.soa != nil:
-		z.failed, z.confirmed = 0, now
-		wait = seconds(z.soa.Refresh)
+		z.failed, z.asked, z.confirmed = 0, 0, now
+		wait = max(wait, seconds(z.soa.Refresh))
+	case !heard && z.asked+1 < len(z.primaries):
+		z.asked++
+		wait = 0
 	case z.soa != nil && !z.lost:
-		z.failed++
-		wait = seconds(z.soa.Retry)
+		z.failed, z.asked = z.failed+1, 0
+		wait = max(wait, seconds(z.soa.Retry))
 	default:
 		wait = min(firstWait<<min(z.failed, 20), mostWait)
-		z.failed++
+		z.failed, z.asked = z.failed+1, 0
 	}
 	if z.notified || z.again {
-		z.again, wait = false, leastWait
+		z.again, wait = false, min(wait, leastWait)
 	}
-	z.next = now.Add(max(wait, leastWait))
-	r.look()
+	z.next = now.Add(wait)
 }
 
-// askPrimaries asks the primaries one after the other, and takes in what is new. It says whether one of them was heard.
-func (r *refresher) askPrimaries(ctx context.Context, s secondary, c *copies) bool {
-	for _, from := range s.primaries {
-		have := s.soa
-		if s.lost {
-			have = nil
+// ask asks a primary, and has taken in what is new.
+func (r *refresher) ask(ctx context.Context, a asking) (outcome, error) {
+	have, c := a.soa, a.copies
+	if a.lost {
+		have = nil
+	}
+	in, err := fetch(ctx, &r.memory, a.from, a.name, have, func() ([]rr.Record, error) {
+		records, _, err := c.read(a.name)
+		return records, err
+	})
+	if errors.Is(err, errCurrent) {
+		if errors.Is(err, errBehind) {
+			r.log.Warn("a primary has an earlier version than its copy here: the copy is served on", "zone", a.name, "primary", a.from.prefix.Addr(), "serial", a.soa.Serial)
 		}
-		in, err := fetch(ctx, from, s.name, have, func() ([]rr.Record, error) {
-			records, _, err := c.read(s.name)
-			return records, err
-		})
-		if errors.Is(err, errCurrent) {
-			if errors.Is(err, errBehind) {
-				r.log.Warn("a primary has an earlier version than its copy here: the copy is served on", "zone", s.name, "primary", from.prefix.Addr(), "serial", s.soa.Serial)
-			}
-			if err := c.confirm(s.name, time.Now()); err != nil {
-				r.log.Error("it cannot be noted that a primary was heard", "zone", s.name, "folder", c.folder, "error", err)
-			}
-			r.results.WithLabelValues("current").Inc()
-			return true
+		if err := c.confirm(a.name, time.Now()); err != nil {
+			r.log.Error("it cannot be noted that a primary was heard", "zone", a.name, "folder", c.folder, "error", err)
 		}
-		if ctx.Err() != nil {
-			return false
-		}
-		if err != nil {
-			r.results.WithLabelValues("failed").Inc()
-			r.log.Warn("a zone could not be had from its primary", "zone", s.name, "primary", from.address(), "error", err)
-			continue
-		}
-		if in.strays > 0 {
-			r.log.Warn("a primary sends records that are not of the zone: they are passed over", "zone", s.name, "primary", from.prefix.Addr(), "records", in.strays, "first", in.stray)
-		}
-		if r.send(ctx, newCopy{s, in.records, c.prepare(s.name, in.records), make(chan bool, 1)}) {
-			r.results.WithLabelValues("taken").Inc()
-			return true
-		}
+		r.results.WithLabelValues("current").Inc()
+		return current, nil
+	}
+	if ctx.Err() != nil {
+		return failed, ctx.Err()
+	}
+	if err != nil {
 		r.results.WithLabelValues("failed").Inc()
+		r.log.Warn("a zone could not be had from its primary", "zone", a.name, "primary", a.from.address(), "error", err)
+		return failed, err
 	}
-	return false
+	if in.strays > 0 {
+		r.log.Warn("a primary sends records that are not of the zone: they are passed over", "zone", a.name, "primary", a.from.prefix.Addr(), "records", in.strays, "first", in.stray)
+	}
+	unwritten := c.prepare(a.name, in.records)
+	r.mu.Lock()
+	a.zone.unsettled = true
+	r.mu.Unlock()
+	r.send(ctx, newCopy{a.secondary, in.records, unwritten, in.held, a.zone})
+	return sent, nil
 }
 
-// send has an update taken in, and says whether it was.
-func (r *refresher) send(ctx context.Context, u newCopy) bool {
+// send has an update taken in.
+func (r *refresher) send(ctx context.Context, u newCopy) {
 	select {
 	case r.updates <- u:
 	case <-ctx.Done():
-		return false
-	}
-	if u.taken == nil {
-		return true
-	}
-	select {
-	case ok := <-u.taken:
-		return ok
-	case <-ctx.Done():
-		return false
 	}
 }

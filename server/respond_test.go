@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what came out into the golden fil
 // newResponder makes a responder that serves zones, given as zone files.
 func newResponder(t testing.TB, texts ...string) *responder {
 	t.Helper()
-	l := &loading{files: newZoneFiles(0), numbers: newNumbering("")}
+	l := loader{numbers: newNumbering("")}.loading(newZoneFiles(0))
 	for i, text := range texts {
 		var report conf.Report
 		path := fmt.Sprintf("%d.toml", i)
@@ -38,7 +38,7 @@ func newResponder(t testing.TB, texts ...string) *responder {
 	s := &Server{Options: Options{Version: "test", Log: log}, metrics: metrics.New(1, "", "")}
 	s.resolver = newResolver(nil, s.metrics, log)
 	s.refresher = newRefresher(log, s.metrics.Refreshes)
-	l.unite()
+	l.stand(nil, nil)
 	s.publish(&Config{Chaos: true, NSID: "ns-test"}, l)
 	return &responder{state: &s.state, counters: s.metrics.Worker(0)}
 }

@@ -114,81 +114,11 @@ func (o loader) primaries(p *zone.Primary, report *conf.Report) (peers []peer, o
 	return peers, ok
 }
 
-// takeCopies takes in what has come from primaries: the first copy, and those that wait behind it.
-func (s *Server) takeCopies(first newCopy) {
-	copies := []newCopy{first}
-	for waiting := true; waiting; {
-		select {
-		case u := <-s.refresher.updates:
-			copies = append(copies, u)
-		default:
-			waiting = false
-		}
-	}
-	o := s.loader(s.config)
-	l, catalog := &loading{files: s.files.clone(), numbers: o.numbers}, false
-	for _, u := range copies {
-		f := s.takeCopy(o, u)
-		if f != nil {
-			l.files.put(f)
-			catalog = catalog || f.template != ""
-		}
-		if u.taken != nil {
-			defer func() { u.taken <- f != nil }() // who fetches reads on in what is published
-		}
-	}
-	l.unite()
-	s.publish(s.config, l)
-	if catalog {
-		s.reload() // its members may be others
-	}
-}
-
-// takeCopy makes a zone ready that has a new copy, or that has expired. It returns nil for a copy that cannot be served with its trap:
-// what was served before is served on, until it expires.
-func (s *Server) takeCopy(o loader, u newCopy) *zoneFile {
-	before := s.files.get(u.path)
-	if before == nil || before.secondary == nil {
-		return nil // the files have changed meanwhile
-	}
-	report := conf.Report{Quiet: true}
-	o.arrived = &u
-	source := u.source(&report)
-	f := o.compile(source, before, &report)
-	s.logProblems(report.Problems())
-	if f != nil && f.template != "" && u.records != nil {
-		if _, err := source.Members(); err != nil { // what it listed before must outlive a restart
-			s.Log.Error("a catalog from its primary is broken: what it listed before stays", "zone", u.name, "error", err)
-			f = nil
-		}
-	}
-	switch {
-	case f == nil && u.records != nil:
-		o.copies.discard(u.name)
-		s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
-		return nil
-	case f == nil:
-		return nil
-	}
-	f.catalog = before.catalog
-	if u.records == nil {
-		return f
-	}
-	if err := o.copies.commit(u.name, u.records, u.unwritten); err != nil {
-		s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", u.name, "folder", o.copies.folder, "error", err)
-	}
-	if f.down != "" {
-		return f // its SOA record is missing, or no use
-	}
-	s.Log.Info("a zone came from its primary", "zone", u.name, "serial", f.zone.Serial(), "primary", f.secondary.soa.Serial)
-	return f
-}
-
 // loader is what loads of a running server depend on.
 func (s *Server) loader(c *Config) loader {
 	return loader{
 		look: s.resolver.known, progress: s.Progress, threads: max(1, s.processors/2), // the others answer
-		history: len(c.transfers.allow) > 0, copies: s.copiesIn(c.state), numbers: newNumbering(c.state), keys: &c.transfers,
+		history: len(c.transfers.allow) > 0, copies: s.copiesIn(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: s.waiting,
 	}
 }
 

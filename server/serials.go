@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,6 +83,17 @@ func (n *numbering) number(z *zone.Zone, before served, why string) (numbered *z
 		n.changes = append(n.changes, renumbered{z.Name(), before.serial, now.serial, why, back, before.own, now.own})
 	}
 	return z.Numbered(now.serial), now, before
+}
+
+// settle gives a name the number of who has it in the end, where several had asked for it; nil: nobody has.
+func (n *numbering) settle(name string, holder *zoneFile) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.entries, name)
+	n.changes = slices.DeleteFunc(n.changes, func(c renumbered) bool { return c.zone == name && (holder == nil || c.now != holder.served.serial) })
+	if n.book != nil && holder != nil && holder.served.known() && n.book.last(name) != holder.served {
+		n.entries[name] = holder.served
+	}
 }
 
 // publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.

@@ -89,6 +89,9 @@ type Server struct {
 	listeners map[string]*listener
 	http      *httpListener
 
+	arrivals arrivals
+	waiting  map[string]bool  // paths whose zones had to give way to others
+	refused  []*zoneFile      // those zones
 	missing  []netip.AddrPort // addresses to listen on that are not there yet
 	refusals perMinute        // of NOTIFYs, that the log tells of
 	whole    bool             // the first load took in every file
@@ -100,7 +103,7 @@ type Problems []conf.Problem
 func (p Problems) Error() string { return fmt.Sprintf("%d problems in the configuration", len(p)) }
 
 // New loads everything. The error is [Problems] where the operator's files are at fault.
-func New(c *Config, o Options) (*Server, error) {
+func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	processors := runtime.GOMAXPROCS(0)
 	workers := cmp.Or(c.Workers, processors)
 	s := &Server{
@@ -111,9 +114,13 @@ func New(c *Config, o Options) (*Server, error) {
 	s.notifier = newNotifier(o.Log, s.metrics.NotifyFailures)
 	s.tap = newTap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
 	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
+	s.waiting = readWaiting(c.state)
 	first := s.loader(c)
 	first.quiet, first.threads = true, s.processors
-	l := first.load(c, nil)
+	l := first.load(ctx, c, nil)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if l.served() == 0 {
 		return nil, Problems(l.report.Problems())
 	}
@@ -157,7 +164,12 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	again := time.NewTicker(listenAgain)
 	defer again.Stop()
 	s.Notify(Ready)
+	pace := time.NewTimer(0)
+	defer pace.Stop()
 	for {
+		if wait, ok := s.arrivals.wait(time.Now()); ok {
+			pace.Reset(wait)
+		}
 		select {
 		case <-ctx.Done():
 			s.Notify(Stopping)
@@ -172,12 +184,15 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			return nil
 		case <-reload:
 			s.Notify(Reloading)
-			besideServing(s.reload)
+			s.takeArrivals(ctx)
+			s.reload(ctx)
 			s.Notify(Ready)
 		case u := <-s.refresher.updates:
-			besideServing(func() { s.takeCopies(u) })
+			s.arrive(u)
 		case <-looked:
-			besideServing(s.recompile)
+			s.arrivals.looked = true
+		case <-pace.C:
+			s.takeArrivals(ctx)
 		case <-again.C:
 			s.listenOnMissing()
 		}
@@ -186,7 +201,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 
 // reload takes in what has changed: all of it, or of the server file nothing where something there is wrong, or of a zone its last
 // good version.
-func (s *Server) reload() {
+func (s *Server) reload(ctx context.Context) {
 	began := time.Now()
 	c := s.config
 	var report conf.Report
@@ -199,7 +214,10 @@ func (s *Server) reload() {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := s.loader(c).load(c, s.files)
+	l := whileServing(ctx, func() *loading { return s.loader(c).load(ctx, c, s.files) })
+	if l == nil {
+		return
+	}
 	s.logProblems(l.report.Problems())
 	if err := s.listen(c); err != nil {
 		s.Log.Error("not reloaded: everything stays as it was", "error", err)
@@ -222,28 +240,17 @@ func (s *Server) reload() {
 	s.Log.Info("reloaded", "zones", s.files.len(), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
 }
 
-// recompile takes in what look-ups have found.
-func (s *Server) recompile() {
-	o := s.loader(s.config)
-	l := &loading{files: s.files.clone(), numbers: o.numbers}
-	for f := range s.files.all() {
-		if len(f.zone.Lookups()) == 0 {
-			continue
-		}
-		if z := o.compile(f.source, f, &l.report); z != nil {
-			z.catalog = f.catalog
-			l.files.put(z)
-		} else {
-			s.logProblems(l.report.Problems())
-		}
-	}
-	l.unite()
-	s.publish(s.config, l)
-}
-
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *loading) {
+	defer s.arrivals.published(time.Now())
 	l.numbers.publish(s.Log)
+	if !maps.Equal(l.waiting, s.waiting) {
+		if err := writeWaiting(c.state, l.waiting); err != nil {
+			s.Log.Error("it cannot be noted which zones had to give way: after the next start others of the same names may be served", "folder", c.state, "error", err)
+		}
+		s.waiting = l.waiting
+	}
+	s.refused = l.refused
 	next := &snapshot{tap: s.tap, zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}, cookies: c.cookies, limiter: s.limiter(c)}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version

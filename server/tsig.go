@@ -56,11 +56,23 @@ func parseKey(name, text string) (*key, error) {
 	return k, nil
 }
 
-// mac is the code of some octets under the key.
-func (k *key) mac(parts ...[]byte) []byte {
+// begin begins a code under the key; what it covers is written to it.
+func (k *key) begin() hash.Hash {
 	secret, _ := base64.StdEncoding.DecodeString(k.secret) // was read by parseKey
 	algorithm := map[string]func() hash.Hash{dns.HmacSHA256: sha256.New, dns.HmacSHA512: sha512.New}[k.algorithm]
-	h := hmac.New(algorithm, secret)
+	return hmac.New(algorithm, secret)
+}
+
+// behind is begin for what follows a signature, which is covered too.
+func (k *key) behind(mac []byte) hash.Hash {
+	h := k.begin()
+	h.Write(counted(mac))
+	return h
+}
+
+// mac is the code of some octets under the key.
+func (k *key) mac(parts ...[]byte) []byte {
+	h := k.begin()
 	for _, part := range parts {
 		h.Write(part)
 	}
@@ -135,13 +147,15 @@ func counted(mac []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(mac))), mac...)
 }
 
-// judge says what is wrong with a message's signature: BADSIG, BADTIME or nothing. It covers the signature before, and messages
-// between the two that have none.
-func (k *key) judge(packet []byte, t *tsig, before, unsigned []byte, timesAlone bool, now time.Time) (fault int) {
+// judge says what is wrong with a message's signature: BADSIG, BADTIME or nothing. The code was begun with what the signature covers
+// before the message: the signature before, and messages between the two that have none.
+func (t *tsig) judge(packet []byte, code hash.Hash, timesAlone bool, now time.Time) (fault int) {
 	message := bytes.Clone(packet[:t.at])
 	binary.BigEndian.PutUint16(message, t.id)
 	binary.BigEndian.PutUint16(message[10:], binary.BigEndian.Uint16(message[10:])-1)
-	if !hmac.Equal(t.mac, k.mac(counted(before), unsigned, message, t.signed(timesAlone))) {
+	code.Write(message)
+	code.Write(t.signed(timesAlone))
+	if !hmac.Equal(t.mac, code.Sum(nil)) {
 		return dns.RcodeBadSig
 	}
 	if age := now.Unix() - int64(t.seconds); age > int64(t.fudge) || -age > int64(t.fudge) {
@@ -194,7 +208,7 @@ func verify(packet []byte, at int, keys map[string]*key) (*signature, error) {
 		s.key, s.fault = nil, dns.RcodeBadKey
 		return s, nil
 	}
-	s.fault = s.key.judge(packet, t, nil, nil, false, time.Now())
+	s.fault = t.judge(packet, s.key.begin(), false, time.Now())
 	return s, nil
 }
 

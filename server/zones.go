@@ -88,16 +88,6 @@ func (z *zoneFiles) all() iter.Seq[*zoneFile] {
 	}
 }
 
-// named is the zone of a name; nil where there is none.
-func (z *zoneFiles) named(name string) *zoneFile {
-	for f := range z.all() {
-		if f.zone.Name() == name {
-			return f
-		}
-	}
-	return nil
-}
-
 // len is how many zones there are.
 func (z *zoneFiles) len() int {
 	if z == nil {
@@ -106,6 +96,14 @@ func (z *zoneFiles) len() int {
 	return z.count
 }
 
+// clone is the same zones again. Where most of the places are of zones that are gone, they are left out.
 func (z *zoneFiles) clone() *zoneFiles {
+	if len(z.list) > 2*z.count {
+		again := newZoneFiles(z.count)
+		for f := range z.all() {
+			again.put(f)
+		}
+		return again
+	}
 	return &zoneFiles{slices.Clone(z.list), maps.Clone(z.index), z.count}
 }

@@ -41,27 +41,67 @@ func NewCatalog(catalog string, members []string, serial uint32) (*Source, error
 	return s, err
 }
 
+// catalogTable is the operator's [catalog].
+type catalogTable struct {
+	template string // the zone file that members are made from
+	names    []name // at or below which members lie; none: anywhere but at the root or right below it
+	most     int64  // members
+}
+
+// Bounds of the members of a catalog: whoever writes it has as many zones served here as he likes, and each takes memory, a file and a
+// transfer.
+const (
+	defaultMembers = 100_000
+	maxMembers     = 10_000_000
+)
+
 // Template is the zone file that a catalog's members are made from; "" where the zone is no catalog.
-func (s *Source) Template() string { return s.template }
+func (s *Source) Template() string {
+	if s.catalog == nil {
+		return ""
+	}
+	return s.catalog.template
+}
 
 // readCatalog reads the table [catalog].
 func (s *Source) readCatalog(t *conf.Table) {
+	s.catalog = &catalogTable{most: defaultMembers}
 	var template string
 	if t.String("template", &template); template == "" {
 		t.Fault("template", "", `name the zone file that members are made from: template = "member.toml"`)
 	} else if !filepath.IsAbs(template) {
 		template = filepath.Join(filepath.Dir(s.Path), template)
 	}
+	for _, item := range t.Strings("names") {
+		n, err := parseName(item.Text, root)
+		if err != nil {
+			item.Fault(err.Error())
+			continue
+		}
+		s.catalog.names = append(s.catalog.names, n)
+	}
+	t.Int("most", 1, maxMembers, &s.catalog.most)
 	t.Close()
-	s.template = template
+	s.catalog.template = template
 	if s.primary == nil {
 		s.table.Fault("catalog", "", "a catalog comes from a primary: name it in [primary]; to make one, see catalog.produce of the server file")
 	}
 }
 
-// Members are the zones that a catalog lists, without their final dot. The error says why it is broken: it must not be heeded then
-// (RFC 9432 5.1).
-func (s *Source) Members() (members []string, err error) {
+// brings says whether the catalog may bring a zone of that name.
+func (c *catalogTable) brings(member name) bool {
+	if c == nil {
+		return true // made here
+	}
+	if len(c.names) == 0 {
+		return member.countLabels() > 1
+	}
+	return slices.ContainsFunc(c.names, member.within)
+}
+
+// Members are the zones that a catalog lists, without their final dot, and those that it may not bring. The error says why it is broken:
+// it must not be heeded then (RFC 9432 5.1).
+func (s *Source) Members() (members, refused []string, err error) {
 	version, nodes := 0, map[name]bool{}
 	for i := range s.records {
 		r := &s.records[i]
@@ -69,23 +109,31 @@ func (s *Source) Members() (members []string, err error) {
 		switch {
 		case r.typ == dns.TypeTXT && len(labels) == 1 && labels[0] == "version":
 			if version++; string(r.data) != "\x01"+catalogVersion {
-				return nil, fmt.Errorf("it is not of version %s", catalogVersion)
+				return nil, nil, fmt.Errorf("it is not of version %s", catalogVersion)
 			}
 		case r.typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones" && nodes[r.owner]:
-			return nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", trimDot(r.owner.String()))
+			return nil, nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", trimDot(r.owner.String()))
 		case r.typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones":
 			nodes[r.owner] = true
-			members = append(members, trimDot(lowered(r.data).String()))
+			if member := lowered(r.data); s.catalog.brings(member) {
+				members = append(members, trimDot(member.String()))
+			} else {
+				refused = append(refused, member.String())
+			}
 		}
 	}
 	if version != 1 {
-		return nil, errors.New("it has not one TXT record that says which version it is of")
+		return nil, nil, errors.New("it has not one TXT record that says which version it is of")
 	}
 	slices.Sort(members)
 	if n := len(members); n != len(slices.Compact(members)) {
-		return nil, errors.New("it lists a zone twice")
+		return nil, nil, errors.New("it lists a zone twice")
 	}
-	return members, nil
+	if s.catalog != nil && int64(len(members)) > s.catalog.most {
+		return nil, nil, fmt.Errorf("it lists %d zones, and catalog.most is %d", len(members), s.catalog.most)
+	}
+	slices.Sort(refused)
+	return members, refused, nil
 }
 
 // ParseMember makes a member of a catalog out of its template, a zone file without a name.

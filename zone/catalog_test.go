@@ -23,7 +23,7 @@ func TestACatalogListsWhatItWasMadeOf(t *testing.T) {
 	if z.Serial() != 7 {
 		t.Error(z.Serial())
 	}
-	got, err := s.Members()
+	got, _, err := s.Members()
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -35,14 +35,19 @@ func TestACatalogListsWhatItWasMadeOf(t *testing.T) {
 
 func TestABrokenCatalogIsNotHeeded(t *testing.T) {
 	const head = "@ 3600 SOA invalid. invalid. 1 3600 600 86400 0\n@ 3600 NS invalid.\n"
-	for _, c := range []struct{ name, text, want, err string }{
-		{"members, and properties that we do not know", head + "version 0 TXT \"2\"\na.zones 0 PTR Example.COM.\ngroup.a.zones 0 TXT x\nb.zones 0 PTR example.org.\n", "example.com example.org", ""},
-		{"no members", head + "version 0 TXT \"2\"\n", "", ""},
-		{"no version", head + "a.zones 0 PTR example.com.\n", "", "which version"},
-		{"two versions", head + "version 0 TXT \"2\"\nversion 0 TXT \"3\"\n", "", "not of version 2"},
-		{"another version", head + "version 0 TXT \"1\"\n", "", "not of version 2"},
-		{"two zones at one node", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\na.zones 0 PTR example.org.\n", "", "two PTR records"},
-		{"a zone twice", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\nb.zones 0 PTR example.com.\n", "", "twice"},
+	for _, c := range []struct{ name, text, want, err, table string }{
+		{"members, and properties that we do not know", head + "version 0 TXT \"2\"\na.zones 0 PTR Example.COM.\ngroup.a.zones 0 TXT x\nb.zones 0 PTR example.org.\n", "example.com example.org", "", ""},
+		{"no members", head + "version 0 TXT \"2\"\n", "", "", ""},
+		{"no version", head + "a.zones 0 PTR example.com.\n", "", "which version", ""},
+		{"two versions", head + "version 0 TXT \"2\"\nversion 0 TXT \"3\"\n", "", "not of version 2", ""},
+		{"another version", head + "version 0 TXT \"1\"\n", "", "not of version 2", ""},
+		{"two zones at one node", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\na.zones 0 PTR example.org.\n", "", "two PTR records", ""},
+		{"a zone twice", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\nb.zones 0 PTR example.com.\n", "", "twice", ""},
+		{"the root, and a top level domain, are passed over", head + "version 0 TXT \"2\"\na.zones 0 PTR .\nb.zones 0 PTR com.\nc.zones 0 PTR example.com.\n", "example.com; . com.", "", ""},
+		{"a top level domain that is named", head + "version 0 TXT \"2\"\nb.zones 0 PTR com.\nc.zones 0 PTR example.org.\n", "com; example.org.", "", `names = ["com"]`},
+		{"names below which they lie", head + "version 0 TXT \"2\"\na.zones 0 PTR example.net.\nb.zones 0 PTR a.example.net.\nc.zones 0 PTR badexample.net.\n", "a.example.net example.net; badexample.net.", "", `names = ["example.net"]`},
+		{"as many as there may be", head + "version 0 TXT \"2\"\na.zones 0 PTR a.test.\nb.zones 0 PTR b.test.\n", "a.test b.test", "", "most = 2"},
+		{"one more", head + "version 0 TXT \"2\"\na.zones 0 PTR a.test.\nb.zones 0 PTR b.test.\nc.zones 0 PTR c.test.\n", "", "lists 3 zones", "most = 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var report conf.Report
@@ -52,13 +57,14 @@ func TestABrokenCatalogIsNotHeeded(t *testing.T) {
 				Fault: func(_ rr.Place, text, reason string) bool { t.Fatal(text, reason); return true },
 			}
 			reader.Read("copy", c.text)
-			s := Parse("catalog.toml", []byte("name = \"catalog.test\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"member.toml\"\n"), &report)
+			s := Parse("catalog.toml", []byte("name = \"catalog.test\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"member.toml\"\n"+c.table), &report)
 			if s == nil {
 				t.Fatal(report.Problems())
 			}
 			s.TakeCopy(records)
-			got, err := s.Members()
-			if strings.Join(got, " ") != c.want || (c.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
+			members, refused, err := s.Members()
+			got := strings.TrimSuffix(strings.Join(members, " ")+"; "+strings.Join(refused, " "), "; ")
+			if got != c.want || (c.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%v, %v", got, err)
 			}
 		})

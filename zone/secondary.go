@@ -85,8 +85,8 @@ func unserved(path, text string) *Zone {
 	return (&Source{Path: path, apex: apex, ttl: 3600}).Stub()
 }
 
-// UnservedMember is Unserved for a member of a catalog.
-func UnservedMember(template, member string) *Zone { return unserved(template, member) }
+// UnservedNamed is Unserved where the name is known.
+func UnservedNamed(path, name string) *Zone { return unserved(path, name) }
 
 // nameIn is the name of the zone that a file is for, as far as it can be told of one with faults.
 func nameIn(path string, text []byte) (name string) {

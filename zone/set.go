@@ -133,14 +133,19 @@ func (a *Answer) fetch() byte {
 
 // Named is the zone of a name, nil where there is none.
 func (s *Set) Named(text string) *Zone {
-	n, err := parseName(text, root)
-	if err != nil {
-		return nil
-	}
-	if i, ok := s.find([]byte(n)); ok {
+	if i, ok := s.Index(text); ok {
 		return s.zones[i]
 	}
 	return nil
+}
+
+// Index is where in Zones the zone of a name is.
+func (s *Set) Index(text string) (i int, ok bool) {
+	n, err := parseName(text, root)
+	if err != nil {
+		return 0, false
+	}
+	return s.find([]byte(n))
 }
 
 // Find finds the zone that a name is in: the one with the longest apex. The parent's side of a cut answers for DS
@@ -189,8 +194,8 @@ func tableSize(entries int) int {
 	return size
 }
 
-// Shadowed finds a host of the trap that lies in a deeper zone of the set, and that zone's name; both are empty where there is none.
-func (z *Zone) Shadowed(s *Set) (host, by string) {
+// Shadowed are the deeper zones of the set, by their index, in which the trap has a host.
+func (z *Zone) Shadowed(s *Set) (by []int) {
 	var q QName
 	for _, h := range z.Hosts() {
 		n, err := parseName(h.Name, z.apex())
@@ -199,8 +204,36 @@ func (z *Zone) Shadowed(s *Set) (host, by string) {
 		}
 		q.Read([]byte(n), 0)
 		if deeper, i := s.Find(&q, false); deeper != nil && deeper.labels() > z.body.labels() {
-			return h.Name, s.zones[i].Name()
+			by = append(by, i)
 		}
 	}
-	return "", ""
+	return by
 }
+
+// NamesOfTrap are the names below the apex at or below which the trap has a host, in wire format.
+func (z *Zone) NamesOfTrap() map[string]bool {
+	names := map[string]bool{}
+	for _, h := range z.Hosts() {
+		n, err := parseName(h.Name, z.apex())
+		for ; err == nil && len(n) > len(z.apex()); n = n.parent() {
+			names[string(n)] = true
+		}
+	}
+	return names
+}
+
+// HostIn is a host of the trap at or below a name, relative to the zone; "" where there is none.
+func (z *Zone) HostIn(wire string) string {
+	for _, h := range z.Hosts() {
+		if n, err := parseName(h.Name, z.apex()); err == nil && n.within(name(wire)) {
+			return h.Name
+		}
+	}
+	return ""
+}
+
+// Apex is the zone's name in wire format, in lower case.
+func (z *Zone) Apex() string { return string(z.apex()) }
+
+// Labels is how many labels its name has, without the root.
+func (z *Zone) Labels() int { return z.body.labels() }

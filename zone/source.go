@@ -11,19 +11,19 @@ import (
 type Source struct {
 	Path string // of the zone file
 
-	apex     name
-	ttl      uint32
-	records  []record
-	soa      soaTable
-	trap     *trapTable
-	table    *conf.Table
-	master   string   // the master file, "" where there is none
-	partial  bool     // some of the records could not be read
-	template string   // the zone file of the members of a catalog; "" where the zone is none
-	member   bool     // made from such a template
-	primary  *Primary // nil where the records are in files here
-	serial   *uint32  // of a catalog that is made here, which has no file; else nil
-	files    Files
+	apex    name
+	ttl     uint32
+	records []record
+	soa     soaTable
+	trap    *trapTable
+	table   *conf.Table
+	master  string        // the master file, "" where there is none
+	partial bool          // some of the records could not be read
+	catalog *catalogTable // nil where the zone is no catalog
+	member  bool          // made from such a template
+	primary *Primary      // nil where the records are in files here
+	serial  *uint32       // of a catalog that is made here, which has no file; else nil
+	files   Files
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
@@ -95,7 +95,7 @@ func (s *Source) readTrap(before int, report *conf.Report) *Source {
 		s.trap = readTrap(s.table.Table("trap"), s.apex)
 	}
 	s.table.Close()
-	if report.Faults() > before && (s.primary != nil || s.template != "") {
+	if report.Faults() > before && (s.primary != nil || s.catalog != nil) {
 		return nil
 	} else if report.Faults() > before {
 		// What is left is judged all the same, so that one run tells every fault, but for what may be among the lost.

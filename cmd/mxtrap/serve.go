@@ -56,7 +56,7 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 		loaded := make(chan struct{})
 		go func() {
 			defer close(loaded)
-			s, err = server.New(config, options)
+			s, err = server.New(c.Context(), config, options)
 		}()
 		select {
 		case <-loaded:

@@ -1,0 +1,180 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"mxtrap/zone/conf"
+)
+
+// arrivals are zones that have come from their primaries and are made ready, and wait to be served together with others: to publish
+// takes time for each zone that there is, so it has a share of the time, and what comes meanwhile waits.
+type arrivals struct {
+	list   []arrival
+	loader loader // of them all
+	octets int64  // that their records have in memory
+	looked bool   // look-ups have found something
+
+	last time.Time     // when zones were published last
+	took time.Duration // and how long that took
+}
+
+// arrival is a copy that has come, and the zone that was made of it.
+type arrival struct {
+	newCopy
+	f *zoneFile
+}
+
+const (
+	// publishShare is how many times longer what has come waits than the last publishing took, so that it has a tenth of one processor.
+	publishShare = 9
+	// arrivedOctets is what may wait, in records that are in memory.
+	arrivedOctets = 64 << 20
+)
+
+// wait is how long what has come waits still; ok: something has.
+func (a *arrivals) wait(now time.Time) (wait time.Duration, ok bool) {
+	if len(a.list) == 0 && !a.looked {
+		return 0, false
+	}
+	if a.octets > arrivedOctets {
+		return 0, true
+	}
+	return max(0, a.last.Add(a.took*publishShare).Sub(now)), true
+}
+
+// published notes a publishing that began at a time.
+func (a *arrivals) published(began time.Time) { a.last, a.took = time.Now(), time.Since(began) }
+
+// arrive makes a zone ready that has a new copy, or that has expired. A copy that cannot be served with its trap is not taken: what was
+// served before is served on, until it expires.
+func (s *Server) arrive(u newCopy) {
+	a := &s.arrivals
+	if len(a.list) == 0 {
+		a.loader = s.loader(s.config)
+	}
+	f := s.makeReady(a.loader, u)
+	if f == nil {
+		if u.records != nil {
+			s.refuse(u)
+		}
+		s.refresher.settled(u, false)
+		return
+	}
+	f.catalog = s.files.get(u.path).catalog
+	a.list = append(a.list, arrival{u, f})
+	for _, r := range u.records {
+		a.octets += int64(len(r.Owner) + len(r.Data) + fetchRecord)
+	}
+}
+
+// makeReady makes the zone of a copy; nil: it is no use.
+func (s *Server) makeReady(o loader, u newCopy) *zoneFile {
+	before := s.files.get(u.path)
+	if before == nil || before.secondary == nil {
+		return nil // the files have changed meanwhile
+	}
+	report := conf.Report{Quiet: true}
+	o.arrived = &u
+	source := u.source(&report)
+	f := o.compile(source, before, &report)
+	s.logProblems(report.Problems())
+	if f != nil && f.template != "" && u.records != nil {
+		if _, _, err := source.Members(); err != nil { // what it listed before must outlive a restart
+			s.Log.Error("a catalog from its primary is broken: what it listed before stays", "zone", u.name, "error", err)
+			return nil
+		}
+	}
+	return f
+}
+
+// refuse gives up a copy that has come.
+func (s *Server) refuse(u newCopy) {
+	s.copies.discard(u.name)
+	s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
+}
+
+// takeArrivals serves what has come from primaries and look-ups.
+func (s *Server) takeArrivals(ctx context.Context) {
+	if _, ok := s.arrivals.wait(time.Time{}); !ok {
+		return
+	}
+	list, looked, o := s.arrivals.list, s.arrivals.looked, s.arrivals.loader
+	if len(list) == 0 {
+		o = s.loader(s.config)
+	}
+	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, loader{}, 0, false
+	l := whileServing(ctx, func() *loading {
+		l := o.loading(s.files.clone())
+		l.again(s.refused)
+		for _, a := range list {
+			if l.files.get(a.path) != nil {
+				l.files.put(a.f)
+			}
+		}
+		if looked {
+			o.lookAgain(l)
+		}
+		l.stand(s.files, o.waited)
+		return l
+	})
+	if l == nil {
+		return
+	}
+	s.logProblems(l.report.Problems())
+	taken := s.commit(l, list)
+	s.publish(s.config, l)
+	var catalogs []string
+	for i, a := range list { // who fetches reads on in what is published
+		s.refresher.settled(a.newCopy, taken[i])
+		if taken[i] && a.f.template != "" {
+			catalogs = append(catalogs, a.path)
+		}
+	}
+	if len(catalogs) > 0 {
+		s.takeMembers(ctx, catalogs)
+	}
+}
+
+// commit makes the copies last of the zones that will be served, and says which those are.
+func (s *Server) commit(l *loading, list []arrival) (taken []bool) {
+	taken = make([]bool, len(list))
+	committed := false
+	for i, a := range list {
+		if taken[i] = l.files.get(a.path) == a.f; !taken[i] {
+			if l.giveUp(a.f); a.records != nil {
+				s.refuse(a.newCopy)
+			}
+			continue
+		}
+		if a.records == nil {
+			continue
+		}
+		committed = true
+		if err := s.copies.commit(a.name, a.records, a.unwritten); err != nil {
+			s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", a.name, "folder", s.copies.folder, "error", err)
+		}
+		if a.f.down == "" { // or else its SOA record is missing, or no use
+			s.Log.Info("a zone came from its primary", "zone", a.name, "serial", a.f.zone.Serial(), "primary", a.f.secondary.soa.Serial)
+		}
+	}
+	if committed {
+		if err := s.copies.sync(); err != nil {
+			s.Log.Error("the folder of copies cannot be written to the disk: what has come may be lost in a crash", "folder", s.copies.folder, "error", err)
+		}
+	}
+	return taken
+}
+
+// lookAgain makes the zones anew whose trap depends on look-ups.
+func (o loader) lookAgain(l *loading) {
+	for f := range l.files.all() {
+		if len(f.zone.Lookups()) == 0 {
+			continue
+		}
+		if again := o.compile(f.source, f, &l.report); again != nil {
+			again.catalog = f.catalog
+			l.files.put(again)
+		}
+	}
+}
