@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"maps"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,13 +51,12 @@ type Metrics struct {
 	*Counters
 	registry *prometheus.Registry
 	zones    atomic.Pointer[shown]
+	failures failures
 	ready    atomic.Bool
 	answered atomic.Bool
 
 	// ReloadOK is 1 when the last load took everything in, and ReloadTime when that last was so.
 	ReloadOK, ReloadTime prometheus.Gauge
-	// LoadFailures counts, by zone, how often a zone could not be loaded.
-	LoadFailures *prometheus.CounterVec
 	// CoversWaiting is how many hosts outside the zones have not been looked up yet; LookupFailures counts failed look-ups.
 	CoversWaiting  prometheus.Gauge
 	LookupFailures prometheus.Counter
@@ -75,13 +76,10 @@ type Metrics struct {
 // New makes the metrics of a server with so many workers.
 func New(workers int, version, commit string) *Metrics {
 	m := &Metrics{
-		Counters:   NewCounters(workers),
-		registry:   prometheus.NewRegistry(),
-		ReloadOK:   gauge("mxtrap_config_last_reload_successful", "Whether the last load or reload took in every file: 1, else 0."),
-		ReloadTime: gauge("mxtrap_config_last_reload_success_timestamp_seconds", "When a load or reload last took in every file."),
-		LoadFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mxtrap_zone_load_failures_total", Help: "How often a zone could not be loaded, so that its last good version went on being served.",
-		}, []string{"zone"}),
+		Counters:      NewCounters(workers),
+		registry:      prometheus.NewRegistry(),
+		ReloadOK:      gauge("mxtrap_config_last_reload_successful", "Whether the last load or reload took in every file: 1, else 0."),
+		ReloadTime:    gauge("mxtrap_config_last_reload_success_timestamp_seconds", "When a load or reload last took in every file."),
 		CoversWaiting: gauge("mxtrap_covers_unresolved", "Hosts outside the zones whose addresses are not known yet: their exchanges are served as written."),
 		LookupFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones; the last good answer is kept.",
@@ -120,7 +118,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.ReloadOK, m.ReloadTime, m.LoadFailures, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, (*collector)(m),
+		build, m.ReloadOK, m.ReloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, (*collector)(m),
 	)
 	return m
 }
@@ -131,8 +129,33 @@ type shown struct {
 	series []Zone
 }
 
-// Show sets how many zones are served, and those that have series of their own.
-func (m *Metrics) Show(count int, series []Zone) { m.zones.Store(&shown{count, series}) }
+// Show sets how many zones are served, and those that have series of their own. What was counted of zones that are gone is dropped.
+func (m *Metrics) Show(count int, series []Zone) {
+	m.zones.Store(&shown{count, series})
+	m.Release()
+}
+
+// failures count, by zone, how often one could not be loaded.
+type failures struct {
+	mu     sync.Mutex
+	counts map[string]uint64
+}
+
+// LoadFailed counts zones that could not be loaded, and forgets those that are neither shown nor among them.
+func (m *Metrics) LoadFailed(zones []string) {
+	m.failures.mu.Lock()
+	defer m.failures.mu.Unlock()
+	before := m.failures.counts
+	m.failures.counts = map[string]uint64{}
+	for _, z := range m.zones.Load().series {
+		if n := before[z.Name]; n > 0 {
+			m.failures.counts[z.Name] = n
+		}
+	}
+	for _, zone := range zones {
+		m.failures.counts[zone] = before[zone] + 1
+	}
+}
 
 // SetReady says whether the server answers queries.
 func (m *Metrics) SetReady(ready bool) { m.ready.Store(ready) }
@@ -171,6 +194,7 @@ var (
 	zoneDesc      = desc("mxtrap_zone_queries_total", "Queries for names of a zone.", "zone")
 	mxDesc        = desc("mxtrap_trap_mx_lookups_total", "Queries for MX sets with decoys.", "zone")
 	decoyDesc     = desc("mxtrap_trap_decoy_lookups_total", "Queries for a decoy's name.", "zone", "decoy", "type")
+	failuresDesc  = desc("mxtrap_zone_load_failures_total", "How often a zone could not be loaded, so that its last good version went on being served.", "zone")
 	zonesDesc     = desc("mxtrap_zones", "Zones served.")
 	followsDesc   = desc("mxtrap_zone_follows", "1 for a zone whose content comes from a primary or hangs on look-ups: equal files need not give equal serial numbers.", "zone")
 	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone's SOA record; none while the zone cannot be answered.", "zone")
@@ -178,7 +202,7 @@ var (
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, serialDesc, followsDesc} {
+	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, failuresDesc, serialDesc, followsDesc} {
 		to <- d
 	}
 }
@@ -232,10 +256,16 @@ func (c *collector) duration() prometheus.Metric {
 	return prometheus.MustNewConstHistogram(durationDesc, total, sum, cumulative)
 }
 
+// collectZones tells of the zones that are shown, and of others that failed.
 func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*prometheus.Desc, uint64, ...string)) {
 	zones := *c.zones.Load()
 	to <- prometheus.MustNewConstMetric(zonesDesc, prometheus.GaugeValue, float64(zones.count))
+	c.failures.mu.Lock()
+	failed := maps.Clone(c.failures.counts)
+	c.failures.mu.Unlock()
 	for _, z := range zones.series {
+		count(failuresDesc, failed[z.Name], z.Name)
+		delete(failed, z.Name)
 		if z.Follows {
 			to <- prometheus.MustNewConstMetric(followsDesc, prometheus.GaugeValue, 1, z.Name)
 		}
@@ -251,5 +281,8 @@ func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*promet
 				count(decoyDesc, c.Sum(z.Hosts, i*DecoyCounters+t), z.Name, decoy, name)
 			}
 		}
+	}
+	for name, n := range failed {
+		count(failuresDesc, n, name)
 	}
 }

@@ -140,9 +140,11 @@ const (
 type chunk [1 << chunkBits]atomic.Uint64
 
 // Add counts the n-th counter of a series up.
-func (w *Worker) Add(s Series, n int) {
+func (w *Worker) Add(s Series, n int) { w.at(s, n).Add(1) }
+
+func (w *Worker) at(s Series, n int) *atomic.Uint64 {
 	i := uint32(s) + uint32(n)
-	w.series[i>>chunkBits].Load()[i&(1<<chunkBits-1)].Add(1)
+	return &w.series[i>>chunkBits].Load()[i&(1<<chunkBits-1)]
 }
 
 // Counters are all workers' counters.
@@ -150,13 +152,22 @@ type Counters struct {
 	workers []*Worker
 
 	mu       sync.Mutex
-	reserved map[string]Series
+	reserved map[string]reserved
+	free     map[int][]Series // those that were given back, by how many counters they have
 	next     uint32
+	round    int // goes up with [Counters.Release]
+}
+
+// reserved is the counters of a key.
+type reserved struct {
+	series   Series
+	counters int
+	round    int // in which they were asked for last
 }
 
 // NewCounters makes the counters of so many workers.
 func NewCounters(workers int) *Counters {
-	c := &Counters{reserved: map[string]Series{}}
+	c := &Counters{reserved: map[string]reserved{}, free: map[int][]Series{}}
 	for range workers {
 		c.workers = append(c.workers, new(Worker))
 	}
@@ -171,14 +182,28 @@ func (c *Counters) Worker(i int) *Worker { return c.workers[i] }
 func (c *Counters) Reserve(key string, counters int) Series {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.reserved[key]; ok {
-		return s
+	r, ok := c.reserved[key]
+	if !ok {
+		if r, ok = c.find(counters); !ok {
+			return Series(c.next - uint32(counters))
+		}
+	}
+	r.round = c.round
+	c.reserved[key] = r
+	return r.series
+}
+
+// find finds counters that nobody has.
+func (c *Counters) find(counters int) (r reserved, ok bool) {
+	if free := c.free[counters]; len(free) > 0 {
+		last := len(free) - 1
+		c.free[counters] = free[:last]
+		return reserved{series: free[last], counters: counters}, true
 	}
 	if int(c.next)+counters > maxChunks<<chunkBits {
-		return Series(c.next - uint32(counters))
+		return r, false
 	}
 	s := Series(c.next)
-	c.reserved[key] = s
 	c.next += uint32(counters)
 	for i := uint32(s) >> chunkBits; i <= c.next>>chunkBits && i < maxChunks; i++ {
 		for _, w := range c.workers {
@@ -187,13 +212,32 @@ func (c *Counters) Reserve(key string, counters int) Series {
 			}
 		}
 	}
-	return s
+	return reserved{series: s, counters: counters}, true
+}
+
+// Release takes counters back whose keys were not asked for since the call before the last: by then no worker counts there any more. They
+// begin at zero again.
+func (c *Counters) Release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, r := range c.reserved {
+		if r.round >= c.round-1 {
+			continue
+		}
+		delete(c.reserved, key)
+		for n := range r.counters {
+			for _, w := range c.workers {
+				w.at(r.series, n).Store(0)
+			}
+		}
+		c.free[r.counters] = append(c.free[r.counters], r.series)
+	}
+	c.round++
 }
 
 // Sum is the n-th counter of a series over all workers.
 func (c *Counters) Sum(s Series, n int) uint64 {
-	i := uint32(s) + uint32(n)
-	return c.sum(func(w *Worker) *atomic.Uint64 { return &w.series[i>>chunkBits].Load()[i&(1<<chunkBits-1)] })
+	return c.sum(func(w *Worker) *atomic.Uint64 { return w.at(s, n) })
 }
 
 func (c *Counters) sum(of func(*Worker) *atomic.Uint64) uint64 {

@@ -8,11 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 )
-
-// maxConnections bounds who may hold the HTTP side open.
-const maxConnections = 64
 
 // Handler serves /metrics, /ready (200 once queries are answered, of one zone at least) and /live.
 func (m *Metrics) Handler() http.Handler {
@@ -33,20 +29,20 @@ func (m *Metrics) Handler() http.Handler {
 	return mux
 }
 
-// Serve answers HTTP on a listener until it is closed; what it returns closes it.
+// Serve answers HTTP on a listener, which bounds its connections, until it is closed; what it returns closes it.
 func (m *Metrics) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 	s := &http.Server{
 		Handler:           m.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       60 * time.Second,
+		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Serve(netutil.LimitListener(l, maxConnections))
+		s.Serve(l)
 	}()
 	return func() {
 		s.Close()

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"strings"
@@ -106,5 +107,41 @@ func TestReadyOnceServing(t *testing.T) {
 	}
 	if status, _ := scrape(t, m, "/nothing"); status != 404 {
 		t.Errorf("nothing: %d", status)
+	}
+}
+
+// TestCountersOfZonesThatAreGoneAreGivenBack, so that zones may come and go for ever.
+func TestCountersOfZonesThatAreGoneAreGivenBack(t *testing.T) {
+	c := NewCounters(2)
+	stays := c.Reserve("stays", 2)
+	c.Worker(0).Add(stays, 1)
+	for i := range 3 * maxChunks << chunkBits / 3000 {
+		c.Reserve("stays", 2)
+		s := c.Reserve(fmt.Sprint("comes and goes ", i), 3000)
+		if s == stays || c.Sum(s, 2999) != 0 {
+			t.Fatalf("zone %d has the counters of another", i)
+		}
+		c.Worker(i%2).Add(s, 2999)
+		c.Release()
+	}
+	if again := c.Reserve("stays", 2); again != stays || c.Sum(stays, 1) != 1 {
+		t.Errorf("series %d, then %d; sum %d", stays, again, c.Sum(stays, 1))
+	}
+	if c.next > 20_000 || len(c.reserved) > 4 {
+		t.Errorf("%d counters, %d keys", c.next, len(c.reserved))
+	}
+}
+
+func TestFailuresOfZonesThatAreGoneAreForgotten(t *testing.T) {
+	m := New(1, "v", "c")
+	m.Show(1, []Zone{{Name: "a.test"}})
+	m.LoadFailed([]string{"a.test", "broken.toml"})
+	m.LoadFailed([]string{"broken.toml"})
+	if got := m.failures.counts; got["a.test"] != 1 || got["broken.toml"] != 2 {
+		t.Error(got)
+	}
+	m.Show(0, nil)
+	if m.LoadFailed(nil); len(m.failures.counts) != 0 {
+		t.Error(m.failures.counts)
 	}
 }

@@ -132,7 +132,6 @@ func (s *Server) takeMembers(ctx context.Context, catalogs []string) {
 		return
 	}
 	s.logProblems(l.report.Problems())
-	s.countFailures(l)
 	s.publish(s.config, l)
 	s.Log.Info("catalogs have changed", "catalogs", len(catalogs), "zones", s.files.len())
 }

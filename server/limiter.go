@@ -85,11 +85,11 @@ func newLimiter(l rateLimit) *limiter {
 }
 
 // The kinds of responses whose rates are limited apart. What a forger can vary at will counts as one: names that do not exist, those that
-// a wildcard stands in for, and what gets an error.
+// a wildcard or a DNAME stands in for, and what gets an error.
 const (
 	kindAnswer byte = iota
 	kindAny
-	kindWildcard
+	kindVaried
 	kindNoData
 	kindNoName
 	kindReferral
@@ -149,8 +149,8 @@ func kindOf(q *query) byte {
 		return kindError
 	case a.Rcode == dns.RcodeNameError:
 		return kindNoName
-	case a.Wildcard:
-		return kindWildcard
+	case a.Varied:
+		return kindVaried
 	case len(a.Answer) == 0 && a.Authoritative:
 		return kindNoData
 	case len(a.Answer) == 0:

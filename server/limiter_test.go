@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -307,5 +308,63 @@ func BenchmarkLimiter(b *testing.B) {
 				r.respondAll(out, client{now: now{micros: uint32(i)}})
 			}
 		})
+	}
+}
+
+// shapesZone has an answer of each shape for names that a forger makes up.
+const shapesZone = `name = "shapes.test"
+[records]
+"@" = ["NS ns", "MX 10 mail"]
+ns = ["A 192.0.2.1"]
+mail = ["A 192.0.2.25"]
+"*.wild" = ["A 192.0.2.2", "TXT x"]
+"*.alias" = ["CNAME ns"]
+"*.out" = ["CNAME ns.other.test."]
+"*.loop" = ["CNAME x.loop"]
+dname = ["DNAME other.test."]
+inward = ["DNAME wild"]
+nothing = ["DNAME gone"]
+self = ["DNAME a.self"]
+long = ["DNAME ` + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" + `.test."]
+chain = ["CNAME x.dname"]
+cut = ["NS ns.cut", "NS ns.other.test.", "DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000"]
+"ns.cut" = ["A 192.0.2.3"]
+"a.b.c.empty" = ["A 192.0.2.4"]
+[trap]
+addresses = ["192.0.2.64/28"]
+`
+
+// TestNamesThatAForgerMakesUpShareABucket, whatever shape their answers have: or else each would bring him the responses of a second.
+func TestNamesThatAForgerMakesUpShareABucket(t *testing.T) {
+	r := newResponder(t, shapesZone, "name = \"all.test\"\n[records]\n\"@\" = [\"NS ns.shapes.test.\", \"DNAME shapes.test.\"]\n")
+	snap := *r.state.current.Load()
+	snap.limiter = newLimiter(rateLimit{responses: 10})
+	r.state.current.Store(&snap)
+	owners := strings.Fields("shapes.test ns.shapes.test mail.shapes.test mx1.shapes.test mx2.shapes.test wild.shapes.test alias.shapes.test out.shapes.test loop.shapes.test dname.shapes.test" +
+		" inward.shapes.test nothing.shapes.test self.shapes.test long.shapes.test chain.shapes.test cut.shapes.test ns.cut.shapes.test empty.shapes.test b.c.empty.shapes.test all.test wild.all.test gone.test")
+	types := []uint16{dns.TypeA, dns.TypeMX, dns.TypeANY, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeNS, dns.TypeTXT, dns.TypeSOA, 65000}
+	random := rand.New(rand.NewPCG(1, 2))
+	buckets := map[uint64]bool{}
+	const rounds = 30_000
+	shapes := map[string]bool{}
+	for range rounds {
+		name := owners[random.IntN(len(owners))] + "."
+		for range random.IntN(4) {
+			name = fmt.Sprintf("%x.", random.Uint64()>>random.IntN(60)) + name
+		}
+		packets := []packet{{data: packQuery(name, types[random.IntN(len(types))]), from: netip.MustParseAddrPort("192.0.2.200:53")}}
+		r.lookUp(packets, &snap)
+		q := &r.queries[0]
+		if snap.limiter.find(q, packets[0].from.Addr()); q.verdict != noAnswer {
+			buckets[q.bucket] = true
+			shapes[fmt.Sprint(q.Answer.Rcode, len(q.Answer.Answer), len(q.Answer.Authority), q.Answer.Varied)] = true
+		}
+	}
+	if len(shapes) < 10 {
+		t.Errorf("only %d shapes of answers", len(shapes))
+	}
+	// A name that exists has one, and one for ANY; each zone has one of each kind.
+	if most := 2*len(owners) + 2*int(kindError+1); len(buckets) > most {
+		t.Errorf("%d buckets for %d queries: want %d at most", len(buckets), rounds, most)
 	}
 }

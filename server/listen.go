@@ -174,6 +174,9 @@ func (s *Server) shut() {
 	s.closeHTTP()
 }
 
+// httpConnections is how many connections the HTTP side has.
+const httpConnections = 64
+
 // listenHTTP opens the HTTP address, where it has changed.
 func (s *Server) listenHTTP(c *Config) (*httpListener, error) {
 	if !c.Metrics.IsValid() {
@@ -187,7 +190,8 @@ func (s *Server) listenHTTP(c *Config) (*httpListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &httpListener{configured: name, listener: l, stop: s.metrics.Serve(l, s.Log)}, nil
+	stop := s.metrics.Serve(placedListener{l, &places{most: httpConnections}}, s.Log)
+	return &httpListener{configured: name, listener: l, stop: stop}, nil
 }
 
 func (s *Server) closeHTTP() {

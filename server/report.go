@@ -21,9 +21,11 @@ func (s *Server) logProblems(problems []conf.Problem) {
 
 // countFailures counts the zones that were not taken in, and tells of them.
 func (s *Server) countFailures(l *loading) {
+	var zones []string
+	defer func() { s.metrics.LoadFailed(zones) }()
 	for _, path := range slices.Sorted(maps.Keys(l.failed)) {
 		f := l.failed[path]
-		s.metrics.LoadFailures.WithLabelValues(f.zone).Inc()
+		zones = append(zones, f.zone)
 		text := "a zone could not be loaded, and there is no earlier version to serve: it is answered with SERVFAIL, where its name is known"
 		if f.kept {
 			text = "a zone could not be loaded: its last good version is served on"

@@ -89,12 +89,13 @@ type Server struct {
 	listeners map[string]*listener
 	http      *httpListener
 
-	arrivals arrivals
-	waiting  map[string]bool  // paths whose zones had to give way to others
-	refused  []*zoneFile      // those zones
-	missing  []netip.AddrPort // addresses to listen on that are not there yet
-	refusals perMinute        // of NOTIFYs, that the log tells of
-	whole    bool             // the first load took in every file
+	arrivals   arrivals
+	waiting    map[string]bool  // paths whose zones had to give way to others
+	refused    []*zoneFile      // those zones
+	missing    []netip.AddrPort // addresses to listen on that are not there yet
+	refusals   perMinute        // of NOTIFYs, that the log tells of
+	unaccepted perMinute        // connections that could not be taken, likewise
+	whole      bool             // the first load took in every file
 }
 
 // Problems is the error of a configuration that cannot be served.
@@ -125,12 +126,12 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		return nil, Problems(l.report.Problems())
 	}
 	s.logProblems(l.report.Problems())
-	s.countFailures(l)
 	s.whole = l.report.Faults() == 0
 	if n := l.report.Warnings(); n > 0 && c.Path != "" {
 		o.Log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
 	}
 	s.publish(c, l)
+	s.countFailures(l)
 	return s, nil
 }
 
@@ -210,7 +211,7 @@ func (s *Server) reload(ctx context.Context) {
 	}
 	if c == nil {
 		s.logProblems(report.Problems())
-		s.Log.Error("not reloaded: the server file has faults; everything stays as it was")
+		s.Log.Error("not reloaded: the server file cannot be taken in; everything stays as it was")
 		s.metrics.Reloaded(false, began)
 		return
 	}
@@ -287,7 +288,6 @@ func (s *Server) publish(c *Config, l *loading) {
 		show.Down, show.Follows = down[z], secondary || len(z.Lookups()) > 0
 		next.counts = append(next.counts, counts)
 		shown = append(shown, show)
-		s.metrics.LoadFailures.WithLabelValues(z.Name())
 	}
 	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
 	s.metrics.ZonesDown.Set(float64(len(next.down)))

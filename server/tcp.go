@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mxtrap/metrics"
+	"mxtrap/zone/conf"
 )
 
 // Limits of TCP (RFC 7766 6.2, RFC 9210 4.2). They bound memory too: a connection that waits for its client holds tcpQuery, one that
@@ -28,7 +29,7 @@ const (
 // tcpServer serves the connections of a listener.
 type tcpServer struct {
 	*Server
-	conns      tcpConns
+	places     places
 	transfers  chan struct{} // holds a token for each that is under way
 	counters   *metrics.Worker
 	responders sync.Pool // of *responder
@@ -37,46 +38,55 @@ type tcpServer struct {
 
 // serveTCP accepts connections until the listener is closed, and waits for them.
 func (s *Server) serveTCP(l *listener) {
-	t := &tcpServer{Server: s, counters: s.metrics.Worker(s.workers()), transfers: make(chan struct{}, transfersAtOnce)}
+	t := &tcpServer{
+		Server: s, counters: s.metrics.Worker(s.workers()), transfers: make(chan struct{}, transfersAtOnce),
+		places: places{most: tcpConnections, perClient: tcpClientConnections},
+	}
 	t.responders.New = func() any { return &responder{state: &s.state, counters: t.counters} }
 	t.batches.New = func() any { return new([tcpBatch]byte) }
 	var running sync.WaitGroup
 	for {
 		conn, err := l.tcp.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
-			t.conns.drain()
+			t.places.drain()
 			running.Wait()
 			return
 		}
 		if err != nil {
+			if s.unaccepted.allow(time.Now()) {
+				s.Log.Error("a TCP connection cannot be taken", "listen", l.address(), "error", conf.Plain(err))
+			}
 			time.Sleep(10 * time.Millisecond) // such as no file descriptors: passing
 			continue
 		}
-		if ok, why := t.conns.enter(conn); !ok {
-			t.counters.Dropped(why)
+		conn.SetReadBuffer(tcpKernel) // wishes, both
+		conn.SetWriteBuffer(tcpKernel)
+		place, full := t.places.enter(conn)
+		if full {
+			t.counters.Dropped(metrics.TCPFull)
+		}
+		if place == nil {
+			t.counters.Dropped(metrics.TCPClient)
 			conn.Close()
 			continue
 		}
 		running.Go(func() {
-			defer conn.Close()
-			defer t.conns.leave(conn)
-			t.serve(conn)
+			defer place.Close()
+			t.serve(place)
 		})
 	}
 }
 
 // serve answers the queries of a connection in order; those that have come in together are answered together (RFC 7766 6.2.1.1).
 // While it waits for its client it holds neither a responder nor a batch.
-func (t *tcpServer) serve(conn *net.TCPConn) {
-	conn.SetReadBuffer(tcpKernel) // wishes, both
-	conn.SetWriteBuffer(tcpKernel)
+func (t *tcpServer) serve(conn *place) {
 	c := client{transport: metrics.TCP, addr: addressOf(conn), port: conn.RemoteAddr().(*net.TCPAddr).AddrPort().Port()}
 	if c.addr.Is6() {
 		c.family = metrics.IPv6
 	}
 	in := bufio.NewReaderSize(conn, 2+tcpQuery)
 	for {
-		t.conns.await(conn)
+		conn.await()
 		if size, err := in.Peek(2); err != nil {
 			return
 		} else if _, err := in.Peek(2 + int(binary.BigEndian.Uint16(size))); err != nil {
@@ -85,6 +95,7 @@ func (t *tcpServer) serve(conn *net.TCPConn) {
 			}
 			return
 		}
+		conn.move()
 		if packet := message(in); transferAsked(packet) {
 			if t.transfer(conn, packet, c) != nil {
 				return
@@ -97,7 +108,7 @@ func (t *tcpServer) serve(conn *net.TCPConn) {
 }
 
 // answer answers the query that has come in, and those that have come in whole behind it.
-func (t *tcpServer) answer(conn *net.TCPConn, in *bufio.Reader, c client) error {
+func (t *tcpServer) answer(conn *place, in *bufio.Reader, c client) error {
 	batch := t.batches.Get().(*[tcpBatch]byte)
 	defer t.batches.Put(batch)
 	began := time.Now()
@@ -106,8 +117,7 @@ func (t *tcpServer) answer(conn *net.TCPConn, in *bufio.Reader, c client) error 
 	if answers == 0 {
 		return end
 	}
-	conn.SetWriteDeadline(began.Add(tcpSend))
-	if _, err := conn.Write(out); err != nil {
+	if err := conn.send(out); err != nil {
 		t.counters.DroppedMany(metrics.Unsent, uint64(answers))
 		return err
 	}

@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/binary"
 	"errors"
-	"net"
 	"slices"
 	"time"
 
@@ -35,7 +34,7 @@ func transferAsked(packet []byte) bool {
 }
 
 // transfer answers a request for a zone, whole or by its differences.
-func (t *tcpServer) transfer(conn net.Conn, packet []byte, c client) error {
+func (t *tcpServer) transfer(conn *place, packet []byte, c client) error {
 	snap := t.state.current.Load()
 	var q query
 	q.parse(packet)
@@ -128,7 +127,7 @@ func (q *query) knownSerial() (serial uint32, ok bool) {
 
 // transferWriter sends records in messages of some size, each with the question, for names to point to (RFC 5936 2.2.1).
 type transferWriter struct {
-	conn      net.Conn
+	conn      *place
 	query     *query
 	nsid      string
 	message   *rr.Packer // that is being filled; nil: none
@@ -213,7 +212,5 @@ func (w *transferWriter) flush(rcode int) error {
 	packet = w.signature.sign(packet)
 	w.message = nil
 	w.sent++
-	w.conn.SetWriteDeadline(time.Now().Add(tcpSend))
-	_, err := w.conn.Write(withLength(packet))
-	return err
+	return w.conn.send(withLength(packet))
 }

@@ -309,7 +309,7 @@ func FuzzTransferRequest(f *testing.F) {
 		ours, theirs := net.Pipe()
 		server := &tcpServer{Server: s, transfers: make(chan struct{}, 1)}
 		go func() {
-			server.transfer(ours, packet, client{transport: metrics.TCP, addr: netip.MustParseAddr("192.0.2.1")})
+			server.transfer(&place{Conn: ours, of: new(places)}, packet, client{transport: metrics.TCP, addr: netip.MustParseAddr("192.0.2.1")})
 			ours.Close()
 		}()
 		all, _ := io.ReadAll(theirs)

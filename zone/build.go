@@ -48,6 +48,7 @@ type builder struct {
 	trap      *trap
 	number    int           // the next {n}
 	covers    map[name]name // the cover's name of each exchange that gets one
+	likes     map[name]int  // of each, the first owner that has it
 	published map[name]name // of them, those whose addresses are known
 	mentioned map[name]bool // what records of the zone lead to
 	dealer    *dealer
@@ -89,7 +90,7 @@ func (r *trapTable) build(c *content, look Lookups, s *Source, report *conf.Repo
 	}
 	b := &builder{
 		trapTable: r, c: c, look: look, zone: s, report: report, faults: report.Faults(), trap: &trap{},
-		number: r.first, covers: map[name]name{}, published: map[name]name{}, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
+		number: r.first, covers: map[name]name{}, likes: map[name]int{}, published: map[name]name{}, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
 	}
 	owners := b.readOwners()
 	b.checkCovers(owners)
@@ -127,6 +128,7 @@ func (b *builder) faulty() bool { return b.report.Faults() > b.faults }
 // readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
 func (b *builder) readOwners() []trapped {
 	var owners []trapped
+	listed := make(map[name]bool, len(b.at))
 	for _, item := range b.at {
 		owner, err := parseName(item.Text, b.c.apex)
 		var set *rrset
@@ -135,7 +137,7 @@ func (b *builder) readOwners() []trapped {
 			b.fault(item, err.Error())
 		case !owner.within(b.c.apex):
 			b.fault(item, "is outside the zone "+trimDot(b.c.apex.String()))
-		case slices.ContainsFunc(owners, func(t trapped) bool { return t.name == owner }):
+		case listed[owner]:
 			b.fault(item, "stands twice in the list")
 		case b.c.occluded(owner):
 			b.fault(item, "is delegated: its MX records are not answered from this zone")
@@ -147,6 +149,7 @@ func (b *builder) readOwners() []trapped {
 		if set == nil {
 			continue
 		}
+		listed[owner] = true
 		t := trapped{name: owner, item: item, set: *set}
 		for i := range set.records {
 			mx := &set.records[i]

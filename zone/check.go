@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -23,6 +22,10 @@ func (s *Source) Compile(look Lookups, report *conf.Report) *Zone {
 		s.warn(report, r, "its TTL differs from others of the same owner and type; the lowest is served (RFC 2181 5.2)")
 	})
 	defer c.release()
+	if c.full != nil {
+		s.fault(report, c.full, fmt.Sprintf("the zone has more than %d names that exist only for others below them", maxEmpty))
+		return nil
+	}
 	soa := s.makeSOA(c, report)
 	c.put(s.apex, soa.set(s.apex))
 	s.check(c, report)
@@ -70,9 +73,14 @@ func (s *Source) check(c *content, report *conf.Report) {
 	}
 	s.checkMailbox(c, report)
 	signed := ""
+	var below []bool
+	var dname []int
+	if c.parts {
+		below, dname = c.above()
+	}
 	for i := range c.nodes {
 		n := &c.nodes[i]
-		occluded := c.isCut(i) || i != 0 && c.occluded(c.nodes[n.parent].name)
+		occluded := c.parts && (c.isCut(i) || below[i])
 		for j := range n.sets {
 			set := &n.sets[j]
 			switch set.typ {
@@ -97,8 +105,8 @@ func (s *Source) check(c *content, report *conf.Report) {
 				signed = dns.TypeToString[set.typ]
 			}
 		}
-		if d := c.dnameAbove(n.name); d != "" && !occluded && len(n.sets) > 0 {
-			s.fault(report, n.sets[0].place(), "it stands below the DNAME at "+d.relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
+		if c.parts && dname[i] >= 0 && !occluded && len(n.sets) > 0 {
+			s.fault(report, n.sets[0].place(), "it stands below the DNAME at "+c.nodes[dname[i]].name.relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
 		}
 	}
 	if signed != "" {
@@ -148,25 +156,13 @@ func (s *Source) checkHosts(c *content, node int, set *rrset, report *conf.Repor
 }
 
 // traps says whether an owner's MX set is trapped.
-func (s *Source) traps(owner name) bool {
-	return s.trap != nil && slices.Contains(s.trap.owners(s.apex), owner)
-}
+func (s *Source) traps(owner name) bool { return s.trap != nil && s.trap.owners[owner] }
 
 // dotMissing asks after a final dot where a name has the zone's twice, or looks like one of another zone.
 func (s *Source) dotMissing(host name) string {
 	short := strings.TrimSuffix(host.relative(s.apex), ".")
 	if strings.HasSuffix(short+".", "."+s.apex.String()) || short+"." == s.apex.String() || strings.Count(short, ".") > 1 {
 		return ": is a final dot missing behind " + short + "?"
-	}
-	return ""
-}
-
-// dnameAbove is the DNAME's owner that a name is below, "" where there is none.
-func (c *content) dnameAbove(n name) name {
-	for n != c.apex {
-		if n = n.parent(); c.get(n, dns.TypeDNAME) != nil {
-			return n
-		}
 	}
 	return ""
 }

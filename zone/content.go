@@ -13,6 +13,8 @@ type content struct {
 	apex  name
 	nodes []contentNode // parents stand before their children; the apex is the first
 	index map[name]int  // in nodes
+	parts bool          // some of it is delegated, or below a DNAME
+	full  *record       // one whose owner would make more names than a zone may have; nil as a rule
 
 	// What nodes and sets are made of, each in one piece of memory.
 	order   []placedRecord
@@ -57,14 +59,22 @@ type rrset struct {
 // place is what an RRset's first record is, for a fault of the whole.
 func (s *rrset) place() *record { return &s.records[0] }
 
+// maxEmpty is how many names a zone may have that exist only for others below them (RFC 4592 2.2.2): each takes as much memory as one with
+// records, and a line of a file makes a hundred.
+const maxEmpty = 500_000
+
 // newContent sorts records into RRsets. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
 // RRset differ the lowest holds (RFC 2181 5.2); differing hears of that.
 func newContent(apex name, records []record, differing func(*record)) *content {
 	c := contents.Get().(*content)
-	c.apex, c.nodes = apex, append(c.nodes[:0], contentNode{name: apex})
+	c.apex, c.nodes, c.parts, c.full = apex, append(c.nodes[:0], contentNode{name: apex}), false, nil
 	c.index[apex] = 0
 	order, all, sets := c.order[:0], c.records[:0], c.sets[:0]
 	for i := range records {
+		if len(c.nodes) > maxEmpty+i {
+			c.full = &records[i]
+			break
+		}
 		order = append(order, placedRecord{c.node(records[i].owner), &records[i]})
 	}
 	slices.SortStableFunc(order, func(a, b placedRecord) int {
@@ -74,14 +84,29 @@ func newContent(apex name, records []record, differing func(*record)) *content {
 		node, firstSet := order[i].node, len(sets)
 		for i < len(order) && order[i].node == node {
 			set := rrset{typ: order[i].record.typ, ttl: order[i].record.ttl}
+			c.parts = c.parts || set.typ == dns.TypeDNAME || set.typ == dns.TypeNS && node != 0
 			first := len(all)
+			var seen map[string]bool // where there are many
 			for ; i < len(order) && order[i].node == node && order[i].record.typ == set.typ; i++ {
 				r := order[i].record
 				if r.ttl != set.ttl {
 					set.ttl = min(set.ttl, r.ttl)
 					differing(r)
 				}
-				if !slices.ContainsFunc(all[first:], func(other record) bool { return other.equal(r) }) {
+				if len(all)-first < fewRecords {
+					if !slices.ContainsFunc(all[first:], func(other record) bool { return other.equal(r) }) {
+						all = append(all, *r)
+					}
+					continue
+				}
+				if seen == nil {
+					seen = map[string]bool{}
+					for j := range all[first:] {
+						seen[all[first+j].identity()] = true
+					}
+				}
+				if id := r.identity(); !seen[id] {
+					seen[id] = true
 					all = append(all, *r)
 				}
 			}
@@ -93,6 +118,9 @@ func newContent(apex name, records []record, differing func(*record)) *content {
 	c.order, c.records, c.sets = order, all, sets
 	return c
 }
+
+// fewRecords is up to how many records of an RRset are compared one by one.
+const fewRecords = 8
 
 // node finds the node of a name below the apex, and makes it and those above it where there are none.
 func (c *content) node(n name) int {
@@ -182,12 +210,32 @@ func (c *content) find(n name) (standing, *contentNode) {
 
 // occluded says whether a name lies where this zone has nothing to say: at or below a cut, or below a DNAME.
 func (c *content) occluded(n name) bool {
+	if !c.parts {
+		return false
+	}
 	for m := n; m != c.apex; m = m.parent() {
 		if i, ok := c.index[m]; ok && c.isCut(i) || c.get(m.parent(), dns.TypeDNAME) != nil {
 			return true
 		}
 	}
 	return false
+}
+
+// above says what is above each node: whether that lies where this zone has nothing to say, and the DNAME's owner that is nearest, -1 for
+// none.
+func (c *content) above() (occluded []bool, dname []int) {
+	occluded, dname = make([]bool, len(c.nodes)), make([]int, len(c.nodes))
+	dname[0] = -1
+	at := make([]bool, len(c.nodes)) // as occluded, the node itself included
+	for i := 1; i < len(c.nodes); i++ {
+		parent := c.nodes[i].parent // stands before it
+		occluded[i], dname[i] = at[parent], dname[parent]
+		if c.nodes[parent].get(dns.TypeDNAME) != nil {
+			dname[i] = parent
+		}
+		at[i] = at[parent] || dname[i] == parent || c.isCut(i)
+	}
+	return occluded, dname
 }
 
 // hasAddress says whether a name has an A or AAAA record.

@@ -1,20 +1,22 @@
 package zone
 
-import "slices"
-
 // checkCovers warns of fixed addresses that nothing uses.
 func (b *builder) checkCovers(owners []trapped) {
-	for host, cover := range b.trapTable.covers {
-		used := host == b.target
-		for _, t := range owners {
-			for _, e := range t.real {
-				used = used || e.host == host
-				if e.host == host && e.standing != elsewhere {
-					b.fault(cover.item, "is a host of this zone, which needs no cover")
-				}
-			}
+	if len(b.trapTable.covers) == 0 {
+		return
+	}
+	exchanges := map[name]standing{}
+	for _, t := range owners {
+		for _, e := range t.real {
+			exchanges[e.host] = e.standing
 		}
-		if !used {
+	}
+	for host, cover := range b.trapTable.covers {
+		what, used := exchanges[host]
+		switch {
+		case used && what != elsewhere:
+			b.fault(cover.item, "is a host of this zone, which needs no cover")
+		case !used && host != b.target:
 			b.warn(cover.item, "is no exchange of a trapped owner; its addresses are not used")
 		}
 	}
@@ -25,10 +27,10 @@ func (b *builder) nameCovers(owners []trapped) (exchanges []name) {
 	if !b.cover {
 		return nil
 	}
-	for _, t := range owners {
+	for i, t := range owners {
 		for _, e := range t.real {
 			if e.standing == elsewhere && b.covers[e.host] == "" {
-				b.covers[e.host] = b.nextHost(t)
+				b.covers[e.host], b.likes[e.host] = b.nextHost(t), i
 				exchanges = append(exchanges, e.host)
 			}
 		}
@@ -44,10 +46,7 @@ func (b *builder) addCover(host name, owners []trapped) {
 	if known.none() {
 		return
 	}
-	like := slices.IndexFunc(owners, func(t trapped) bool {
-		return slices.ContainsFunc(t.real, func(e exchange) bool { return e.host == host })
-	})
-	ttl4, ttl6 := b.hostTTLs(owners[like])
+	ttl4, ttl6 := b.hostTTLs(owners[b.likes[host]])
 	if known.lookedUp {
 		ttl4, ttl6 = min(ttl4, maxLookedUpTTL), min(ttl6, maxLookedUpTTL)
 	}

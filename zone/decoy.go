@@ -2,6 +2,7 @@ package zone
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -139,6 +140,34 @@ func (b *builder) unfit(real families, item conf.Item, reason string) {
 	}
 }
 
+// checkDealt warns of addresses of real exchanges that were dealt to decoys.
+func (b *builder) checkDealt(owners []trapped) {
+	shared := map[netip.Addr]name{}
+	for _, t := range owners {
+		for _, e := range t.real {
+			for _, ip := range slices.Concat(e.v4, e.v6) {
+				if b.dealer.deck(ip.Is6()).dealt[ip] && shared[ip] == "" {
+					shared[ip] = e.host
+				}
+			}
+		}
+	}
+	if len(shared) == 0 {
+		return
+	}
+	ips := slices.SortedFunc(maps.Keys(shared), netip.Addr.Compare)
+	for _, p := range b.addresses {
+		if host := shared[p.Addr()]; p.IsSingleIP() && host != "" {
+			b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", p.Addr(), trimDot(host.String())))
+		}
+		for _, ip := range ips {
+			if !p.IsSingleIP() && p.Contains(ip) {
+				b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, trimDot(shared[ip].String())))
+			}
+		}
+	}
+}
+
 // deal gives a decoy addresses of its own, of the families that the real exchanges have. While those are not known it deals of
 // both, so that the other decoys' addresses do not change when they become known.
 func (b *builder) deal(t trapped, n int, real families) addresses {
@@ -203,16 +232,8 @@ func (b *builder) checkAddresses(owners []trapped) {
 		if !isGlobal(p.Addr()) {
 			b.warn(p.item, "is not globally routable: some sites distrust a domain with such an MX")
 		}
-		for _, t := range owners {
-			for _, e := range t.real {
-				for _, ip := range slices.Concat(e.v4, e.v6) {
-					if b.dealer.deck(ip.Is6()).dealt[ip] && p.Contains(ip) {
-						b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, trimDot(e.host.String())))
-					}
-				}
-			}
-		}
 	}
+	b.checkDealt(owners)
 	for family, k := range map[string]*deck{"IPv4": &b.dealer.v4, "IPv6": &b.dealer.v6} {
 		if k.again && !b.lost {
 			b.warn(b.table.Item("addresses", ""), "more decoys than "+family+" addresses: some decoys share one")

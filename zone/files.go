@@ -79,8 +79,9 @@ func (files *Files) Modified() uint32 {
 // racyAge is how old a file must be when it is read for its time to be trusted: coarser than any file system's clock.
 const racyAge = 2 * time.Second
 
-// maxFile bounds what is read into memory.
-const maxFile = 1 << 30
+// maxFile bounds what is read into memory of a zone's files, as [server] bounds what comes of a zone from its primary: a record takes some
+// ten times as much there as in a file.
+const maxFile = 64 << 20
 
 // readFile reads a regular file and notes what it was. It asks the kernel itself, for package os would offer each of very many files
 // to its poller, which takes more system calls than the reading.

@@ -66,14 +66,16 @@ func (b *builder) checkSPF(owners []trapped) {
 		}
 		return texts
 	}
-	told := map[name]bool{}
+	told, places := map[name]bool{}, map[name]int{}
+	for i := range owners {
+		places[owners[i].name] = i
+	}
 	for i := range b.c.nodes {
 		if n := &b.c.nodes[i]; n.get(dns.TypeTXT).isSPF() {
 			reach := spf.Follow(trimDot(n.name.String()), texts)
 			for _, use := range reach.Uses {
 				owner := b.standsAt(use.Owner)
-				at := slices.IndexFunc(owners, func(t trapped) bool { return t.name == owner.name })
-				if at >= 0 && !told[owners[at].name] {
+				if at, ok := places[owner.name]; ok && !told[owners[at].name] {
 					told[owners[at].name] = true
 					b.checkUse(owners[at], use, reach)
 				}
@@ -178,14 +180,20 @@ func (r *record) text() string {
 
 // checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
 func (b *builder) checkWildcards() {
+	var beside map[name]name // the first host of the trap below each name
 	for i := range b.c.nodes {
 		wildcard := &b.c.nodes[i]
 		if !strings.HasPrefix(string(wildcard.name), "\x01*") {
 			continue
 		}
-		beside := func(h trapHost) bool { return h.name.parent() == wildcard.name.parent() }
-		at := slices.IndexFunc(b.trap.hosts, beside)
-		if at < 0 {
+		if beside == nil {
+			beside = map[name]name{}
+			for _, h := range slices.Backward(b.trap.hosts) {
+				beside[h.name.parent()] = h.name
+			}
+		}
+		host := beside[wildcard.name.parent()]
+		if host == "" {
 			continue
 		}
 		var types []string
@@ -193,6 +201,6 @@ func (b *builder) checkWildcards() {
 			types = append(types, dns.Type(set.typ).String())
 		}
 		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
-			trimDot(b.trap.hosts[at].name.String()), trimDot(wildcard.name.String()), strings.Join(types, ", ")))
+			trimDot(host.String()), trimDot(wildcard.name.String()), strings.Join(types, ", ")))
 	}
 }

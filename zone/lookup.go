@@ -20,9 +20,9 @@ type Answer struct {
 	Glue          []Glue // for the NS set in Authority
 	Required      int    // so many of Glue, the first ones, must fit (RFC 9471)
 
-	Wildcard bool // a wildcard stands in for the name, or for one it leads to
-	Trapped  bool // the question asks for an MX set with decoys
-	Decoy    int  // 1 + index in Zone.Hosts where it asks for a decoy's name, else 0
+	Varied  bool // the name, or one it leads to, is one of any number: a wildcard or a DNAME stands in for it
+	Trapped bool // the question asks for an MX set with decoys
+	Decoy   int  // 1 + index in Zone.Hosts where it asks for a decoy's name, else 0
 
 	question *QName
 	aliases  [MaxAliases]QName // the names the question led to, in order
@@ -70,7 +70,7 @@ func (b Body) Lookup(q *QName, typ uint16, a *Answer) {
 // reset makes the Answer ready for a question. It leaves the aliases alone: links says that none of them counts.
 func (a *Answer) reset(b Body, q *QName) {
 	a.Zone, a.question, a.apex, a.links = b, q, int(q.starts[q.labels-b.labels()]), 0
-	a.Rcode, a.Required, a.Wildcard, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, false, 0
+	a.Rcode, a.Required, a.Varied, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, false, 0
 	a.Answer, a.Authority, a.Glue = a.Answer[:0], a.Authority[:0], a.Glue[:0]
 }
 
@@ -87,7 +87,7 @@ func (b Body) walk(q *QName, typ uint16, a *Answer) (follow bool) {
 		next := b.child(at, q.label(i))
 		if next == 0 {
 			if wildcard := b.uint32(at + nodeWildcard); wildcard != 0 {
-				a.Wildcard = true
+				a.Varied = true
 				return b.found(q, typ, wildcard, a) // RFC 4592 3.3.1: the node is the closest encloser
 			}
 			a.Rcode = dns.RcodeNameError
@@ -145,6 +145,7 @@ func (b Body) next(target *QName, a *Answer) bool {
 
 // dname replaces the suffix of the name (RFC 6672 3.2). The node's name is q without its first labels.
 func (b Body) dname(q *QName, labels int, typ uint16, node uint32, a *Answer) (follow bool) {
+	a.Varied = true
 	s, _ := b.set(node, dns.TypeDNAME)
 	if !a.holds(s) {
 		a.Answer = append(a.Answer, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -19,8 +20,12 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 		return
 	}
 	defer root.Close()
+	octets := 0
 	open := func(rel string) (string, error) {
 		n, text, err := readIn(root, rel)
+		if octets += len(text); err == nil && octets > maxFile {
+			err = fmt.Errorf("the zone's files have more than %d bytes together", maxFile)
+		}
 		if err == nil {
 			s.files.add(filepath.Join(filepath.Dir(file), rel), n)
 		}
@@ -44,6 +49,7 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 			}
 			s.records = append(s.records, one)
 		},
+		Most: maxRecords,
 		Fault: func(at rr.Place, text, reason string) bool {
 			faults++
 			report.Add(conf.Problem{File: filepath.Join(filepath.Dir(file), at.File), Line: at.Line, Text: text, Reason: reason})

@@ -195,6 +195,16 @@ func (r *record) equal(other *record) bool {
 	return count == 1 && host == otherHost && bytes.Equal(r.data[:skip], other.data[:skip]) && bytes.Equal(r.data[skip+len(host):], other.data[skip+len(host):])
 }
 
+// identity is the same for records that are equal.
+func (r *record) identity() string {
+	skip, count := names(r.typ)
+	if count != 1 {
+		return string(r.data)
+	}
+	host := r.host()
+	return string(r.data[:skip]) + string(host) + string(r.data[skip+len(host):])
+}
+
 // nameSize is the length of the uncompressed name that wire begins with.
 func nameSize(wire []byte) int {
 	n := 0

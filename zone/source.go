@@ -1,11 +1,15 @@
 package zone
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 
 	"mxtrap/zone/conf"
 )
+
+// maxRecords is how many records a zone may have: while it is loaded, each takes up to a thousand octets of memory.
+const maxRecords = 1 << 20
 
 // Source is a zone as the operator's files have it: every value is right by itself, and [Source.Compile] judges the whole.
 type Source struct {
@@ -30,7 +34,7 @@ type Source struct {
 func Load(path string, report *conf.Report) *Source {
 	n, text, err := readFile(path)
 	if err != nil {
-		report.Add(conf.Problem{File: path, Reason: err.Error()})
+		report.Add(conf.Problem{File: path, Reason: conf.Plain(err).Error()})
 		return nil
 	}
 	return parse(path, text, Files{zone: n}, "", report)
@@ -132,6 +136,10 @@ func (s *Source) readRecords(t *conf.Table) {
 			if err != nil {
 				item.Fault(err.Error())
 				continue
+			}
+			if len(s.records) == maxRecords {
+				item.Fault(fmt.Sprintf("a zone has %d records at most", maxRecords))
+				return
 			}
 			if owner != "" && owner.within(s.apex) {
 				r.item = item

@@ -15,6 +15,7 @@ import (
 type trapTable struct {
 	table     *conf.Table
 	at        []conf.Item
+	owners    map[name]bool // those of at that are names
 	direct    bool
 	count     int
 	step      int // 0: as between the last two real ones
@@ -52,6 +53,12 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 	if t.Has("at") {
 		if r.at = t.Strings("at"); len(r.at) == 0 {
 			t.Fault("at", "", `names no owner: "@" is the zone itself`)
+		}
+	}
+	r.owners = make(map[name]bool, len(r.at))
+	for _, item := range r.at {
+		if n, err := parseName(item.Text, apex); err == nil {
+			r.owners[n] = true
 		}
 	}
 	style, target, count, step, first := "hosts", "", int64(2), int64(0), int64(1)
@@ -160,17 +167,6 @@ func isHostName(n, apex name) bool {
 // hostName is the n-th name of the pattern.
 func (r *trapTable) hostName(n int, apex name) (name, error) {
 	return parseName(strings.Replace(r.names, "{n}", strconv.Itoa(n), 1), apex)
-}
-
-// owners are the trap's owners, those that can be read.
-func (r *trapTable) owners(apex name) []name {
-	var out []name
-	for _, item := range r.at {
-		if n, err := parseName(item.Text, apex); err == nil {
-			out = append(out, n)
-		}
-	}
-	return out
 }
 
 // parsePool reads an address or a prefix.

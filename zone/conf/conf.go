@@ -10,6 +10,7 @@
 package conf
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -65,9 +66,16 @@ type entry struct {
 // list is the values of a list.
 type list struct{ items []Item }
 
+// maxValues bounds what a file holds, for a value may have two octets in the file, and takes some hundred in memory.
+const maxValues = 1 << 21
+
 // Parse reads a whole file. Where the text is not TOML, that is reported and the result is nil.
 func Parse(file string, text []byte, report *Report) *Table {
 	doc := &document{file: file, report: report}
+	if len(text) > maxValues && bytes.Count(text, []byte{','})+bytes.Count(text, []byte{'\n'}) > maxValues {
+		report.Add(Problem{File: file, Reason: fmt.Sprintf("more than %d lines and elements of lists", maxValues)})
+		return nil
+	}
 	if root := readSimple(string(text), doc); root != nil {
 		return root
 	}

@@ -169,3 +169,27 @@ func TestDepthIsBounded(t *testing.T) {
 		t.Error(report.Problems())
 	}
 }
+
+func TestFaultsAreKeptHoweverManyWarningsStandBeforeThem(t *testing.T) {
+	var r Report
+	for range 3 * maxKept {
+		r.Warn(func() Problem { return Problem{File: "a", Reason: "doubtful"} })
+	}
+	for i := range maxKept + 2 {
+		r.Add(Problem{File: "b", Line: i, Reason: "wrong"})
+	}
+	all := r.Problems()
+	if r.Faults() != maxKept+2 || r.Warnings() != 3*maxKept || len(all) != 1+maxKept+1 || all[1].Reason != "wrong" {
+		t.Errorf("%d faults, %d warnings, %d problems", r.Faults(), r.Warnings(), len(all))
+	}
+	if got, want := all[len(all)-1].String(), "2002 more problems, of files with more than 1000"; got != want {
+		t.Error(got)
+	}
+}
+
+func TestAFileOfMoreValuesThanMemoryHasRoomForIsRefused(t *testing.T) {
+	var r Report
+	if Parse("z.toml", []byte("a = ["+strings.Repeat(`"",`, maxValues+1)+"]\n"), &r) != nil || r.Faults() != 1 {
+		t.Error(r.Problems())
+	}
+}

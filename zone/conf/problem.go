@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Problem is one thing wrong, or doubtful, with the operator's files.
@@ -27,11 +28,13 @@ func (p Problem) String() string {
 	if p.Warning {
 		b.WriteString("warning: ")
 	}
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
+		}
+		b.WriteString(": ")
 	}
-	b.WriteString(": ")
 	if p.Key != "" {
 		b.WriteString(p.Key + ": ")
 	}
@@ -53,7 +56,13 @@ type Report struct {
 	problems []Problem
 	faults   int
 	warnings int
+	kept     [2]int // of the problems: faults and warnings, but for those of other reports
+	lost     int    // that were not kept
 }
+
+// maxKept is how many faults, and how many warnings, a report keeps of its own: a file may have more than anybody reads, or than memory has
+// room for.
+const maxKept = 1000
 
 // Add takes problems in.
 func (r *Report) Add(problems ...Problem) {
@@ -63,7 +72,7 @@ func (r *Report) Add(problems ...Problem) {
 			continue
 		}
 		r.faults++
-		r.problems = append(r.problems, p)
+		r.keep(0, func() Problem { return p })
 	}
 }
 
@@ -71,13 +80,22 @@ func (r *Report) Add(problems ...Problem) {
 func (r *Report) Warn(words func() Problem) {
 	r.warnings++
 	if !r.Quiet {
-		r.problems = append(r.problems, words())
+		r.keep(1, words)
 	}
+}
+
+func (r *Report) keep(kind int, words func() Problem) {
+	if r.kept[kind]++; r.kept[kind] > maxKept {
+		r.lost++
+		return
+	}
+	r.problems = append(r.problems, words())
 }
 
 // Join takes another report in.
 func (r *Report) Join(other *Report) {
-	r.faults, r.warnings, r.problems = r.faults+other.faults, r.warnings+other.warnings, append(r.problems, other.problems...)
+	r.faults, r.warnings, r.lost = r.faults+other.faults, r.warnings+other.warnings, r.lost+other.lost
+	r.problems = append(r.problems, other.problems...)
 }
 
 // Doubtful is the report with its faults turned into warnings.
@@ -85,7 +103,7 @@ func (r *Report) Doubtful() *Report {
 	for i := range r.problems {
 		r.problems[i].Warning = true
 	}
-	return &Report{Quiet: r.Quiet, problems: r.problems, warnings: r.faults + r.warnings}
+	return &Report{Quiet: r.Quiet, problems: r.problems, warnings: r.faults + r.warnings, lost: r.lost}
 }
 
 // Faults is how many things are wrong, and Warnings how many are only doubtful.
@@ -100,11 +118,20 @@ func (r *Report) Problems() []Problem {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key))
 	})
 	r.problems = slices.Compact(r.problems)
+	if r.lost > 0 {
+		return append(slices.Clip(r.problems), Problem{Reason: fmt.Sprintf("%d more problems, of files with more than %d", r.lost, maxKept), Warning: r.faults == 0})
+	}
 	return r.problems
 }
 
+// errTooManyFiles is of no file.
+var errTooManyFiles = errors.New("nothing is wrong with the file: too many files and connections are open; raise the process's limit (LimitNOFILE in systemd, ulimit -n in a shell)")
+
 // Plain takes the operation and the path off an error that is told with its place.
 func Plain(err error) error {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return errTooManyFiles
+	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
 		return pathErr.Err

@@ -26,13 +26,15 @@ type Place struct {
 type Reader struct {
 	Apex string // in wire format, in lower case: the first origin
 	TTL  uint32 // of records that state none, while no record before them did
+	Most int    // records; 0: any number
 
 	Open   func(file string) (text string, err error) // opens what is included
 	Record func(Record, Place)
 	Fault  func(p Place, text, reason string) (enough bool) // hears of what is wrong; the reading ends where it says so
 
 	byDirective bool // TTL is that of a $TTL
-	files, made int
+
+	records, files, made int // so far
 }
 
 // errEnough ends the reading.
@@ -102,6 +104,10 @@ func (s *source) entry(e *entry) error {
 	}
 	if err != nil {
 		return err
+	}
+	if s.records++; s.Most > 0 && s.records > s.Most {
+		s.Fault(Place{s.file, e.line}, "", fmt.Sprintf("a zone has %d records at most", s.Most))
+		return errEnough
 	}
 	r.Owner = s.owner
 	s.Record(r, Place{s.file, e.line})
