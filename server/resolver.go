@@ -27,6 +27,12 @@ const (
 	lookupsAtime = 8               // at the same time
 )
 
+// Bounds of an answer: what a resolver says is served, and each address is a record of the cover and of its decoys.
+const (
+	mostAliases   = 16 // that a host's name leads through
+	mostAddresses = 32 // of one family
+)
+
 // resolver looks the addresses of hosts outside the zones up and keeps them fresh. The last good answer stays until there is a
 // better one.
 type resolver struct {
@@ -253,7 +259,7 @@ func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]net
 // no host in the Internet can have is an error: such answers come from a resolver that sees another world, or that filters.
 func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Duration) error {
 	name := reply.Question[0].Name
-	for range reply.Answer { // as many aliases as there are records
+	for range mostAliases {
 		i := slices.IndexFunc(reply.Answer, func(rr dns.RR) bool {
 			return rr.Header().Rrtype == dns.TypeCNAME && strings.EqualFold(rr.Header().Name, name)
 		})
@@ -263,6 +269,7 @@ func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Du
 		alias := reply.Answer[i].(*dns.CNAME)
 		name, *ttl = alias.Target, min(*ttl, time.Duration(alias.Hdr.Ttl)*time.Second)
 	}
+	found := 0
 	for _, rr := range reply.Answer {
 		var ip net.IP
 		switch rr := rr.(type) {
@@ -280,6 +287,9 @@ func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Du
 		}
 		if !zone.MayBeHost(a) {
 			return fmt.Errorf("%s is not globally routable: the resolver sees another world than the senders of mail, or it filters", a)
+		}
+		if found++; found > mostAddresses {
+			return fmt.Errorf("it has more than %d addresses of a family", mostAddresses)
 		}
 		*addrs = append(*addrs, a)
 		*ttl = min(*ttl, time.Duration(rr.Header().Ttl)*time.Second)

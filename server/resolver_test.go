@@ -172,6 +172,34 @@ func TestAddressesAreTakenFromTheNameThatWasAskedAlone(t *testing.T) {
 			t.Errorf("%s: got %v %v, want %s: %v", c.name, addrs, ttl, c.want, err)
 		}
 	}
+	var chain, many strings.Builder
+	for i := range mostAliases {
+		fmt.Fprintf(&chain, "%s CNAME a%d.test.|", map[bool]string{true: "bob.test. 60", false: fmt.Sprintf("a%d.test. 60", i)}[i == 0], i+1)
+	}
+	for i := range mostAddresses {
+		fmt.Fprintf(&many, "bob.test. 60 A 198.51.100.%d|", i+1)
+	}
+	for _, c := range []struct {
+		name, answer string
+		found        int
+		ok           bool
+	}{
+		{"as many aliases as are followed", chain.String() + fmt.Sprintf("a%d.test. 60 A 198.51.100.7", mostAliases), 1, true},
+		{"one more", chain.String() + fmt.Sprintf("a%d.test. 60 CNAME b.test.|b.test. 60 A 198.51.100.7", mostAliases), 0, true},
+		{"as many addresses as are taken", strings.TrimSuffix(many.String(), "|"), mostAddresses, true},
+		{"one more address", many.String() + "bob.test. 60 A 198.51.100.200", 0, false},
+	} {
+		reply := new(dns.Msg).SetReply(question)
+		for line := range strings.SplitSeq(c.answer, "|") {
+			reply.Answer = append(reply.Answer, record(line))
+		}
+		var addrs []netip.Addr
+		ttl := maxRefresh
+		err := takeAddresses(reply, dns.TypeA, &addrs, &ttl)
+		if (err == nil) != c.ok || c.ok && len(addrs) != c.found {
+			t.Errorf("%s: %d addresses, %v", c.name, len(addrs), err)
+		}
+	}
 	reply := new(dns.Msg).SetReply(new(dns.Msg).SetQuestion("bob.test.", dns.TypeAAAA))
 	for _, bad := range []string{"::1", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "::ffff:198.51.100.7", "::", "ff02::1", "64:ff9b:1::1"} {
 		reply.Answer = []dns.RR{record("bob.test. 60 AAAA " + bad)}

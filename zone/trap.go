@@ -187,11 +187,22 @@ func parsePool(s string) (netip.Prefix, error) {
 		return p, fmt.Errorf("an IPv4 address is written as such: %s", a.Unmap())
 	case p != p.Masked():
 		return p, fmt.Errorf("the prefix has bits set behind its length: write %s", p.Masked())
-	case a.IsMulticast(), a.IsUnspecified() && p.IsSingleIP(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case a.Is4() && p.Bits() < shortest4, a.Is6() && p.Bits() < shortest6:
+		return p, fmt.Errorf("nobody has all addresses of so short a prefix, and mail would go to others' hosts: /%d is the shortest, and /%d of IPv6", shortest4, shortest6)
+	case a.IsMulticast(), a.IsUnspecified() && p.IsSingleIP(), slices.ContainsFunc(noHosts, func(no netip.Prefix) bool { return no.Contains(a) }):
 		return p, errors.New("no host can have this address")
 	}
 	return p, nil
 }
+
+// The shortest prefixes that decoys get addresses of: registries give nobody shorter ones.
+const (
+	shortest4 = 8
+	shortest6 = 32
+)
+
+// noHosts are addresses that no host has anywhere: this network (RFC 1122 3.2.1.3), and what is reserved (RFC 1112 4).
+var noHosts = prefixes("0.0.0.0/8 240.0.0.0/4")
 
 // notGlobal are prefixes that are not globally routable (IANA's special-purpose registries, RFC 6890).
 var notGlobal = prefixes(`0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
