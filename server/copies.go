@@ -16,6 +16,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"mxtrap/zone"
 	"mxtrap/zone/rr"
 )
 
@@ -100,12 +103,16 @@ func (c *copies) read(zone string) (records []rr.Record, confirmed time.Time, er
 	if confirmed = info.ModTime(); confirmed.After(time.Now()) {
 		confirmed = time.Time{}
 	}
-	records, err = parseCopy(text)
+	records, err = parseCopy(text, zone)
 	return records, confirmed, err
 }
 
-// parseCopy reads a copy's octets.
-func parseCopy(text []byte) (records []rr.Record, err error) {
+// parseCopy reads a copy's octets. One of another zone, whose file was given this name, is damaged too.
+func parseCopy(text []byte, name string) (records []rr.Record, err error) {
+	apex, err := zone.WireName(dns.Fqdn(name))
+	if err != nil {
+		return nil, err
+	}
 	end := len(text) - sha256.Size
 	if end < len(copyHead) || string(text[:len(copyHead)]) != copyHead {
 		return nil, errDamaged
@@ -116,7 +123,7 @@ func parseCopy(text []byte) (records []rr.Record, err error) {
 	owner := ""
 	for at := len(copyHead); at < end; {
 		r, _, next, err := rr.Unpack(text[:end], at)
-		if err != nil || rr.Check(r.Type, r.Data) != nil {
+		if err != nil || rr.Check(r.Type, r.Data) != nil || !zone.Within(r.Owner, apex) {
 			return nil, errDamaged
 		}
 		if r.Owner == owner {

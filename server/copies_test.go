@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
 	"mxtrap/zone/rr"
 )
 
@@ -112,8 +115,13 @@ func TestWhatASecondaryPassesOnIsWhatThePrimaryHasOctetForOctet(t *testing.T) {
 func TestADamagedCopyIsFetchedAgain(t *testing.T) {
 	t.Parallel()
 	whole := copied(t, zoneLines(1, "first")[:8]...)
+	otherLines := zoneLines(1, "other")
+	for i := range otherLines {
+		otherLines[i] = strings.ReplaceAll(otherLines[i], "example.com", "example.net")
+	}
 	for name, text := range map[string]string{
 		"empty": "", "random": strings.Repeat("\x93\x07\xff", 300), "of earlier days": strings.Join(zoneLines(1, "old")[:8], "\n"), "cut": whole[:len(whole)-40], "changed": strings.Replace(whole, "first", "wrong", 1), "a head alone": copyHead,
+		"of another zone": copied(t, otherLines...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -299,4 +307,51 @@ func TestTheRootIsAZoneLikeOthers(t *testing.T) {
 		t.Error(reply, err)
 	}
 	r.until(t, "t.", dns.TypeTXT, "NOERROR second")
+}
+
+// FuzzCopy: whatever stands in the place of a copy is what was written, or is damaged.
+func FuzzCopy(f *testing.F) {
+	dir := f.TempDir()
+	c := newCopies(dir)
+	for _, lines := range [][]string{zoneLines(1, "x"), zoneLines(7, "other")[:1], nil} {
+		if err := c.prepare("x", wired(lines...)); err != nil {
+			f.Fatal(err)
+		}
+		text, _ := os.ReadFile(c.prepared("x"))
+		f.Add(text[len(copyHead) : len(text)-sha256.Size])
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		text := append([]byte(copyHead), body...)
+		if _, err := parseCopy(text, "example.com"); err == nil {
+			t.Fatal("a copy without a sum")
+		}
+		sum := sha256.Sum256(text)
+		text = append(text, sum[:]...) // as if it had been written so
+		records, err := parseCopy(text, "example.com")
+		if err != nil {
+			return
+		}
+		var again []byte
+		for _, r := range records {
+			if err := rr.Check(r.Type, r.Data); err != nil {
+				t.Fatal(err)
+			}
+			again = r.AppendWire(again)
+		}
+		if _, err := parseCopy(sealed(again), "example.com"); err != nil {
+			t.Fatalf("it cannot be read again: %v", err)
+		}
+		// And whatever is made of it, a zone or none, ends no process.
+		source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"m.toml\"\n[trap]\ncount = 100\n"), &conf.Report{Quiet: true})
+		source.TakeCopy(records)
+		source.Compile(nil, &conf.Report{Quiet: true})
+		source.Members()
+	})
+}
+
+// sealed is a copy of records in wire format.
+func sealed(wire []byte) []byte {
+	text := append([]byte(copyHead), wire...)
+	sum := sha256.Sum256(text)
+	return append(text, sum[:]...)
 }

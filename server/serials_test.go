@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -214,4 +215,32 @@ func TestAFileOfLongAgoIsWarnedOf(t *testing.T) {
 			t.Errorf("the log does not say %q:\n%s", want, r.log)
 		}
 	}
+}
+
+// FuzzNotes: a book of serial numbers and a list of those that wait may hold anything. What is noted afterwards is read again.
+func FuzzNotes(f *testing.F) {
+	good := served{serial: 7, own: 5, digest: zone.Digest{1}}
+	f.Add([]byte(good.line("example.com")))
+	f.Add([]byte(good.line("example.com") + good.line("example.org")[:20]))
+	f.Add([]byte("\"zones/a.toml\"\n\"zones/b.toml"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		b := newBook(dir)
+		os.WriteFile(b.file, text, 0o600)
+		os.WriteFile(waitingFile(dir), text, 0o600)
+		b.last("example.com")
+		if err := b.note(map[string]served{"noted.test": good}); err != nil {
+			t.Fatal(err)
+		}
+		if got := newBook(dir).last("noted.test"); got != good {
+			t.Fatalf("noted %v, read %v", good, got)
+		}
+		waiting := readWaiting(dir)
+		if err := writeWaiting(dir, waiting); err != nil {
+			t.Fatal(err)
+		}
+		if again := readWaiting(dir); !maps.Equal(again, waiting) {
+			t.Fatalf("%v, then %v", waiting, again)
+		}
+	})
 }
