@@ -69,7 +69,7 @@ func glob(all []found, pattern string, before *zoneFiles) ([]found, error) {
 	path := []byte(folder)
 	var names []string
 	for {
-		names, err = someNames(dir, names)
+		names, err = someNames(dir, names, before == nil)
 		if err != nil || len(names) == 0 {
 			return all, err
 		}
@@ -79,6 +79,8 @@ func glob(all []found, pattern string, before *zoneFiles) ([]found, error) {
 				all = append(all, before.find(path))
 			}
 		}
-		yield()
+		if before != nil {
+			yield()
+		}
 	}
 }

@@ -89,6 +89,7 @@ type loader struct {
 	waited   map[string]bool // paths that had to give way to others when zones were arranged last
 	keys     *transfers      // the keys of primaries are theirs
 	threads  int
+	alone    bool // nobody is answered yet
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
@@ -171,7 +172,9 @@ func (o loader) each(ctx context.Context, n int, do func(i int)) {
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				do(i)
 				done.Add(1)
-				yield()
+				if !o.alone {
+					yield()
+				}
 			}
 		})
 	}
@@ -191,7 +194,9 @@ func (o loader) compile(source *zone.Source, before *zoneFile, report *conf.Repo
 		return nil
 	}
 	f := &zoneFile{path: source.Path, files: source.Files()}
-	o.serve(f, source, z, before, report)
+	if o.serve(f, source, z, before, report); f.source == nil && !report.Keeps() {
+		source.Release()
+	}
 	return f
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // someNames reads the next names of a folder, none at its end.
-func someNames(folder *os.File, _ []string) ([]string, error) {
+func someNames(folder *os.File, _ []string, _ bool) ([]string, error) {
 	names, err := folder.Readdirnames(100)
 	if err == io.EOF {
 		err = nil

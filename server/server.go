@@ -117,7 +117,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
 	s.waiting = readWaiting(c.state)
 	first := s.loader(c)
-	first.quiet, first.threads = true, s.processors
+	first.quiet, first.threads, first.alone = true, s.processors, true
 	l := first.load(ctx, c, nil)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

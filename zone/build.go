@@ -51,7 +51,7 @@ type builder struct {
 	likes     map[name]int  // of each, the first owner that has it
 	published map[name]name // of them, those whose addresses are known
 	mentioned map[name]bool // what records of the zone lead to
-	dealer    *dealer
+	dealer    dealer
 }
 
 // trapped is an owner whose MX set is trapped.
@@ -90,7 +90,7 @@ func (r *trapTable) build(c *content, look Lookups, s *Source, report *conf.Repo
 	}
 	b := &builder{
 		trapTable: r, c: c, look: look, zone: s, report: report, faults: report.Faults(), trap: &trap{},
-		number: r.first, covers: map[name]name{}, likes: map[name]int{}, published: map[name]name{}, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
+		number: r.first, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
 	}
 	owners := b.readOwners()
 	b.checkCovers(owners)
@@ -127,8 +127,11 @@ func (b *builder) faulty() bool { return b.report.Faults() > b.faults }
 
 // readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
 func (b *builder) readOwners() []trapped {
-	var owners []trapped
-	listed := make(map[name]bool, len(b.at))
+	owners := make([]trapped, 0, len(b.at))
+	var listed map[name]bool
+	if len(b.at) > 1 {
+		listed = make(map[name]bool, len(b.at))
+	}
 	for _, item := range b.at {
 		owner, err := parseName(item.Text, b.c.apex)
 		var set *rrset
@@ -149,8 +152,10 @@ func (b *builder) readOwners() []trapped {
 		if set == nil {
 			continue
 		}
-		listed[owner] = true
-		t := trapped{name: owner, item: item, set: *set}
+		if listed != nil {
+			listed[owner] = true
+		}
+		t := trapped{name: owner, item: item, set: *set, all: make([]exchange, 0, len(set.records)), real: make([]exchange, 0, len(set.records))}
 		for i := range set.records {
 			mx := &set.records[i]
 			e := exchange{host: mx.host(), preference: mx.preference()}
@@ -265,6 +270,7 @@ func (b *builder) nameDecoys(owners []trapped) [][]name {
 		return hosts
 	}
 	for i, t := range owners {
+		hosts[i] = make([]name, 0, b.count)
 		for range b.count {
 			hosts[i] = append(hosts[i], b.nextHost(t))
 		}
@@ -276,7 +282,7 @@ func (b *builder) nameDecoys(owners []trapped) [][]name {
 // address must not become a decoy.
 func (b *builder) nextHost(t trapped) name {
 	for ; b.number < maxFirst+100_000; b.number++ {
-		n, err := b.hostName(b.number, b.c.apex)
+		n, err := b.hostName(b.number, b.c.apex, &b.zone.arena)
 		if err != nil || b.c.exists(n) || b.mentioned[n] {
 			continue
 		}
@@ -291,8 +297,8 @@ func (b *builder) nextHost(t trapped) name {
 }
 
 // mxData is the data of an MX record.
-func mxData(preference uint16, exchange name) []byte {
-	return append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(exchange)), preference), exchange...)
+func (a *arena) mxData(preference uint16, exchange name) []byte {
+	return append(binary.BigEndian.AppendUint16(a.reserve(2+len(exchange)), preference), exchange...)
 }
 
 // hostTTLs are the TTLs of the names that the trap adds for an owner: those of the primary's addresses, so that none is told apart.
@@ -311,17 +317,18 @@ func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 
 // addHost adds the addresses of a name.
 func (b *builder) addHost(owner name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
-	for _, set := range []rrset{{typ: dns.TypeA, ttl: ttl4, records: addressRecords(owner, v4)}, {typ: dns.TypeAAAA, ttl: ttl6, records: addressRecords(owner, v6)}} {
-		if len(set.records) > 0 {
-			b.c.put(owner, set)
-		}
+	if len(v4) > 0 {
+		b.c.put(owner, rrset{typ: dns.TypeA, ttl: ttl4, records: b.zone.arena.addressRecords(owner, v4)})
+	}
+	if len(v6) > 0 {
+		b.c.put(owner, rrset{typ: dns.TypeAAAA, ttl: ttl6, records: b.zone.arena.addressRecords(owner, v6)})
 	}
 }
 
-func addressRecords(owner name, addrs []netip.Addr) []record {
+func (a *arena) addressRecords(owner name, addrs []netip.Addr) []record {
 	records := make([]record, len(addrs))
-	for i, a := range addrs {
-		records[i] = record{owner: owner, typ: addressType(a), data: a.AsSlice()}
+	for i, addr := range addrs {
+		records[i] = record{owner: owner, typ: addressType(addr), data: a.address(addr)}
 	}
 	return records
 }
@@ -348,4 +355,9 @@ func (b *builder) lacks(item conf.Item, reason string) {
 
 func (b *builder) warn(item conf.Item, reason string) {
 	b.report.Warn(func() conf.Problem { return warning(item.Problem(reason)) })
+}
+
+// warnOf is warn for what is put in words only where it is kept.
+func (b *builder) warnOf(item conf.Item, reason func() string) {
+	b.report.Warn(func() conf.Problem { return warning(item.Problem(reason())) })
 }

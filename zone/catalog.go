@@ -29,7 +29,7 @@ func NewCatalog(catalog string, members []string, serial uint32) (*Source, error
 		if err != nil {
 			return err
 		}
-		r, err := parseRecord(text, o, root, s.ttl)
+		r, err := parseRecord(text, o, root, s.ttl, nil)
 		s.records = append(s.records, r)
 		return err
 	}

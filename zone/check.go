@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -156,7 +157,13 @@ func (s *Source) checkHosts(c *content, node int, set *rrset, report *conf.Repor
 }
 
 // traps says whether an owner's MX set is trapped.
-func (s *Source) traps(owner name) bool { return s.trap != nil && s.trap.owners[owner] }
+func (s *Source) traps(owner name) bool {
+	if s.trap == nil {
+		return false
+	}
+	_, found := slices.BinarySearch(s.trap.owners, owner)
+	return found
+}
 
 // dotMissing asks after a final dot where a name has the zone's twice, or looks like one of another zone.
 func (s *Source) dotMissing(host name) string {

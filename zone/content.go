@@ -20,6 +20,7 @@ type content struct {
 	order   []placedRecord
 	records []record
 	sets    []rrset
+	hosts   map[name]bool // what records lead to
 }
 
 // placedRecord is a record and its node.
@@ -29,7 +30,7 @@ type placedRecord struct {
 }
 
 // contents are those that [content.release] gave back, for the next zone.
-var contents = sync.Pool{New: func() any { return &content{index: map[name]int{}} }}
+var contents = sync.Pool{New: func() any { return &content{index: map[name]int{}, hosts: map[name]bool{}} }}
 
 // maxKept is the largest content, in names, that is kept for others.
 const maxKept = 1000
@@ -38,6 +39,7 @@ const maxKept = 1000
 func (c *content) release() {
 	if len(c.nodes) <= maxKept {
 		clear(c.index)
+		clear(c.hosts)
 		contents.Put(c)
 	}
 }
@@ -253,15 +255,17 @@ func (c *content) at(n name) *contentNode {
 
 // mentioned are the hosts that records of the zone lead to.
 func (c *content) mentioned() map[name]bool {
-	hosts := map[name]bool{}
 	for i := range c.nodes {
 		for _, set := range c.nodes[i].sets {
+			if _, count := names(set.typ); count == 0 {
+				continue
+			}
 			for j := range set.records {
 				if host := set.records[j].host(); !host.isRoot() {
-					hosts[host] = true
+					c.hosts[host] = true
 				}
 			}
 		}
 	}
-	return hosts
+	return c.hosts
 }

@@ -27,6 +27,7 @@ func (b *builder) nameCovers(owners []trapped) (exchanges []name) {
 	if !b.cover {
 		return nil
 	}
+	b.covers, b.likes, b.published = map[name]name{}, map[name]int{}, map[name]name{}
 	for i, t := range owners {
 		for _, e := range t.real {
 			if e.standing == elsewhere && b.covers[e.host] == "" {
@@ -62,7 +63,7 @@ func (b *builder) realMX(t trapped) []record {
 	copy(records, t.set.records)
 	for i := range records {
 		if cover, ok := b.published[records[i].host()]; ok {
-			records[i].data = mxData(records[i].preference(), cover)
+			records[i].data = b.zone.arena.mxData(records[i].preference(), cover)
 		}
 	}
 	return records

@@ -23,11 +23,13 @@ type deck struct {
 	again    bool       // the deck ran out and was begun anew
 }
 
-func newDealer(pool []pooled) *dealer {
-	d := &dealer{}
+func newDealer(pool []pooled) (d dealer) {
 	for _, p := range pool {
 		k := d.deck(p.Addr().Is6())
 		if p.IsSingleIP() {
+			if k.singles == nil {
+				k.singles = make([]netip.Addr, 0, len(pool))
+			}
 			k.singles = append(k.singles, p.Addr())
 		} else {
 			k.prefixes = append(k.prefixes, p.Prefix)

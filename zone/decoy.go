@@ -91,7 +91,8 @@ func (b *builder) decoys(t trapped, hosts []name) []record {
 		return nil
 	}
 	ttl4, ttl6 := b.hostTTLs(t)
-	var records []record
+	records := make([]record, 0, len(hosts))
+	b.trap.hosts = slices.Grow(b.trap.hosts, len(hosts))
 	for n, decoy := range hosts {
 		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
 		b.trap.hosts = append(b.trap.hosts, trapHost{name: decoy, decoy: true, of: t.name})
@@ -102,7 +103,7 @@ func (b *builder) decoys(t trapped, hosts []name) []record {
 
 // decoyMX is the n-th decoy's MX record.
 func (b *builder) decoyMX(t trapped, n int, host name) record {
-	return record{owner: t.name, typ: dns.TypeMX, data: mxData(uint16(b.preference(t, n)), host)}
+	return record{owner: t.name, typ: dns.TypeMX, data: b.zone.arena.mxData(uint16(b.preference(t, n)), host)}
 }
 
 // directDecoys name the target itself (S2).
@@ -145,9 +146,11 @@ func (b *builder) checkDealt(owners []trapped) {
 	shared := map[netip.Addr]name{}
 	for _, t := range owners {
 		for _, e := range t.real {
-			for _, ip := range slices.Concat(e.v4, e.v6) {
-				if b.dealer.deck(ip.Is6()).dealt[ip] && shared[ip] == "" {
-					shared[ip] = e.host
+			for _, ips := range [][]netip.Addr{e.v4, e.v6} {
+				for _, ip := range ips {
+					if b.dealer.deck(ip.Is6()).dealt[ip] && shared[ip] == "" {
+						shared[ip] = e.host
+					}
 				}
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +103,11 @@ func readFile(path string) (note, []byte, error) {
 	if err != nil {
 		return note{}, nil, err
 	}
-	text, n := make([]byte, is.Size), 0
+	text, n := textRooms.Get().(*[pooledText]byte)[:], 0
+	if is.Size > pooledText {
+		text = make([]byte, is.Size)
+	}
+	text = text[:is.Size]
 	for more := 1; more > 0 && n < len(text); n += more { // it may have become shorter
 		err := uninterrupted(func() (err error) {
 			more, err = unix.Read(fd, text[n:])
@@ -113,6 +118,18 @@ func readFile(path string) (note, []byte, error) {
 		}
 	}
 	return noted(&is, text[:n]), text[:n], nil
+}
+
+// textRooms are memory for the texts of files, of which most are short.
+var textRooms = sync.Pool{New: func() any { return new([pooledText]byte) }}
+
+const pooledText = 4 << 10
+
+// releaseText gives a text's memory back.
+func releaseText(text []byte) {
+	if cap(text) == pooledText {
+		textRooms.Put((*[pooledText]byte)(text[:pooledText]))
+	}
 }
 
 // ReadText reads a regular file of the operator's, of bounded size: a pipe or a device keeps nobody waiting.
@@ -190,6 +207,7 @@ func (n note) renewed(path string) (now note, ok bool) {
 	if !n.racy && seen.changed == n.changed && seen.inode == n.inode {
 		return n, true
 	}
-	now, _, err = readFile(path)
+	now, text, err := readFile(path)
+	releaseText(text)
 	return now, err == nil && now.hash == n.hash && now.modified == n.modified
 }

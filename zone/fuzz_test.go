@@ -52,11 +52,11 @@ func FuzzRecord(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := parseRecord(text, exampleCom, exampleCom, 3600)
+		r, err := parseRecord(text, exampleCom, exampleCom, 3600, nil)
 		if err != nil {
 			return
 		}
-		if _, common := commonRecord(text, exampleCom, 3600); !common {
+		if _, common := commonRecord(text, exampleCom, 3600, nil); !common {
 			return
 		}
 		want, err := rr.ParseRecord(text, string(exampleCom), 3600)

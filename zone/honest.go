@@ -26,7 +26,7 @@ func noHost(host name) string {
 		return "a null MX says that no mail is taken (RFC 7505), and stands beside others: senders may bounce; take one or the other away"
 	case last == localhost:
 		return trimDot(host.String()) + " is the sender himself (RFC 6761 6.3): name the host as others know it"
-	case strings.Trim(last.label(), "0123456789") != "":
+	case !allDigits(last.label()):
 		return "" // no address ends so, and nearly every name does
 	}
 	text := trimDot(host.String())
@@ -34,6 +34,15 @@ func noHost(host name) string {
 		return ""
 	}
 	return text + " is an address, and an MX record names a host (RFC 1035 3.3.9): give the host a name with an A record, and write that"
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 const localhost = name("\x09localhost\x00")
@@ -139,14 +148,16 @@ func (b *builder) void(t trapped, typ uint16) (v voids) {
 }
 
 func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
-	by := fmt.Sprintf("the SPF record of %s reaches its exchanges (%s)", use.Domain, use.Term)
+	by := func() string {
+		return fmt.Sprintf("the SPF record of %s reaches its exchanges (%s)", use.Domain, use.Term)
+	}
 	real := len(t.set.records)
 	switch all := real + b.count; {
 	case real > spf.MostExchanges:
-		b.warn(t.item, fmt.Sprintf("%s, and %d are more than the %d that \"mx\" may find: mail from this domain fails with permerror (RFC 7208 4.6.4)", by, real, spf.MostExchanges))
+		b.warn(t.item, fmt.Sprintf("%s, and %d are more than the %d that \"mx\" may find: mail from this domain fails with permerror (RFC 7208 4.6.4)", by(), real, spf.MostExchanges))
 	case all > spf.MostExchanges:
 		b.fault(t.item, fmt.Sprintf("%s: with %d decoys they are %d, and \"mx\" may find %d: mail from this domain would fail with permerror (RFC 7208 4.6.4); set count = %d or less, or name the senders in that record by ip4, ip6 or a",
-			by, b.count, all, spf.MostExchanges, spf.MostExchanges-real))
+			by(), b.count, all, spf.MostExchanges, spf.MostExchanges-real))
 		return
 	}
 	for _, family := range []struct {
@@ -156,8 +167,10 @@ func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
 	}{{dns.TypeA, "IPv4", reach.IPv4}, {dns.TypeAAAA, "IPv6", reach.IPv6}} {
 		v := b.void(t, family.typ)
 		if (v.some || family.used) && v.all > spf.MostVoid && v.real <= spf.MostVoid {
-			b.warn(t.item, fmt.Sprintf("%s: %d of them have no %s address, and SPF allows %d such look-ups: mail that this domain sends over %s fails with permerror (RFC 7208 4.6.4); give the decoys %s addresses in trap.addresses, or lower count",
-				by, v.all, family.name, spf.MostVoid, family.name, family.name))
+			b.warnOf(t.item, func() string {
+				return fmt.Sprintf("%s: %d of them have no %s address, and SPF allows %d such look-ups: mail that this domain sends over %s fails with permerror (RFC 7208 4.6.4); give the decoys %s addresses in trap.addresses, or lower count",
+					by(), v.all, family.name, spf.MostVoid, family.name, family.name)
+			})
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"mxtrap/zone/conf"
@@ -41,18 +42,19 @@ func BenchmarkLoad(b *testing.B) {
 	b.Run("file", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			var report conf.Report
+			report := conf.Report{Quiet: true} // as when a server starts
 			s := Load(path, &report)
 			if s == nil || s.Compile(nil, &report) == nil {
 				b.Fatal(report.Problems())
 			}
+			s.Release()
 		}
 	})
 	text := []byte(mailDomain("example.com"))
 	b.Run("parse", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			Parse(path, text, &conf.Report{})
+			Parse(path, text, &conf.Report{}).Release()
 		}
 	})
 	s := Parse(path, text, &conf.Report{})
@@ -65,7 +67,41 @@ func BenchmarkLoad(b *testing.B) {
 	b.Run("toml", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			conf.Parse(path, text, &conf.Report{})
+			conf.Parse(path, text, &conf.Report{}).Release()
 		}
 	})
+}
+
+// TestWhatIsReleasedLeavesTheZoneAsItIs: the memory of a source is used again at once, by others and at the same time.
+func TestWhatIsReleasedLeavesTheZoneAsItIs(t *testing.T) {
+	dir := t.TempDir()
+	var zones sync.WaitGroup
+	for i := range 8 {
+		zones.Go(func() {
+			name := fmt.Sprintf("d%d.example.com", i)
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, []byte(mailDomain(name)), 0o600); err != nil {
+				t.Error(err)
+				return
+			}
+			want := ""
+			for range 200 {
+				report := conf.Report{Quiet: true}
+				s := Load(path, &report)
+				if s == nil {
+					t.Error(report.Problems())
+					return
+				}
+				z := s.Compile(nil, &report)
+				s.Release()
+				if got := printed(t, z); want == "" {
+					want = got
+				} else if got != want {
+					t.Errorf("got\n%s\nwant\n%s", got, want)
+					return
+				}
+			}
+		})
+	}
+	zones.Wait()
 }

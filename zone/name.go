@@ -13,7 +13,13 @@ const maxName = 255
 type name string
 
 // parseName reads presentation format; a name without a final dot is relative to origin.
-func parseName(s string, origin name) (name, error) {
+func parseName(s string, origin name) (name, error) { return (*arena)(nil).parseName(s, origin) }
+
+// parseName is the same with the name in the arena.
+func (a *arena) parseName(s string, origin name) (name, error) {
+	if s == "@" {
+		return origin, nil
+	}
 	var room [maxName]byte
 	wire, ok := appendName(room[:0], s, origin)
 	if !ok {
@@ -23,7 +29,7 @@ func parseName(s string, origin name) (name, error) {
 		}
 	}
 	lower(wire)
-	return name(wire), nil
+	return a.name(wire), nil
 }
 
 // appendName appends the wire format of a name whose characters stand for themselves, its letters as written. It says whether it
@@ -59,7 +65,10 @@ const root = name("\x00")
 func lower(wire []byte) { rr.Lower(wire) }
 
 // String is the name in presentation format, with its final dot.
-func (n name) String() string { return string(rr.AppendNameText(nil, []byte(n))) }
+func (n name) String() string {
+	var room [2 * maxName]byte
+	return string(rr.AppendNameText(room[:0], []byte(n)))
+}
 
 // parent is the name without its first label; the root has none.
 func (n name) parent() name { return n[1+n[0]:] }

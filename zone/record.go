@@ -6,7 +6,9 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
@@ -25,8 +27,8 @@ type record struct {
 }
 
 // parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
-func parseRecord(text string, owner, apex name, ttl uint32) (record, error) {
-	if r, ok := commonRecord(text, apex, ttl); ok {
+func parseRecord(text string, owner, apex name, ttl uint32, a *arena) (record, error) {
+	if r, ok := commonRecord(text, apex, ttl, a); ok {
 		r.owner = owner
 		return r, nil
 	}
@@ -42,7 +44,7 @@ func parseRecord(text string, owner, apex name, ttl uint32) (record, error) {
 
 // commonRecord reads the records that nearly all of a mail domain is made of, in their plainest form. It says whether this was one:
 // all others, and what is none, are left to package rr. A fuzz test holds both to the same data.
-func commonRecord(text string, apex name, ttl uint32) (r record, ok bool) {
+func commonRecord(text string, apex name, ttl uint32, a *arena) (r record, ok bool) {
 	word, rest := nextWord(text)
 	if n, ok := parseNumber(word, 1<<31-1); ok {
 		ttl = n
@@ -51,27 +53,40 @@ func commonRecord(text string, apex name, ttl uint32) (r record, ok bool) {
 	r.ttl = ttl
 	if word == "TXT" {
 		r.typ = dns.TypeTXT
-		r.data, ok = appendStrings(make([]byte, 0, len(rest)), rest)
+		r.data, ok = appendStrings(a.reserve(len(rest)), rest)
 		return r, ok
 	}
 	value, rest := nextWord(rest)
 	switch word {
 	case "A", "AAAA":
 		addr, err := netip.ParseAddr(value)
-		r.typ, r.data = addressType(addr), addr.AsSlice()
+		r.typ, r.data = addressType(addr), a.address(addr)
 		ok = err == nil && dns.TypeToString[r.typ] == word && (r.typ == dns.TypeA || !strings.ContainsAny(value, ".%"))
 	case "NS", "CNAME":
 		r.typ = dns.StringToType[word]
-		r.data, ok = appendName(make([]byte, 0, len(value)+2+len(apex)), value, apex)
+		r.data, ok = appendName(a.reserve(len(value)+1+len(apex)), value, apex)
 	case "MX":
 		var preference uint32
 		if preference, ok = parseNumber(value, math.MaxUint16); ok {
 			value, rest = nextWord(rest)
 			r.typ = dns.TypeMX
-			r.data, ok = appendName(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(value)+2+len(apex)), uint16(preference)), value, apex)
+			r.data, ok = appendName(binary.BigEndian.AppendUint16(a.reserve(2+len(value)+1+len(apex)), uint16(preference)), value, apex)
 		}
 	}
 	return r, ok && withoutBlanks(rest) == ""
+}
+
+// address is the data of an address's record; that of no address is empty.
+func (a *arena) address(addr netip.Addr) []byte {
+	switch {
+	case addr.Is4():
+		data := addr.As4()
+		return append(a.reserve(len(data)), data[:]...)
+	case addr.IsValid():
+		data := addr.As16()
+		return append(a.reserve(len(data)), data[:]...)
+	}
+	return nil
 }
 
 func addressType(a netip.Addr) uint16 {
@@ -165,8 +180,12 @@ func (r *record) host() name {
 	return lowered(r.data[skip : skip+nameSize(r.data[skip:])])
 }
 
-// lowered makes a name of wire format in any letters.
+// lowered makes a name of wire format in any letters. One that is in lower case, as nearly all are, is not copied: nobody changes a
+// record's data.
 func lowered(wire []byte) name {
+	if !slices.ContainsFunc(wire, func(c byte) bool { return 'A' <= c && c <= 'Z' }) {
+		return name(unsafe.String(unsafe.SliceData(wire), len(wire)))
+	}
 	var room [maxName]byte
 	low := append(room[:0], wire...)
 	lower(low)

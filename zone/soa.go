@@ -2,7 +2,6 @@ package zone
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 	"math"
 	"strings"
 
@@ -20,14 +19,14 @@ type soaTable struct {
 	expire, minimum *uint32
 }
 
-func readSOA(t *conf.Table, apex name) soaTable {
-	var s soaTable
+func (s *Source) readSOA(t *conf.Table, apex name) soaTable {
+	var r soaTable
 	host := func(key string, to *name) {
 		var text string
 		if t.String(key, &text); text == "" {
 			return
 		}
-		n, err := parseName(text, apex)
+		n, err := s.arena.parseName(text, apex)
 		switch {
 		case strings.Contains(text, "@"):
 			t.Fault(key, text, `a mail address is written as a name here: hostmaster.example.com. for hostmaster@example.com`)
@@ -45,17 +44,17 @@ func readSOA(t *conf.Table, apex name) soaTable {
 		t.Seconds(key, v)
 		return v
 	}
-	host("mname", &s.mname)
-	host("rname", &s.rname)
+	host("mname", &r.mname)
+	host("rname", &r.rname)
 	if t.Has("serial") {
 		var n int64
 		t.Int("serial", 0, math.MaxUint32, &n)
 		serial := uint32(n)
-		s.serial = &serial
+		r.serial = &serial
 	}
-	s.refresh, s.retry, s.expire, s.minimum = seconds("refresh"), seconds("retry"), seconds("expire"), seconds("minimum")
+	r.refresh, r.retry, r.expire, r.minimum = seconds("refresh"), seconds("retry"), seconds("expire"), seconds("minimum")
 	t.Close()
-	return s
+	return r
 }
 
 // soaNumbers is how many octets of an SOA record's data are numbers, the serial first.
@@ -71,7 +70,7 @@ type soa struct {
 
 // makeSOA makes the SOA record: the one in the records, where there is one, with what the table overrides.
 func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
-	r := &soa{ttl: s.ttl, rname: []byte(hostmaster(s.apex)), refresh: 2 * 3600, retry: 30 * 60, expire: 14 * 86400, negative: 5 * 60}
+	r := &soa{ttl: s.ttl, refresh: 2 * 3600, retry: 30 * 60, expire: 14 * 86400, negative: 5 * 60}
 	written := c.nodes[0].get(dns.TypeSOA)
 	if written != nil {
 		r.read(written)
@@ -101,6 +100,9 @@ func (s *Source) makeSOA(c *content, report *conf.Report) *soa {
 	if r.mname == nil {
 		r.mname = []byte(root) // only where there is no NS, which is refused
 	}
+	if r.rname == nil {
+		r.rname = []byte(hostmaster(s.apex))
+	}
 	if written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0 {
 		// The time of the newest file grows with each change and is the same wherever the files are the same.
 		r.serial = s.automatic(report)
@@ -124,17 +126,6 @@ func (s *Source) automatic(report *conf.Report) uint32 {
 		})
 	}
 	return max(1, modified)
-}
-
-// hash adds what the operator says of the SOA record, but for the serial number.
-func (t *soaTable) hash(h *maphash.Hash) {
-	h.WriteString(string(t.mname + t.rname))
-	for _, v := range []*uint32{t.refresh, t.retry, t.expire, t.minimum} {
-		if v != nil {
-			h.Write(binary.BigEndian.AppendUint32(nil, *v))
-		}
-		h.WriteByte(0)
-	}
 }
 
 // hostmaster is the mailbox of the one responsible, where the operator names none (RFC 2142 7).

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"mxtrap/zone/conf"
 )
@@ -15,6 +16,7 @@ const maxRecords = 1 << 20
 type Source struct {
 	Path string // of the zone file
 
+	arena   arena // of the names and data
 	apex    name
 	ttl     uint32
 	records []record
@@ -28,6 +30,7 @@ type Source struct {
 	primary *Primary      // nil where the records are in files here
 	serial  *uint32       // of a catalog that is made here, which has no file; else nil
 	files   Files
+	text    []byte // of the zone file
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
@@ -37,7 +40,11 @@ func Load(path string, report *conf.Report) *Source {
 		report.Add(conf.Problem{File: path, Reason: conf.Plain(err).Error()})
 		return nil
 	}
-	return parse(path, text, Files{zone: n}, "", report)
+	s := parse(path, text, Files{zone: n}, "", report)
+	if s != nil {
+		s.text = text
+	}
+	return s
 }
 
 // Parse is Load for a text that is no file.
@@ -81,7 +88,7 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 		}
 		return s.readTrap(before, report)
 	}
-	s.soa = readSOA(t.Table("soa"), apex)
+	s.soa = s.readSOA(t.Table("soa"), apex)
 	s.soa.given = t.Has("soa")
 	if master != "" {
 		if !filepath.IsAbs(master) {
@@ -110,15 +117,36 @@ func (s *Source) readTrap(before int, report *conf.Report) *Source {
 	return s
 }
 
+// recordRooms are memory for the records of sources that were released.
+var recordRooms = sync.Pool{New: func() any { return new([]record) }}
+
+// Release ends the use of a source: what was compiled of it stands by itself. No problem of it may be kept, for that may be in its words.
+func (s *Source) Release() {
+	if s.catalog != nil || s.primary != nil || len(s.records) > maxKept {
+		return
+	}
+	s.table.Release()
+	clear(s.records)
+	room := s.records[:0]
+	recordRooms.Put(&room)
+	s.records = nil
+	s.arena.release()
+	releaseText(s.text)
+	s.text = nil
+}
+
 // Name is the zone's name, without its final dot.
 func (s *Source) Name() string { return trimDot(s.apex.String()) }
 
 // readRecords reads the table of owners and their records.
 func (s *Source) readRecords(t *conf.Table) {
 	keys := t.Keys()
+	if s.records == nil {
+		s.records = *recordRooms.Get().(*[]record)
+	}
 	s.records = slices.Grow(s.records, 2*len(keys))
 	for _, key := range keys {
-		owner, err := parseName(key, s.apex)
+		owner, err := s.arena.parseName(key, s.apex)
 		switch {
 		case err != nil:
 			t.Fault(key, "", "the owner is "+err.Error())
@@ -132,7 +160,7 @@ func (s *Source) readRecords(t *conf.Table) {
 		items := t.Strings(key)
 		for i := range items {
 			item := &items[i]
-			r, err := parseRecord(item.Text, owner, s.apex, s.ttl)
+			r, err := parseRecord(item.Text, owner, s.apex, s.ttl, &s.arena)
 			if err != nil {
 				item.Fault(err.Error())
 				continue

@@ -15,7 +15,7 @@ import (
 type trapTable struct {
 	table     *conf.Table
 	at        []conf.Item
-	owners    map[name]bool // those of at that are names
+	owners    []name // those of at that are names, in order
 	direct    bool
 	count     int
 	step      int // 0: as between the last two real ones
@@ -48,19 +48,19 @@ const (
 )
 
 func readTrap(t *conf.Table, apex name) *trapTable {
-	r := &trapTable{table: t, names: defaultNames, covers: map[name]fixed{}}
+	r := &trapTable{table: t, names: defaultNames}
 	r.at = []conf.Item{t.Item("at", "@")}
 	if t.Has("at") {
 		if r.at = t.Strings("at"); len(r.at) == 0 {
 			t.Fault("at", "", `names no owner: "@" is the zone itself`)
 		}
 	}
-	r.owners = make(map[name]bool, len(r.at))
 	for _, item := range r.at {
 		if n, err := parseName(item.Text, apex); err == nil {
-			r.owners[n] = true
+			r.owners = append(r.owners, n)
 		}
 	}
+	slices.Sort(r.owners)
 	style, target, count, step, first := "hosts", "", int64(2), int64(0), int64(1)
 	if t.String("style", &style); style != "hosts" && style != "direct" {
 		t.Fault("style", style, `must be "hosts" (decoys have names of their own) or "direct" (decoys name the target)`)
@@ -80,7 +80,9 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 		r.names = defaultNames // so that the rest can be judged
 	}
 	t.Bool("cover", &r.cover)
-	for _, item := range t.Strings("addresses") {
+	addresses := t.Strings("addresses")
+	r.addresses = make([]pooled, 0, len(addresses))
+	for _, item := range addresses {
 		p, err := parsePool(item.Text)
 		if err != nil {
 			item.Fault(err.Error())
@@ -125,6 +127,9 @@ func (r *trapTable) readCovers(t *conf.Table) {
 			}
 			cover.addrs = append(cover.addrs, p.Addr())
 		}
+		if r.covers == nil {
+			r.covers = map[name]fixed{}
+		}
 		r.covers[exchange] = cover
 	}
 }
@@ -138,7 +143,7 @@ func (r *trapTable) checkNames(t *conf.Table, apex name) bool {
 		t.Fault("names", r.names, `must hold {n} once, where the number goes: "mx{n}"`)
 		return false
 	}
-	n, err := r.hostName(maxFirst, apex)
+	n, err := r.hostName(maxFirst, apex, nil)
 	switch {
 	case err != nil:
 		t.Fault("names", r.names, err.Error())
@@ -157,30 +162,40 @@ func (r *trapTable) checkNames(t *conf.Table, apex name) bool {
 func isHostName(n, apex name) bool {
 	for ; n != apex; n = n.parent() {
 		label := n.label()
-		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
+		if label[0] == '-' || label[len(label)-1] == '-' {
 			return false
+		}
+		for i := range len(label) {
+			if c := label[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
+				return false
+			}
 		}
 	}
 	return true
 }
 
 // hostName is the n-th name of the pattern.
-func (r *trapTable) hostName(n int, apex name) (name, error) {
-	return parseName(strings.Replace(r.names, "{n}", strconv.Itoa(n), 1), apex)
+func (r *trapTable) hostName(n int, apex name, a *arena) (name, error) {
+	before, after, _ := strings.Cut(r.names, "{n}")
+	return a.parseName(before+strconv.Itoa(n)+after, apex)
 }
 
 // parsePool reads an address or a prefix.
 func parsePool(s string) (netip.Prefix, error) {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return p, errors.New("not an IP address or prefix")
-		}
+	var p netip.Prefix
+	var err error
+	if strings.Contains(s, "/") {
+		p, err = netip.ParsePrefix(s)
+	} else {
+		var a netip.Addr
+		a, err = netip.ParseAddr(s)
 		if a.Zone() != "" {
 			return p, errors.New("an address in the DNS has no zone")
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	if err != nil {
+		return p, errors.New("not an IP address or prefix")
 	}
 	switch a := p.Addr(); {
 	case a.Is4In6():

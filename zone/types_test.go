@@ -36,7 +36,7 @@ const sha = "ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
 // TestATypeAloneIsRefused: the library would read it, and pack what no client can.
 func TestATypeAloneIsRefused(t *testing.T) {
 	for _, typ := range []string{"A", "MX", "NS", "SRV", "CNAME", "SOA", "TXT", "CAA", "TLSA", "HTTPS"} {
-		if r, err := parseRecord(typ, exampleCom, exampleCom, 60); err == nil {
+		if r, err := parseRecord(typ, exampleCom, exampleCom, 60, nil); err == nil {
 			t.Errorf("%s is read as %v", typ, r)
 		}
 	}
@@ -48,7 +48,7 @@ func TestEveryTypeIsServed(t *testing.T) {
 	for _, text := range allTypes {
 		word, _, _ := strings.Cut(text, " ")
 		t.Run(word, func(t *testing.T) {
-			r, err := parseRecord(text, exampleCom, exampleCom, 3600)
+			r, err := parseRecord(text, exampleCom, exampleCom, 3600, nil)
 			if err != nil {
 				if _, known := dns.TypeToRR[dns.StringToType[word]]; known && word != "ANY" && word != "NXNAME" && word != "RFC3597" {
 					t.Errorf("%s: %v", text, err)

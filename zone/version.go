@@ -13,21 +13,29 @@ import (
 
 // Written tells what the operator or the primary wrote, without the serial number: equal ones are the same but for the trap.
 func (s *Source) Written() uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
+	var sum uint64
+	add := func(v uint64) { sum = bits.RotateLeft64(sum, 7)*0x9e3779b97f4a7c15 + v }
 	for i := range s.records {
 		r := &s.records[i]
 		if data := r.data; r.typ == dns.TypeSOA {
-			h.Write(data[:len(data)-soaNumbers])
-			h.Write(data[len(data)-soaNumbers+4:])
+			add(maphash.Bytes(seed, data[:len(data)-soaNumbers]))
+			add(maphash.Bytes(seed, data[len(data)-soaNumbers+4:]))
 		} else {
-			h.Write(data)
+			add(maphash.Bytes(seed, data))
 		}
-		h.WriteString(string(r.owner))
-		h.Write(binary.BigEndian.AppendUint32([]byte{byte(r.typ >> 8), byte(r.typ)}, r.ttl))
+		add(maphash.String(seed, string(r.owner)))
+		add(uint64(r.typ)<<32 | uint64(r.ttl))
 	}
-	s.soa.hash(&h)
-	return h.Sum64()
+	add(maphash.String(seed, string(s.soa.mname)))
+	add(maphash.String(seed, string(s.soa.rname)))
+	for _, v := range []*uint32{s.soa.refresh, s.soa.retry, s.soa.expire, s.soa.minimum} {
+		if v != nil {
+			add(uint64(*v) + 1)
+		} else {
+			add(0)
+		}
+	}
+	return sum
 }
 
 // Digest tells what a zone serves, but for its serial number: equal ones serve the same.

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/BurntSushi/toml"
 )
@@ -34,6 +35,7 @@ type Table struct {
 type document struct {
 	file   string
 	report *Report
+	memory *memory // nil where the library has read it
 
 	// The keys that getters have asked for, so that an unknown one can be told from what it may have been meant to be.
 	wanted [maxWanted]wanted
@@ -69,21 +71,23 @@ type list struct{ items []Item }
 // maxValues bounds what a file holds, for a value may have two octets in the file, and takes some hundred in memory.
 const maxValues = 1 << 21
 
-// Parse reads a whole file. Where the text is not TOML, that is reported and the result is nil.
+// Parse reads a whole file, whose text nobody may change any more. Where the text is not TOML, that is reported and the result is nil.
 func Parse(file string, text []byte, report *Report) *Table {
 	doc := &document{file: file, report: report}
 	if len(text) > maxValues && bytes.Count(text, []byte{','})+bytes.Count(text, []byte{'\n'}) > maxValues {
 		report.Add(Problem{File: file, Reason: fmt.Sprintf("more than %d lines and elements of lists", maxValues)})
 		return nil
 	}
-	if root := readSimple(string(text), doc); root != nil {
+	whole := unsafe.String(unsafe.SliceData(text), len(text))
+	if root := readSimple(whole, doc); root != nil {
 		return root
 	}
-	if line := tooDeep(string(text)); line > 0 {
+	doc.memory = nil
+	if line := tooDeep(whole); line > 0 {
 		report.Add(Problem{File: file, Line: line, Reason: fmt.Sprintf("lists and tables stand in each other more than %d deep", maxDepth)})
 		return nil
 	}
-	return readWhole(string(text), doc)
+	return readWhole(whole, doc)
 }
 
 // Glimpse is the value of a key whose line stands anywhere in a text, which need not be TOML at the moment.
@@ -166,22 +170,40 @@ func (t *Table) path() toml.Key {
 }
 
 // String reads a string.
-func (t *Table) String(key string, to *string) { get(t, key, "a string", to) }
+func (t *Table) String(key string, to *string) {
+	switch v := t.take(key).(type) {
+	case nil:
+	case string:
+		*to = v
+	default:
+		t.wrongType(key, v, "a string")
+	}
+}
 
 // Bool reads true or false.
-func (t *Table) Bool(key string, to *bool) { get(t, key, "true or false", to) }
+func (t *Table) Bool(key string, to *bool) {
+	switch v := t.take(key).(type) {
+	case nil:
+	case bool:
+		*to = v
+	default:
+		t.wrongType(key, v, "true or false")
+	}
+}
 
 // Int reads a whole number from low to high.
 func (t *Table) Int(key string, low, high int64, to *int64) {
-	var n int64
-	if !get(t, key, "a whole number", &n) {
-		return
+	switch n := t.take(key).(type) {
+	case nil:
+	case int64:
+		if n < low || n > high {
+			t.Fault(key, strconv.FormatInt(n, 10), fmt.Sprintf("must be from %d to %d", low, high))
+			return
+		}
+		*to = n
+	default:
+		t.wrongType(key, n, "a whole number")
 	}
-	if n < low || n > high {
-		t.Fault(key, strconv.FormatInt(n, 10), fmt.Sprintf("must be from %d to %d", low, high))
-		return
-	}
-	*to = n
 }
 
 // Seconds reads a time to live or an interval, in seconds: a whole number, or text such as "1h30m".
@@ -209,7 +231,13 @@ func (t *Table) Seconds(key string, to *uint32) {
 // Strings reads a list of strings.
 func (t *Table) Strings(key string) []Item {
 	var l *list
-	if !get(t, key, "a list of strings", &l) {
+	switch v := t.take(key).(type) {
+	case nil:
+		return nil
+	case *list:
+		l = v
+	default:
+		t.wrongType(key, v, "a list of strings")
 		return nil
 	}
 	noText := func(i Item) bool { return i.other != nil }
@@ -227,14 +255,16 @@ func (t *Table) Strings(key string) []Item {
 
 // Table reads a table; where there is none it is empty.
 func (t *Table) Table(key string) *Table {
-	var table *Table
-	if !get(t, key, "a table", &table) {
-		table = &Table{doc: t.doc, parent: t, key: key, line: t.line}
-		if e := t.find(key); e != nil {
-			table.line = e.line
-		}
+	line := t.line
+	switch v := t.take(key).(type) {
+	case nil:
+	case *Table:
+		return v
+	default:
+		t.wrongType(key, v, "a table")
+		line = t.find(key).line
 	}
-	return table
+	return &Table{doc: t.doc, parent: t, key: key, line: line}
 }
 
 // IsTable says whether the key holds a table.
@@ -330,20 +360,6 @@ func (t *Table) take(key string) any {
 	}
 	e.asked = true
 	return e.value
-}
-
-func get[T any](t *Table, key, want string, to *T) bool {
-	v := t.take(key)
-	if v == nil {
-		return false
-	}
-	typed, ok := v.(T)
-	if !ok {
-		t.wrongType(key, v, want)
-		return false
-	}
-	*to = typed
-	return true
 }
 
 func (t *Table) wrongType(key string, v any, want string) {

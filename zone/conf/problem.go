@@ -106,6 +106,9 @@ func (r *Report) Doubtful() *Report {
 	return &Report{Quiet: r.Quiet, problems: r.problems, warnings: r.faults + r.warnings, lost: r.lost}
 }
 
+// Keeps says whether a problem was kept.
+func (r *Report) Keeps() bool { return len(r.problems) > 0 }
+
 // Faults is how many things are wrong, and Warnings how many are only doubtful.
 func (r *Report) Faults() int { return r.faults }
 

@@ -3,6 +3,7 @@ package conf
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -13,8 +14,9 @@ func readSimple(text string, doc *document) *Table {
 	if !utf8.ValidString(text) {
 		return nil
 	}
-	root := &Table{doc: doc}
-	s := &simple{text: text, line: 1, entries: make([]entry, 0, 24), items: make([]Item, 0, 24), lists: make([]list, 0, 12)}
+	doc.memory = memories.Get().(*memory)
+	s := &simple{text: text, line: 1, memory: doc.memory}
+	root := s.table(Table{doc: doc})
 	table := root
 	for {
 		s.blank(true)
@@ -37,14 +39,52 @@ func readSimple(text string, doc *document) *Table {
 	}
 }
 
-// simple is how far the reading has come. What it makes of most files fits into three pieces of memory.
+// simple is how far the reading has come.
 type simple struct {
-	text    string // what is left
-	line    int
+	text  string // what is left
+	line  int
+	begin int // where the entries of the table begin that is being read
+	*memory
+}
+
+// memory is what a document is made of: a few pieces for most files, which the next file may have.
+type memory struct {
 	entries []entry // of all tables, but for the tables in them
-	begin   int     // where those of the table begin that is being read
 	items   []Item  // of all lists
 	lists   []list
+	tables  []Table
+}
+
+var memories = sync.Pool{New: func() any {
+	return &memory{make([]entry, 0, 32), make([]Item, 0, 32), make([]list, 0, 32), make([]Table, 0, 8)}
+}}
+
+// mostKept is the largest memory, in elements, that is kept for other files.
+const mostKept = 1000
+
+// Release ends the use of a whole document: no table of it, nor an item, may be used any more.
+func (t *Table) Release() {
+	doc := t.doc
+	m := doc.memory
+	if m == nil || max(len(m.entries), len(m.items), len(m.lists), len(m.tables)) > mostKept {
+		return
+	}
+	clear(m.entries)
+	clear(m.items)
+	clear(m.lists)
+	clear(m.tables)
+	m.entries, m.items, m.lists, m.tables = m.entries[:0], m.items[:0], m.lists[:0], m.tables[:0]
+	doc.memory = nil
+	memories.Put(m)
+}
+
+// table keeps a table.
+func (m *memory) table(t Table) *Table {
+	if len(m.tables) == cap(m.tables) {
+		m.tables = make([]Table, 0, 8) // those before are pointed to
+	}
+	m.tables = append(m.tables, t)
+	return &m.tables[len(m.tables)-1]
 }
 
 // blank passes over spaces and a comment, and where newlines may stand over those too.
@@ -85,7 +125,7 @@ func (s *simple) header(root *Table) *Table {
 		s.text = s.text[1:]
 		switch e := t.find(key); {
 		case end == ']' && e == nil:
-			child := &Table{doc: root.doc, parent: t, key: key, line: s.line}
+			child := s.table(Table{doc: root.doc, parent: t, key: key, line: s.line})
 			t.entries = append(t.entries, entry{key: key, line: s.line, value: child})
 			s.begin = len(s.entries)
 			return child
@@ -209,6 +249,9 @@ func (s *simple) list(t *Table, key string) any {
 			return nil
 		case s.text[0] == ']':
 			s.text = s.text[1:]
+			if len(s.lists) == cap(s.lists) {
+				s.lists = make([]list, 0, 2*cap(s.lists)) // those before are pointed to
+			}
 			s.lists = append(s.lists, list{s.items[begin:len(s.items):len(s.items)]})
 			return &s.lists[len(s.lists)-1]
 		case s.text[0] != '"' && s.text[0] != '\'':

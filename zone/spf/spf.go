@@ -58,24 +58,25 @@ func (w *walk) domain(domain string) {
 
 // record is the terms of a text that is an SPF record (RFC 7208 4.5).
 func record(text string) (terms []string, ok bool) {
-	words := strings.Fields(text)
-	if len(words) == 0 || !strings.EqualFold(words[0], "v=spf1") {
+	const version = "v=spf1"
+	if text = strings.TrimSpace(text); len(text) < len(version) || !strings.EqualFold(text[:len(version)], version) {
 		return nil, false
 	}
-	return words[1:], true
+	words := strings.Fields(text)
+	return words[1:], len(words[0]) == len(version)
 }
 
 // terms follows the terms of a record. What stands behind "all" is never looked at, nor a redirect beside it (RFC 7208 5.1, 6.1).
 func (w *walk) terms(domain string, terms []string) {
 	redirect := ""
 	for _, term := range terms {
-		text := strings.ToLower(strings.TrimLeft(term, "+-?~"))
+		text := strings.ToLower(unqualified(term))
 		if text == "all" {
 			return
 		}
 		if target, ok := strings.CutPrefix(text, "redirect="); ok {
 			redirect = target
-			if slices.ContainsFunc(terms, func(t string) bool { return strings.EqualFold(strings.TrimLeft(t, "+-?~"), "all") }) {
+			if slices.ContainsFunc(terms, func(t string) bool { return strings.EqualFold(unqualified(t), "all") }) {
 				redirect = ""
 			}
 			continue
@@ -96,6 +97,14 @@ func (w *walk) terms(domain string, terms []string) {
 		}
 	}
 	w.follow(domain, redirect)
+}
+
+// unqualified is a term without its qualifier.
+func unqualified(term string) string {
+	for term != "" && strings.IndexByte("+-?~", term[0]) >= 0 {
+		term = term[1:]
+	}
+	return term
 }
 
 func (w *walk) follow(domain, target string) {
