@@ -128,6 +128,11 @@ func AppendNameText(to []byte, wire []byte) []byte {
 	}
 	for wire[0] != 0 {
 		label := wire[1 : 1+wire[0]]
+		if isPlain(label) {
+			to = append(append(to, label...), '.')
+			wire = wire[1+len(label):]
+			continue
+		}
 		for _, c := range label {
 			switch {
 			case c <= ' ' || c >= 0x7f:
@@ -143,6 +148,23 @@ func AppendNameText(to []byte, wire []byte) []byte {
 	}
 	return to
 }
+
+// isPlain says whether the octets of a label stand for themselves in text, as nearly all do.
+func isPlain(label []byte) bool {
+	for _, c := range label {
+		if !plain[c] {
+			return false
+		}
+	}
+	return true
+}
+
+var plain = func() (plain [256]bool) {
+	for c := '!'; c < 0x7f; c++ {
+		plain[c] = !strings.ContainsRune(`"$().;@\`, c)
+	}
+	return plain
+}()
 
 func appendOctet(to []byte, c byte) []byte {
 	return append(to, '\\', '0'+c/100, '0'+c/10%10, '0'+c%10)
