@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"mxtrap/zone/conf"
@@ -50,6 +51,9 @@ func (a *arrivals) published(began time.Time) { a.last, a.took = time.Now(), tim
 // served before is served on, until it expires.
 func (s *Server) arrive(u newCopy) {
 	a := &s.arrivals
+	if u.records == nil && slices.ContainsFunc(a.list, func(other arrival) bool { return other.path == u.path }) {
+		return // it expires while its new version waits
+	}
 	if len(a.list) == 0 {
 		a.loader = s.loader(s.config)
 	}
@@ -61,7 +65,6 @@ func (s *Server) arrive(u newCopy) {
 		s.refresher.settled(u, false)
 		return
 	}
-	f.catalog = s.files.get(u.path).catalog
 	a.list = append(a.list, arrival{u, f})
 	for _, r := range u.records {
 		a.octets += int64(len(r.Owner) + len(r.Data) + fetchRecord)
@@ -85,6 +88,9 @@ func (s *Server) makeReady(o loader, u newCopy) *zoneFile {
 			return nil
 		}
 	}
+	if f != nil {
+		f.catalog = before.catalog
+	}
 	return f
 }
 
@@ -106,14 +112,18 @@ func (s *Server) takeArrivals(ctx context.Context) {
 	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, loader{}, 0, false
 	l := whileServing(ctx, func() *loading {
 		l := o.loading(s.files.clone())
-		l.again(s.refused)
-		for _, a := range list {
-			if l.files.get(a.path) != nil {
-				l.files.put(a.f)
-			}
-		}
 		if looked {
 			o.lookAgain(l)
+		}
+		l.again(s.refused)
+		for i := range list {
+			a := &list[i]
+			if looked && len(a.f.zone.Lookups()) > 0 {
+				if f := s.makeReady(o, a.newCopy); f != nil {
+					a.f = f
+				}
+			}
+			l.files.put(a.f)
 		}
 		l.stand(s.files, o.waited)
 		return l

@@ -115,9 +115,21 @@ func explained(err error) error {
 
 func (s *Server) workers() int { return s.metrics.Workers() - 1 }
 
-// open opens the sockets of an address. TCP comes first: it fails where another process has the address, which UDP sockets that share
-// a port do not.
-func (s *Server) open(addr netip.AddrPort) (*listener, error) {
+// openTries is how often a port is chosen anew that the kernel has for TCP, and another process for UDP.
+const openTries = 20
+
+// open opens the sockets of an address.
+func (s *Server) open(addr netip.AddrPort) (l *listener, err error) {
+	for range openTries {
+		if l, err = s.openOnce(addr); addr.Port() != 0 || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return l, err
+}
+
+// openOnce opens TCP first: it fails where another process has the address, which UDP sockets that share a port do not.
+func (s *Server) openOnce(addr netip.AddrPort) (*listener, error) {
 	l := &listener{}
 	if addr.Addr().Is6() {
 		l.family = metrics.IPv6
