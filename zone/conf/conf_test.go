@@ -2,8 +2,12 @@ package conf
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/BurntSushi/toml"
@@ -193,5 +197,15 @@ func TestAFileOfMoreValuesThanMemoryHasRoomForIsRefused(t *testing.T) {
 	var r Report
 	if Parse("z.toml", []byte("a = ["+strings.Repeat(`"",`, maxValues+1)+"]\n"), &r) != nil || r.Faults() != 1 {
 		t.Error(r.Problems())
+	}
+}
+
+func TestTooManyOpenFilesAreTheFaultOfNone(t *testing.T) {
+	_, err := os.ReadFile(filepath.Join(t.TempDir(), "not there"))
+	if got := Plain(err).Error(); got != "no such file or directory" {
+		t.Error(got)
+	}
+	if got := Plain(&fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}).Error(); !strings.Contains(got, "LimitNOFILE") || strings.Contains(got, "open x") {
+		t.Error(got)
 	}
 }

@@ -127,8 +127,8 @@ func (r *Report) Problems() []Problem {
 	return r.problems
 }
 
-// errTooManyFiles is of no file.
-var errTooManyFiles = errors.New("nothing is wrong with the file: too many files and connections are open; raise the process's limit (LimitNOFILE in systemd, ulimit -n in a shell)")
+// errTooManyFiles is the fault of no file.
+var errTooManyFiles = errors.New("too many files and connections are open, and nothing else is wrong: raise the process's limit (LimitNOFILE in systemd, ulimit -n in a shell)")
 
 // Plain takes the operation and the path off an error that is told with its place.
 func Plain(err error) error {

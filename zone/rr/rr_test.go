@@ -318,3 +318,17 @@ func TestUnpackEndsWhateverPointersSay(t *testing.T) {
 		}
 	}
 }
+
+func TestAReaderEndsWithTheMostRecords(t *testing.T) {
+	for most, want := range map[int]string{0: "3 []", 3: "3 []", 2: "2 [a zone has 2 records at most]"} {
+		records, faults := 0, []string{}
+		r := Reader{
+			Apex: "\x04test\x00", Most: most, Record: func(Record, Place) { records++ },
+			Fault: func(_ Place, _, reason string) bool { faults = append(faults, reason); return false },
+		}
+		r.Read("x", "$GENERATE 1-2 g$ 60 A 192.0.2.1\nb 60 A 192.0.2.2\n")
+		if got := fmt.Sprint(records, " ", faults); got != want {
+			t.Errorf("%d: got %s, want %s", most, got, want)
+		}
+	}
+}
