@@ -239,9 +239,9 @@ func (r *resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, tt
 func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]netip.Addr, ttl *time.Duration) error {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(host), typ)
 	m.SetEdns0(maxUDP, false)
-	reply, _, err := (&dns.Client{Timeout: lookupWait, UDPSize: maxUDP}).ExchangeContext(ctx, m, server)
+	reply, err := ask(ctx, "udp", server, m, nil, lookupWait)
 	if err == nil && reply.Truncated {
-		reply, _, err = (&dns.Client{Net: "tcp", Timeout: lookupWait}).ExchangeContext(ctx, m, server)
+		reply, err = ask(ctx, "tcp", server, m, nil, lookupWait)
 	}
 	if err != nil {
 		return err

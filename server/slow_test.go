@@ -165,3 +165,40 @@ func TestARefusedNotifyOfOursIsToldByItsCode(t *testing.T) {
 		t.Error(r.log)
 	}
 }
+
+// TestAServerEndsWhileOthersAreSilent: it waits for no primary, no secondary and no resolver.
+func TestAServerEndsWhileOthersAreSilent(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	conn, err := net.ListenPacket("udp", silent.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := start(t, map[string]string{
+		"mxtrap.toml":     serverFile + fmt.Sprintf("resolver = [%q]\n[transfer]\nnotify = [%q]\n", silent.Addr(), silent.Addr()),
+		"zones/a.toml":    strings.Split(exampleZone, "[trap.covers]")[0],
+		"zones/from.toml": fmt.Sprintf("name = \"from.test\"\n[primary]\naddress = [%q]\n", silent.Addr()),
+	})
+	asked := map[string]bool{} // by a look-up, a NOTIFY
+	for buf := make([]byte, 1500); len(asked) < 2; {
+		conn.SetReadDeadline(time.Now().Add(patience))
+		n, _, err := conn.ReadFrom(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := new(dns.Msg)
+		if err := m.Unpack(buf[:n]); err != nil {
+			t.Fatal(err)
+		}
+		asked[dns.OpcodeToString[m.Opcode]] = true
+	}
+	began := time.Now()
+	r.stop()
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
