@@ -172,15 +172,15 @@ func (s served) line(zone string) string {
 
 func parseServed(line string) (zone string, s served, ok bool) {
 	words := strings.Fields(line)
-	if len(words) != 5 {
+	if len(words) != 5 || len(words[3]) != 2*len(s.digest) {
 		return "", s, false
 	}
 	text, _ := strings.CutSuffix(line, " "+words[4])
 	serial, err1 := strconv.ParseUint(words[1], 10, 32)
 	own, err2 := strconv.ParseUint(words[2], 10, 32)
-	n, err3 := hex.Decode(s.digest[:], []byte(words[3]))
+	_, err3 := hex.Decode(s.digest[:], []byte(words[3]))
 	s.serial, s.own = uint32(serial), uint32(own)
-	ok = err1 == nil && err2 == nil && err3 == nil && n == len(s.digest) && words[4] == fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text)))
+	ok = err1 == nil && err2 == nil && err3 == nil && words[4] == fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text)))
 	return words[0], s, ok
 }
 
