@@ -37,3 +37,22 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 		t.Errorf("%d zones", l.files.len())
 	}
 }
+
+// BenchmarkGrowth loads once, twice and four times as many zones.
+func BenchmarkGrowth(b *testing.B) {
+	for _, n := range []int{500, 1000, 2000} {
+		b.Run(fmt.Sprint("zones/", n), func(b *testing.B) {
+			dir := b.TempDir()
+			os.WriteFile(filepath.Join(dir, "mxtrap.toml"), []byte("[server]\nzones = [\"z*.toml\"]\n"), 0o644)
+			for i := range n {
+				os.WriteFile(filepath.Join(dir, fmt.Sprintf("z%d.toml", i)), []byte(simpleZone(fmt.Sprintf("z%d.test", i), 1)), 0o644)
+			}
+			config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
+			for b.Loop() {
+				if l := (loader{numbers: newNumbering(""), quiet: true, alone: true}).load(b.Context(), config, nil); l.files.len() != n {
+					b.Fatal(l.files.len())
+				}
+			}
+		})
+	}
+}

@@ -105,3 +105,45 @@ func TestWhatIsReleasedLeavesTheZoneAsItIs(t *testing.T) {
 	}
 	zones.Wait()
 }
+
+// BenchmarkGrowth loads once, twice and four times as much: the time per owner, record or file stays the same.
+func BenchmarkGrowth(b *testing.B) {
+	const head = "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n"
+	for what, files := range map[string]func(n int) map[string]string{
+		"owners": func(n int) map[string]string {
+			text := head
+			for i := range n {
+				text += fmt.Sprintf("h%d = [\"A 192.0.2.1\"]\n", i)
+			}
+			return map[string]string{"z.toml": text}
+		},
+		"records": func(n int) map[string]string {
+			return map[string]string{"z.toml": head[:strings.Index(head, "[")] + "file = \"z.zone\"\n", "z.zone": fmt.Sprintf("@ 60 SOA ns1 h 1 2 3 4 5\n@ 60 NS ns1\nns1 60 A 192.0.2.1\n$GENERATE 1-%d h$ 60 A 192.0.2.1\n", n)}
+		},
+		"includes": func(n int) map[string]string {
+			all := map[string]string{"z.toml": head[:strings.Index(head, "[")] + "file = \"z.zone\"\n", "z.zone": "@ 60 SOA ns1 h 1 2 3 4 5\n@ 60 NS ns1\nns1 60 A 192.0.2.1\n"}
+			for i := range n / 10 {
+				all["z.zone"] += fmt.Sprintf("$INCLUDE i%d\n", i)
+				all[fmt.Sprintf("i%d", i)] = fmt.Sprintf("h%d 60 A 192.0.2.1\n", i)
+			}
+			return all
+		},
+	} {
+		for _, n := range []int{2000, 4000, 8000} {
+			b.Run(fmt.Sprint(what, "/", n), func(b *testing.B) {
+				dir := b.TempDir()
+				for name, text := range files(n) {
+					if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for b.Loop() {
+					report := conf.Report{Quiet: true}
+					if s := Load(filepath.Join(dir, "z.toml"), &report); s == nil || s.Compile(nil, &report) == nil {
+						b.Fatal(report.Problems())
+					}
+				}
+			})
+		}
+	}
+}
