@@ -51,8 +51,14 @@ func (a *arrivals) published(began time.Time) { a.last, a.took = time.Now(), tim
 // served before is served on, until it expires.
 func (s *Server) arrive(u newCopy) {
 	a := &s.arrivals
-	if u.records == nil && slices.ContainsFunc(a.list, func(other arrival) bool { return other.path == u.path }) {
-		return // it expires while its new version waits
+	if u.records == nil {
+		now := s.files.get(u.path)
+		waits := slices.ContainsFunc(a.list, func(other arrival) bool { return other.path == u.path })
+		if waits || now == nil || now.down != "" || now.secondary == nil || now.secondary.confirmed.After(u.confirmed) {
+			return // a new version has come meanwhile
+		}
+		s.Log.Error("a zone has expired: its primaries have not been heard for too long, and it is not answered until they are", "zone", u.name)
+		s.metrics.Refreshes.WithLabelValues("expired").Inc()
 	}
 	if len(a.list) == 0 {
 		a.loader = s.loader(s.config)
@@ -74,13 +80,13 @@ func (s *Server) arrive(u newCopy) {
 // makeReady makes the zone of a copy; nil: it is no use.
 func (s *Server) makeReady(o loader, u newCopy) *zoneFile {
 	before := s.files.get(u.path)
-	if before == nil || before.secondary == nil {
+	if before == nil || before.secondary == nil || before.secondary.name != u.name {
 		return nil // the files have changed meanwhile
 	}
 	report := conf.Report{Quiet: true}
 	o.arrived = &u
-	source := u.source(&report)
-	f := o.compile(source, before, &report)
+	source := before.again(&report)
+	f := o.compile(source, before.path, before, &report)
 	s.logProblems(report.Problems())
 	if f != nil && f.template != "" && u.records != nil {
 		if _, _, err := source.Members(); err != nil { // what it listed before must outlive a restart
@@ -96,7 +102,7 @@ func (s *Server) makeReady(o loader, u newCopy) *zoneFile {
 
 // refuse gives up a copy that has come.
 func (s *Server) refuse(u newCopy) {
-	s.copies.discard(u.name)
+	s.copies.discard(u.prepared)
 	s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
 }
 
@@ -112,10 +118,10 @@ func (s *Server) takeArrivals(ctx context.Context) {
 	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, loader{}, 0, false
 	l := whileServing(ctx, func() *loading {
 		l := o.loading(s.files.clone())
+		l.again(s.refused)
 		if looked {
 			o.lookAgain(l)
 		}
-		l.again(s.refused)
 		for i := range list {
 			a := &list[i]
 			if looked && len(a.f.zone.Lookups()) > 0 {
@@ -161,7 +167,7 @@ func (s *Server) commit(l *loading, list []arrival) (taken []bool) {
 			continue
 		}
 		committed = true
-		if err := s.copies.commit(a.name, a.records, a.unwritten); err != nil {
+		if err := s.copies.commit(a.name, a.records, a.prepared, a.unwritten); err != nil {
 			s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", a.name, "folder", s.copies.folder, "error", err)
 		}
 		if a.f.down == "" { // or else its SOA record is missing, or no use
@@ -179,10 +185,10 @@ func (s *Server) commit(l *loading, list []arrival) (taken []bool) {
 // lookAgain makes the zones anew whose trap depends on look-ups.
 func (o loader) lookAgain(l *loading) {
 	for f := range l.files.all() {
-		if len(f.zone.Lookups()) == 0 {
+		if len(f.zone.Lookups()) == 0 || f.source == nil {
 			continue
 		}
-		if again := o.compile(f.source, f, &l.report); again != nil {
+		if again := o.compile(f.source, f.path, f, &l.report); again != nil {
 			again.catalog = f.catalog
 			l.files.put(again)
 		}

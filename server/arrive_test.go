@@ -36,12 +36,38 @@ func still(t *testing.T, files map[string]string) *Server {
 	return s
 }
 
+// load reads all files again.
+func (s *Server) load(t *testing.T) {
+	t.Helper()
+	s.publish(s.config, s.loader(s.config).load(t.Context(), s.config, s.files))
+}
+
+// serves tells which zones there are, and whether they are answered.
+func (s *Server) serves() string {
+	var zones []string
+	for f := range s.files.all() {
+		zones = append(zones, fmt.Sprint(f.zone.Name(), " ", f.down == ""))
+	}
+	slices.Sort(zones)
+	return strings.Join(zones, ", ")
+}
+
+// restarted is what a server serves that is started with the same files.
+func (s *Server) restarted(t *testing.T) string {
+	t.Helper()
+	again, err := New(t.Context(), s.config, s.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again.serves()
+}
+
 // comes is a copy that has come for a zone.
 func (s *Server) comes(path string, lines ...string) newCopy {
 	u := newCopy{secondary: *s.files.get(path).secondary}
 	if len(lines) > 0 {
 		u.records = wired(lines...)
-		u.unwritten = s.copies.prepare(u.name, u.records)
+		u.prepared, u.unwritten = s.copies.prepare(u.name, u.records)
 	}
 	return u
 }
@@ -106,19 +132,7 @@ func TestWhatComesFromAPrimaryGivesWayToWhatIsServed(t *testing.T) {
 	taken := func(serial uint32, text string) string {
 		s.arrive(s.comes(path, zoneLines(serial, text)[:8]...))
 		s.takeArrivals(t.Context())
-		again, err := New(t.Context(), s.config, s.Options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all []string
-		for _, server := range []*Server{s, again} {
-			var zones []string
-			for f := range server.files.all() {
-				zones = append(zones, fmt.Sprint(f.zone.Name(), " ", f.down == ""))
-			}
-			slices.Sort(zones)
-			all = append(all, strings.Join(zones, ", "))
-		}
+		all := []string{s.serves(), s.restarted(t)}
 		if all[0] != all[1] {
 			t.Errorf("served: %s; after a start: %s", all[0], all[1])
 		}
@@ -128,7 +142,141 @@ func TestWhatComesFromAPrimaryGivesWayToWhatIsServed(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	os.WriteFile(path, []byte("name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[trap]\nnames = \"in{n}\"\n"), 0o600)
+	s.load(t)
 	if got, want := taken(2, "second"), "example.com true, mx2.example.com true"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+const fromPrimary = "[primary]\naddress = [\"192.0.2.1\"]\n"
+
+// TestWhatIsEditedWaitsForAReload: a copy or an expiry that comes before finds the zone as it was loaded.
+func TestWhatIsEditedWaitsForAReload(t *testing.T) {
+	for name, text := range map[string]string{
+		"another name":   "name = \"example.org\"\n" + fromPrimary,
+		"no primary":     simpleZone("example.com", 1),
+		"a broken file":  "name = \"example.com\"\n" + fromPrimary + "count = oops\n",
+		"no file at all": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := still(t, map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"z.toml\"]\n", "z.toml": "name = \"example.com\"\n" + fromPrimary})
+			path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
+			s.arrive(s.comes(path, zoneLines(1, "first")[:8]...))
+			s.takeArrivals(t.Context())
+			if os.WriteFile(path, []byte(text), 0o600); text == "" {
+				os.Remove(path)
+			}
+			s.arrive(s.comes(path, zoneLines(2, "second")[:8]...))
+			s.takeArrivals(t.Context())
+			if f := s.files.get(path); s.serves() != "example.com true" || f.zone.Serial() != 2 {
+				t.Errorf("%s, serial %d", s.serves(), f.zone.Serial())
+			}
+			s.arrive(s.comes(path))
+			s.takeArrivals(t.Context())
+			if got := s.serves(); got != "example.com false" {
+				t.Errorf("after it has expired: %s", got)
+			}
+		})
+	}
+}
+
+// TestAnExpiryThatComesTooLateIsNone: the version that it is of is served no more.
+func TestAnExpiryThatComesTooLateIsNone(t *testing.T) {
+	s := still(t, map[string]string{"mxtrap.toml": "[server]\nzones = [\"z.toml\"]\n", "z.toml": "name = \"example.com\"\n" + fromPrimary})
+	path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
+	s.arrive(s.comes(path, zoneLines(1, "first")[:8]...))
+	s.takeArrivals(t.Context())
+	late := s.comes(path)
+	s.arrive(s.comes(path, zoneLines(2, "second")[:8]...))
+	s.takeArrivals(t.Context())
+	s.arrive(late)
+	s.takeArrivals(t.Context())
+	if got := s.serves(); got != "example.com true" {
+		t.Error(got)
+	}
+}
+
+// TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes.
+func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
+	catalog := func(n int) string {
+		return fmt.Sprintf("name = \"c%d.test\"\n%s[catalog]\ntemplate = \"../member.toml\"\n", n, fromPrimary)
+	}
+	s := still(t, map[string]string{
+		"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/c1.toml": catalog(1), "zones/c2.toml": catalog(2),
+		"member.toml": "[records]\n\"@\" = [\"NS ns.example.\"]\n",
+	})
+	lists := func(n int, serial uint32, members ...string) {
+		name := fmt.Sprintf("c%d.test", n)
+		lines := []string{strings.Replace(soaLine(serial), "example.com.", name+".", 1), name + ". 0 NS invalid.", "version." + name + ". 0 TXT 2"}
+		for i, m := range members {
+			lines = append(lines, fmt.Sprintf("u%d.zones.%s. 0 PTR %s.", i, name, m))
+		}
+		s.arrive(s.comes(filepath.Join(filepath.Dir(s.config.Path), fmt.Sprintf("zones/c%d.toml", n)), lines...))
+		s.takeArrivals(t.Context())
+	}
+	want := func(zones string) {
+		t.Helper()
+		if got := s.serves(); got != zones {
+			t.Errorf("got %s, want %s", got, zones)
+		}
+		if got := s.restarted(t); got != zones {
+			t.Errorf("after a start %s, want %s", got, zones)
+		}
+	}
+	lists(1, 1, "m.test", "x.test")
+	want("c1.test true, c2.test false, m.test true, x.test true")
+	lists(2, 1, "m.test", "y.test")
+	want("c1.test true, c2.test true, m.test true, x.test true, y.test true")
+	lists(1, 2, "m.test", "x.test", "w.test")
+	lists(1, 3, "x.test", "w.test")
+	want("c1.test true, c2.test true, m.test true, w.test true, x.test true, y.test true")
+	lists(2, 2, "y.test")
+	want("c1.test true, c2.test true, w.test true, x.test true, y.test true")
+}
+
+// TestACopyThatDoesNotFitAtAStartIsAskedForAgain: the primary may have another by now.
+func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
+	files := map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/z.toml": "name = \"example.com\"\n" + fromPrimary + "[trap]\n", "zones/o.toml": simpleZone("other.test", 1)}
+	for name, change := range map[string]func(dir string){
+		"its trap is for an owner that is not there": func(dir string) {
+			os.WriteFile(filepath.Join(dir, "zones/z.toml"), []byte("name = \"example.com\"\n"+fromPrimary+"[trap]\nat = [\"@\", \"new\"]\n"), 0o600)
+		},
+		"its trap has a host in a zone that is there already": func(dir string) {
+			os.Remove(filepath.Join(dir, "state/serials")) // by which it would be known to have been served before
+			os.WriteFile(filepath.Join(dir, "zones/deep.toml"), []byte(simpleZone("mx2.example.com", 9)), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := still(t, files)
+			dir := filepath.Dir(s.config.Path)
+			path := filepath.Join(dir, "zones/z.toml")
+			s.arrive(s.comes(path, zoneLines(1, "first")[:8]...))
+			s.takeArrivals(t.Context())
+			change(dir)
+			again, err := New(t.Context(), s.config, s.Options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := again.serves(); !strings.HasPrefix(got, "example.com false") {
+				t.Fatal(got)
+			}
+			if z := again.refresher.zones["example.com"]; z == nil || z.soa != nil {
+				t.Fatal("nobody looks at its primary")
+			}
+			again.arrive(again.comes(path, append(zoneLines(2, "second")[:8], "new.example.com. 60 MX 10 mail.example.com.", "mx2.example.com. 60 A 192.0.2.9", "mx3.example.com. 60 A 192.0.2.9")...))
+			again.takeArrivals(t.Context())
+			if got := again.serves(); !strings.HasPrefix(got, "example.com true") {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// TestAServedZoneStaysOverAStartWithOneBelowIt that has come while nobody served.
+func TestAServedZoneStaysOverAStartWithOneBelowIt(t *testing.T) {
+	s := still(t, map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/a.toml": exampleZone})
+	os.WriteFile(filepath.Join(filepath.Dir(s.config.Path), "zones/deep.toml"), []byte(simpleZone("mx2.example.com", 9)), 0o600)
+	if got := s.restarted(t); got != "example.com true" {
+		t.Error(got)
 	}
 }

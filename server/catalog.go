@@ -39,13 +39,13 @@ func (o loader) members(ctx context.Context, l *loading, before *zoneFiles, anew
 			if unread != nil {
 				reports[i].Add(conf.Problem{File: f.template, Reason: conf.Plain(unread).Error()})
 			} else {
-				members[i] = o.compile(zone.ParseMember(f.template, text, names[i], &reports[i]), old, &reports[i])
+				members[i] = o.compile(zone.ParseMember(f.template, text, names[i], &reports[i]), memberPath(f, names[i]), old, &reports[i])
 			}
 		})
 		for i, name := range names {
 			m := members[i]
 			if m == nil {
-				m = l.fail(memberPath(f.template, name), served[name], func() *zone.Zone { return zone.UnservedNamed(f.template, name) })
+				m = l.fail(memberPath(f, name), served[name], func() *zone.Zone { return zone.UnservedNamed(f.template, name) })
 			}
 			l.report.Join(reports[i].Doubtful())
 			if m == nil {
@@ -71,8 +71,10 @@ func membersOf(catalog string, before *zoneFiles) map[string]*zoneFile {
 	return served
 }
 
-// memberPath stands for the file of a catalog's member.
-func memberPath(template, name string) string { return template + " (" + name + ")" }
+// memberPath stands for the file of a catalog's member: two catalogs may have one template, and list the same zone.
+func memberPath(catalog *zoneFile, name string) string {
+	return catalog.template + " (" + name + " of " + catalog.zone.Name() + ")"
+}
 
 // listed are the zones of a catalog, by its copy, however old that is.
 func (o loader) listed(f *zoneFile, report *conf.Report) ([]string, error) {
@@ -84,7 +86,7 @@ func (o loader) listed(f *zoneFile, report *conf.Report) ([]string, error) {
 		return nil, err
 	}
 	var faults conf.Report
-	source := zone.Load(f.secondary.path, &faults)
+	source := f.again(&faults)
 	if source == nil {
 		return nil, faults.Problems()[0]
 	}
@@ -99,17 +101,12 @@ func (o loader) listed(f *zoneFile, report *conf.Report) ([]string, error) {
 	return names, err
 }
 
-// source reads the zone file of a zone that comes from a primary, or its template.
-func (s secondary) source(report *conf.Report) *zone.Source {
-	if s.template == "" {
-		return zone.Load(s.path, report)
+// again is the source of a zone that comes from a primary, as it was loaded: what stands in its file now is for the next reload.
+func (f *zoneFile) again(report *conf.Report) *zone.Source {
+	if s := f.secondary; s.template != "" {
+		return zone.ParseMember(s.template, s.text, s.name, report)
 	}
-	text, err := zone.ReadText(s.template)
-	if err != nil {
-		report.Add(conf.Problem{File: s.template, Reason: conf.Plain(err).Error()})
-		return nil
-	}
-	return zone.ParseMember(s.template, text, s.name, report)
+	return zone.Again(f.path, f.secondary.text, f.files, report)
 }
 
 // takeMembers takes in which zones catalogs list now, without a look at any other.

@@ -67,9 +67,6 @@ func (c *copies) file(zone string) string {
 	return filepath.Join(c.folder, escaped+".zone")
 }
 
-// prepared is a copy that waits to be committed.
-func (c *copies) prepared(zone string) string { return c.file(zone) + ".new" }
-
 // read reads the copy of a zone, and when the primary was last heard of it. A time that is still to come is none.
 func (c *copies) read(zone string) (records []rr.Record, confirmed time.Time, err error) {
 	c.mu.Lock()
@@ -134,15 +131,15 @@ func parseCopy(text []byte, name string) (records []rr.Record, err error) {
 	return records, nil
 }
 
-// prepare writes a copy beside the one that is served.
-func (c *copies) prepare(zone string, records []rr.Record) error {
+// prepare writes a copy beside the one that is served, into a file of its own.
+func (c *copies) prepare(zone string, records []rr.Record) (file string, err error) {
 	if c.folder == "" {
-		return errNoState
+		return "", errNoState
 	}
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
-		return err
+		return "", err
 	}
-	return write(c.prepared(zone), func(w *bufio.Writer) {
+	return write(c.folder, func(w *bufio.Writer) {
 		sum := sha256.New()
 		both := io.MultiWriter(w, sum)
 		io.WriteString(both, copyHead)
@@ -160,10 +157,9 @@ var errNoState = errors.New("no folder is named as server.state in the server fi
 
 // commit makes what was prepared the copy, or keeps the records in memory, where that failed or fails. It lasts once [copies.sync] has
 // followed.
-func (c *copies) commit(zone string, records []rr.Record, prepared error) error {
-	err := prepared
+func (c *copies) commit(zone string, records []rr.Record, prepared string, err error) error {
 	if err == nil {
-		err = os.Rename(c.prepared(zone), c.file(zone))
+		err = os.Rename(prepared, c.file(zone))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +179,22 @@ func (c *copies) sync() error {
 }
 
 // discard removes what was prepared and is not to be the copy.
-func (c *copies) discard(zone string) { os.Remove(c.prepared(zone)) }
+func (c *copies) discard(prepared string) {
+	if prepared != "" {
+		os.Remove(prepared)
+	}
+}
+
+// sweep removes what a process before has prepared and not committed.
+func (c *copies) sweep() {
+	if c.folder == "" {
+		return
+	}
+	left, _ := filepath.Glob(filepath.Join(c.folder, preparing))
+	for _, file := range left {
+		os.Remove(file)
+	}
+}
 
 // confirm notes that the primary has been heard.
 func (c *copies) confirm(zone string, at time.Time) error {
@@ -196,21 +207,27 @@ func (c *copies) confirm(zone string, at time.Time) error {
 	return os.Chtimes(c.file(zone), at, at)
 }
 
-// replace is write for what must outlive a crash at once.
+// replace writes a file so that at any moment there is the old one or the whole new one, after a crash too.
 func replace(file string, content func(*bufio.Writer)) error {
-	if err := write(file, content); err != nil {
-		return err
+	whole, err := write(filepath.Dir(file), content)
+	if err == nil {
+		err = os.Rename(whole, file)
 	}
-	return syncFolder(filepath.Dir(file))
+	if err == nil {
+		err = syncFolder(filepath.Dir(file))
+	}
+	return err
 }
 
-// write writes a file so that at any moment there is the old one or the whole new one.
-func write(file string, content func(*bufio.Writer)) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+// preparing are files that will have another name once they are whole.
+const preparing = ".new-*"
+
+// write writes a file of a folder that will have another name.
+func write(folder string, content func(*bufio.Writer)) (file string, err error) {
+	f, err := os.CreateTemp(folder, preparing)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer os.Remove(f.Name())
 	w := bufio.NewWriter(f)
 	content(w)
 	err = w.Flush()
@@ -220,10 +237,11 @@ func write(file string, content func(*bufio.Writer)) error {
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
+	if err != nil {
+		os.Remove(f.Name())
+		return "", err
 	}
-	return err
+	return f.Name(), nil
 }
 
 func syncFolder(path string) error {

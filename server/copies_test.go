@@ -173,7 +173,8 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 	dir := t.TempDir()
 	c := newCopies(dir)
 	long := timedLines(1, "first", "86400 86400 604800")[:8]
-	if err := c.commit("example.com", nil, c.prepare("example.com", wired(long...))); err != nil {
+	prepared, err := c.prepare("example.com", wired(long...))
+	if err := c.commit("example.com", nil, prepared, err); err != nil {
 		t.Fatal(err)
 	}
 	ahead := time.Now().Add(24 * time.Hour)
@@ -314,10 +315,11 @@ func FuzzCopy(f *testing.F) {
 	dir := f.TempDir()
 	c := newCopies(dir)
 	for _, lines := range [][]string{zoneLines(1, "x"), zoneLines(7, "other")[:1], nil} {
-		if err := c.prepare("x", wired(lines...)); err != nil {
+		prepared, err := c.prepare("x", wired(lines...))
+		if err != nil {
 			f.Fatal(err)
 		}
-		text, _ := os.ReadFile(c.prepared("x"))
+		text, _ := os.ReadFile(prepared)
 		f.Add(text[len(copyHead) : len(text)-sha256.Size])
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

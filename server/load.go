@@ -67,6 +67,7 @@ type loading struct {
 	waiting  map[string]bool    // paths that had to give way to others
 	refused  []*zoneFile        // their zones
 	catalogs []string           // paths, in order
+	unfound  bool               // which zone files there are cannot be told: a fault of the server file
 	numbers  *numbering
 	report   conf.Report
 }
@@ -98,7 +99,7 @@ func (o loader) load(ctx context.Context, c *Config, before *zoneFiles) *loading
 	l.report.Quiet = o.quiet
 	if c.Path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
-		if f := o.compile(source, nil, &l.report); f != nil {
+		if f := o.compile(source, source.Path, nil, &l.report); f != nil {
 			l.files.put(f)
 		}
 		l.stand(before, o.waited)
@@ -106,8 +107,8 @@ func (o loader) load(ctx context.Context, c *Config, before *zoneFiles) *loading
 	}
 	all := c.zoneFiles(before, &l.report)
 	if l.report.Faults() > 0 {
-		l.keepAll(before)
-		l.stand(before, o.waited)
+		l.unfound = true
+		l.unite()
 		return l
 	}
 	files, reports := make([]*zoneFile, len(all)), make([]*conf.Report, len(all))
@@ -119,7 +120,7 @@ func (o loader) load(ctx context.Context, c *Config, before *zoneFiles) *loading
 			return
 		}
 		reports[i] = &conf.Report{Quiet: o.quiet || known != nil}
-		files[i] = o.compile(zone.Load(path, reports[i]), old, reports[i])
+		files[i] = o.compile(zone.Load(path, reports[i]), path, old, reports[i])
 	})
 	l.files = newZoneFiles(len(all))
 	rest := rests()
@@ -182,18 +183,18 @@ func (o loader) each(ctx context.Context, n int, do func(i int)) {
 }
 
 // compile makes a zone ready, as the version that follows the one before.
-func (o loader) compile(source *zone.Source, before *zoneFile, report *conf.Report) *zoneFile {
+func (o loader) compile(source *zone.Source, path string, before *zoneFile, report *conf.Report) *zoneFile {
 	if source == nil {
 		return nil
 	}
 	if source.Primary() != nil {
-		return o.secondary(source, before, report)
+		return o.secondary(source, path, before, report)
 	}
 	z := source.Compile(o.look, report)
 	if z == nil {
 		return nil
 	}
-	f := &zoneFile{path: source.Path, files: source.Files()}
+	f := &zoneFile{path: path, files: source.Files()}
 	if o.serve(f, source, z, before, report); f.source == nil && !report.Keeps() {
 		source.Release()
 	}
@@ -273,9 +274,3 @@ func (l *loading) served() (n int) {
 
 // noZone says that nothing is known to stand in.
 func noZone() *zone.Zone { return nil }
-
-func (l *loading) keepAll(before *zoneFiles) {
-	for old := range before.all() {
-		l.files.put(l.fail(old.path, old, noZone))
-	}
-}

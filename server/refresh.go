@@ -32,6 +32,7 @@ type secondary struct {
 	name      string // without its final dot
 	path      string // of its zone file
 	template  string // what the zone is made from instead, where a catalog lists it
+	text      []byte // of that file, or template, as it was loaded
 	primaries []peer
 	soa       *dns.SOA  // of the copy, as the primary has it; nil: there is none, or it has expired
 	confirmed time.Time // when a primary was last heard of the copy; zero: not known
@@ -42,8 +43,9 @@ type secondary struct {
 type newCopy struct {
 	secondary
 	records   []rr.Record
-	unwritten error // why it could not be written to be committed
-	held      int64 // octets of memory that it has of the refresher's
+	prepared  string // the file that it is in, to be committed
+	unwritten error  // why it could not be written there
+	held      int64  // octets of memory that it has of the refresher's
 	zone      *refreshing
 }
 
@@ -216,8 +218,6 @@ func (r *refresher) run(ctx context.Context) (wait func()) {
 				running.Go(func() { r.refresh(ctx, a) })
 			}
 			for _, s := range gone {
-				r.log.Error("a zone has expired: its primaries have not been heard for too long, and it is not answered until they are", "zone", s.name)
-				r.results.WithLabelValues("expired").Inc()
 				r.send(ctx, newCopy{secondary: s})
 			}
 			timer := time.NewTimer(wait)
@@ -380,11 +380,11 @@ func (r *refresher) ask(ctx context.Context, a asking) (outcome, error) {
 	if in.strays > 0 {
 		r.log.Warn("a primary sends records that are not of the zone: they are passed over", "zone", a.name, "primary", a.from.prefix.Addr(), "records", in.strays, "first", in.stray)
 	}
-	unwritten := c.prepare(a.name, in.records)
+	prepared, unwritten := c.prepare(a.name, in.records)
 	r.mu.Lock()
 	a.zone.unsettled = true
 	r.mu.Unlock()
-	r.send(ctx, newCopy{a.secondary, in.records, unwritten, in.held, a.zone})
+	r.send(ctx, newCopy{a.secondary, in.records, prepared, unwritten, in.held, a.zone})
 	return sent, nil
 }
 

@@ -28,7 +28,7 @@ func newResponder(t testing.TB, texts ...string) *responder {
 	for i, text := range texts {
 		var report conf.Report
 		path := fmt.Sprintf("%d.toml", i)
-		f := loader{numbers: newNumbering("")}.compile(zone.Parse(path, []byte(text), &report), nil, &report)
+		f := loader{numbers: newNumbering("")}.compile(zone.Parse(path, []byte(text), &report), path, nil, &report)
 		if f == nil {
 			t.Fatal(report.Problems())
 		}

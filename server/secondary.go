@@ -20,20 +20,21 @@ const (
 	noCopy     = "there is no copy of it yet"
 	expired    = "its copy has expired"
 	unreadable = "its copy cannot be read by this user"
+	unfit      = "its copy cannot be served with its trap"
 )
 
 // secondary makes a zone ready that comes from a primary: out of its copy, with the trap on top.
-func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Report) *zoneFile {
+func (o loader) secondary(source *zone.Source, path string, before *zoneFile, report *conf.Report) *zoneFile {
 	primaries, ok := o.primaries(source.Primary(), report)
 	if !ok {
 		return nil
 	}
 	name := source.Name()
-	from := &secondary{name: name, path: source.Path, primaries: primaries}
+	from := &secondary{name: name, path: path, text: source.Text(), primaries: primaries}
 	if source.Member() {
-		from.template, from.path = source.Path, memberPath(source.Path, name)
+		from.template = source.Path
 	}
-	f := &zoneFile{path: from.path, files: source.Files(), secondary: from, template: source.Template(), hidden: source.Template() != ""}
+	f := &zoneFile{path: path, files: source.Files(), secondary: from, template: source.Template(), hidden: source.Template() != ""}
 	records, confirmed, err := o.copy(name)
 	if err != nil && !errors.Is(err, errNoCopy) && !errors.Is(err, errExpired) && !errors.Is(err, fs.ErrPermission) {
 		report.Add(conf.Problem{File: o.copies.file(name), Reason: err.Error() + ": the zone is fetched again", Warning: true})
@@ -61,7 +62,10 @@ func (o loader) secondary(source *zone.Source, before *zoneFile, report *conf.Re
 		return o.stub(f, source, before, expired)
 	}
 	z := source.Compile(o.look, report)
-	if z == nil {
+	switch {
+	case z == nil && o.arrived == nil && before == nil:
+		return o.stub(f, source, before, unfit) // the primary may have another version by now
+	case z == nil:
 		return nil
 	}
 	from.soa, from.confirmed = soa, confirmed

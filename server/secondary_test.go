@@ -117,10 +117,11 @@ func wired(lines ...string) (records []rr.Record) {
 func copied(t *testing.T, lines ...string) string {
 	t.Helper()
 	c := newCopies(t.TempDir())
-	if err := c.prepare("x", wired(lines...)); err != nil {
+	prepared, err := c.prepare("x", wired(lines...))
+	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(c.prepared("x"))
+	text, err := os.ReadFile(prepared)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,6 +116,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.tap = newTap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
 	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
 	s.waiting = readWaiting(c.state)
+	s.copiesIn(c.state).sweep()
 	first := s.loader(c)
 	first.quiet, first.threads, first.alone = true, s.processors, true
 	l := first.load(ctx, c, nil)
@@ -220,6 +221,11 @@ func (s *Server) reload(ctx context.Context) {
 		return
 	}
 	s.logProblems(l.report.Problems())
+	if l.unfound {
+		s.Log.Error("not reloaded: which zone files there are cannot be told; everything stays as it was")
+		s.metrics.Reloaded(false, began)
+		return
+	}
 	if err := s.listen(c); err != nil {
 		s.Log.Error("not reloaded: everything stays as it was", "error", err)
 		s.metrics.Reloaded(false, began)

@@ -25,7 +25,7 @@ import (
 // together with all that stand. What is not let in falls back to its version before, and is named with the reason. They come in this order:
 //
 //  1. new versions of what is served;
-//  2. zones that did not have to give way when this was asked last, by a server before too;
+//  2. zones that did not have to give way when this was asked last, by a server before too, and of those what was served before by its name;
 //  3. zones of files, and catalogs' members after them; a file takes the place of a member of its name;
 //  4. deeper zones first, then in the order of their paths.
 func (l *loading) stand(before *zoneFiles, waited map[string]bool) {
@@ -47,7 +47,7 @@ func (l *loading) stand(before *zoneFiles, waited map[string]bool) {
 	slices.SortFunc(coming, func(f, g *zoneFile) int {
 		return cmp.Or(
 			first(f.down != unloaded, g.down != unloaded), first(a.served(f) != nil, a.served(g) != nil), first(!waited[f.path], !waited[g.path]),
-			first(!f.member(), !g.member()), cmp.Compare(g.zone.Labels(), f.zone.Labels()), strings.Compare(f.path, g.path),
+			first(a.known(f), a.known(g)), first(!f.member(), !g.member()), cmp.Compare(g.zone.Labels(), f.zone.Labels()), strings.Compare(f.path, g.path),
 		)
 	})
 	for again := true; again; {
@@ -106,6 +106,9 @@ func (a *arrangement) served(f *zoneFile) *zoneFile {
 	}
 	return nil
 }
+
+// known says whether a zone's name was served before, by a server before too.
+func (a *arrangement) known(f *zoneFile) bool { return a.numbers.book.last(f.zone.Name()).known() }
 
 // names are the names of a path, before and now.
 func (a *arrangement) names(path string) (names []string) {
@@ -230,6 +233,11 @@ func (a *arrangement) giveWay(f *zoneFile) {
 	}
 	if z := zone.UnservedNamed(f.path, f.zone.Name()); z != nil {
 		stub := &zoneFile{path: f.path, zone: z, down: unloaded, catalog: f.catalog}
+		if f.secondary != nil { // the primary may have another version by now
+			from := *f.secondary
+			from.soa, from.lost = nil, false
+			stub.secondary, stub.files, stub.template, stub.hidden, stub.down = &from, f.files, f.template, f.hidden, unfit
+		}
 		if by, _, _ := a.conflict(stub, nil); by == nil {
 			a.byApex[z.Apex()] = stub
 			a.files.put(stub)

@@ -140,7 +140,7 @@ func (s *Source) Members() (members, refused []string, err error) {
 func ParseMember(template string, text []byte, member string, report *conf.Report) *Source {
 	s := parse(template, text, Files{}, member, report)
 	if s != nil {
-		s.member = true
+		s.member, s.text = true, text
 	}
 	return s
 }

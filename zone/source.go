@@ -47,6 +47,18 @@ func Load(path string, report *conf.Report) *Source {
 	return s
 }
 
+// Again is Load for what was loaded before, whatever stands in the file now.
+func Again(path string, text []byte, files Files, report *conf.Report) *Source {
+	s := parse(path, text, files, "", report)
+	if s != nil {
+		s.text = text
+	}
+	return s
+}
+
+// Text is that of the zone file, or of the template.
+func (s *Source) Text() []byte { return s.text }
+
 // Parse is Load for a text that is no file.
 func Parse(path string, text []byte, report *conf.Report) *Source {
 	return parse(path, text, Files{}, "", report)
@@ -131,7 +143,9 @@ func (s *Source) Release() {
 	recordRooms.Put(&room)
 	s.records = nil
 	s.arena.release()
-	releaseText(s.text)
+	if !s.member { // a template is others' too
+		releaseText(s.text)
+	}
 	s.text = nil
 }
 
