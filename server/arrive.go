@@ -132,6 +132,7 @@ func (s *Server) takeArrivals(ctx context.Context) {
 			l.files.put(a.f)
 		}
 		l.stand(s.files, o.waited)
+		o.renew(l, s.files, s.refused)
 		return l
 	})
 	if l == nil {

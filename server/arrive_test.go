@@ -234,6 +234,32 @@ func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
 	want("c1.test true, c2.test true, w.test true, x.test true, y.test true")
 }
 
+// TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs, and not of what there was when it had to give way.
+func TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs(t *testing.T) {
+	s := still(t, map[string]string{
+		"mxtrap.toml":  "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n",
+		"zones/a.toml": "name = \"a.test\"\n" + fromPrimary + "[catalog]\ntemplate = \"../member.toml\"\n", "zones/b.toml": "name = \"b.test\"\n" + fromPrimary + "[catalog]\ntemplate = \"../member.toml\"\n",
+		"member.toml": fromPrimary,
+	})
+	dir := filepath.Dir(s.config.Path)
+	lists := func(name string, serial uint32, members ...string) {
+		lines := []string{strings.Replace(soaLine(serial), "example.com.", name+".", 1), name + ". 0 NS invalid.", "version." + name + ". 0 TXT 2"}
+		for i, m := range members {
+			lines = append(lines, fmt.Sprintf("u%d.zones.%s. 0 PTR %s.", i, name, m))
+		}
+		s.arrive(s.comes(filepath.Join(dir, "zones", name[:1]+".toml"), lines...))
+		s.takeArrivals(t.Context())
+	}
+	lists("a.test", 1, "example.com")
+	lists("b.test", 1, "example.com")
+	s.arrive(s.comes(filepath.Join(dir, "member.toml")+" (example.com of a.test)", zoneLines(1, "first")[:8]...))
+	s.takeArrivals(t.Context())
+	lists("a.test", 2)
+	if got := s.serves(); got != "a.test true, b.test true, example.com true" {
+		t.Error(got)
+	}
+}
+
 // TestACopyThatDoesNotFitAtAStartIsAskedForAgain: the primary may have another by now.
 func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
 	files := map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/z.toml": "name = \"example.com\"\n" + fromPrimary + "[trap]\n", "zones/o.toml": simpleZone("other.test", 1)}

@@ -120,9 +120,11 @@ func (s *Server) takeMembers(ctx context.Context, catalogs []string) {
 				l.files.put(f)
 			}
 		}
-		l.again(slices.DeleteFunc(slices.Clone(s.refused), func(f *zoneFile) bool { return slices.Contains(catalogs, f.catalog) }))
+		refused := slices.DeleteFunc(slices.Clone(s.refused), func(f *zoneFile) bool { return slices.Contains(catalogs, f.catalog) })
+		l.again(refused)
 		o.members(ctx, l, s.files, false)
 		o.arrange(s.config, l, s.files)
+		o.renew(l, s.files, refused)
 		return l
 	})
 	if l == nil {

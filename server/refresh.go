@@ -114,7 +114,7 @@ func (r *refresher) use(c *copies, zones []secondary) {
 			if s.soa != nil && !s.confirmed.IsZero() {
 				z.next = s.confirmed.Add(seconds(s.soa.Refresh))
 			}
-		case s.lost && !z.lost || !slices.EqualFunc(z.primaries, s.primaries, peer.same):
+		case s.lost && !z.lost || s.soa == nil && z.soa != nil || !slices.EqualFunc(z.primaries, s.primaries, peer.same):
 			z.next, z.again, z.asked, z.waiting = now, z.busy, 0, false
 		}
 		if s.confirmed.Before(z.confirmed) {

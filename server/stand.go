@@ -81,6 +81,26 @@ func (l *loading) again(refused []*zoneFile) {
 	}
 }
 
+// renew makes zones anew that had to give way and are let in: their copies may be others by now. They are judged once more then.
+func (o loader) renew(l *loading, before *zoneFiles, refused []*zoneFile) {
+	renewed := false
+	for _, f := range refused {
+		if f.secondary == nil || l.files.get(f.path) != f {
+			continue
+		}
+		report := conf.Report{Quiet: true}
+		if again := o.compile(f.again(&report), f.path, nil, &report); again != nil {
+			again.catalog, renewed = f.catalog, true
+			l.files.put(again)
+		}
+	}
+	if renewed {
+		l.again(l.refused)
+		l.refused = nil
+		l.stand(before, o.waited)
+	}
+}
+
 // giveUp has a version that had to give way not judged again.
 func (l *loading) giveUp(f *zoneFile) {
 	if i := slices.Index(l.refused, f); i >= 0 {
