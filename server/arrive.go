@@ -73,7 +73,7 @@ func (s *Server) arrive(u newCopy) {
 	}
 	a.list = append(a.list, arrival{u, f})
 	for _, r := range u.records {
-		a.octets += int64(len(r.Owner) + len(r.Data) + fetchRecord)
+		a.octets += memoryOf(r)
 	}
 }
 

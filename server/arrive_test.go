@@ -196,6 +196,15 @@ func TestAnExpiryThatComesTooLateIsNone(t *testing.T) {
 	}
 }
 
+// listed is a catalog of any name that lists zones.
+func listed(catalog string, serial int, members []string) []string {
+	lines := catalogLines(serial, "2", members...)
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], "catalog.test", catalog)
+	}
+	return lines
+}
+
 // TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes.
 func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
 	catalog := func(n int) string {
@@ -205,13 +214,8 @@ func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
 		"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/c1.toml": catalog(1), "zones/c2.toml": catalog(2),
 		"member.toml": "[records]\n\"@\" = [\"NS ns.example.\"]\n",
 	})
-	lists := func(n int, serial uint32, members ...string) {
-		name := fmt.Sprintf("c%d.test", n)
-		lines := []string{strings.Replace(soaLine(serial), "example.com.", name+".", 1), name + ". 0 NS invalid.", "version." + name + ". 0 TXT 2"}
-		for i, m := range members {
-			lines = append(lines, fmt.Sprintf("u%d.zones.%s. 0 PTR %s.", i, name, m))
-		}
-		s.arrive(s.comes(filepath.Join(filepath.Dir(s.config.Path), fmt.Sprintf("zones/c%d.toml", n)), lines...))
+	lists := func(n, serial int, members ...string) {
+		s.arrive(s.comes(filepath.Join(filepath.Dir(s.config.Path), fmt.Sprintf("zones/c%d.toml", n)), listed(fmt.Sprintf("c%d.test", n), serial, members)...))
 		s.takeArrivals(t.Context())
 	}
 	want := func(zones string) {
@@ -223,14 +227,14 @@ func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
 			t.Errorf("after a start %s, want %s", got, zones)
 		}
 	}
-	lists(1, 1, "m.test", "x.test")
+	lists(1, 1, "m.test.", "x.test.")
 	want("c1.test true, c2.test false, m.test true, x.test true")
-	lists(2, 1, "m.test", "y.test")
+	lists(2, 1, "m.test.", "y.test.")
 	want("c1.test true, c2.test true, m.test true, x.test true, y.test true")
-	lists(1, 2, "m.test", "x.test", "w.test")
-	lists(1, 3, "x.test", "w.test")
+	lists(1, 2, "m.test.", "x.test.", "w.test.")
+	lists(1, 3, "x.test.", "w.test.")
 	want("c1.test true, c2.test true, m.test true, w.test true, x.test true, y.test true")
-	lists(2, 2, "y.test")
+	lists(2, 2, "y.test.")
 	want("c1.test true, c2.test true, w.test true, x.test true, y.test true")
 }
 
@@ -242,16 +246,12 @@ func TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs(t *testing.T) {
 		"member.toml": fromPrimary,
 	})
 	dir := filepath.Dir(s.config.Path)
-	lists := func(name string, serial uint32, members ...string) {
-		lines := []string{strings.Replace(soaLine(serial), "example.com.", name+".", 1), name + ". 0 NS invalid.", "version." + name + ". 0 TXT 2"}
-		for i, m := range members {
-			lines = append(lines, fmt.Sprintf("u%d.zones.%s. 0 PTR %s.", i, name, m))
-		}
-		s.arrive(s.comes(filepath.Join(dir, "zones", name[:1]+".toml"), lines...))
+	lists := func(name string, serial int, members ...string) {
+		s.arrive(s.comes(filepath.Join(dir, "zones", name[:1]+".toml"), listed(name, serial, members)...))
 		s.takeArrivals(t.Context())
 	}
-	lists("a.test", 1, "example.com")
-	lists("b.test", 1, "example.com")
+	lists("a.test", 1, "example.com.")
+	lists("b.test", 1, "example.com.")
 	s.arrive(s.comes(filepath.Join(dir, "member.toml")+" (example.com of a.test)", zoneLines(1, "first")[:8]...))
 	s.takeArrivals(t.Context())
 	lists("a.test", 2)

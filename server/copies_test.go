@@ -198,20 +198,26 @@ func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
 	}
 }
 
+// bombOf is a message of very many records, each of them a pointer to one long name, and where the record with that name begins.
+func bombOf(m *dns.Msg, apex string) (packet []byte, at int) {
+	long := strings.Repeat("\x3f"+strings.Repeat("\x01", 63), 3) + apex
+	packet, _ = new(dns.Msg).SetReply(m).Pack()
+	at, count := len(packet), 1
+	packet = rr.Record{Owner: long, Type: dns.TypeNS, TTL: 60, Data: []byte(long)}.AppendWire(packet)
+	for ; len(packet) < 65000; count++ {
+		packet = append(packet, 0xc0|byte(at>>8), byte(at), 0, byte(dns.TypeNS), 0, 1, 0, 0, 0, 60, 0, 2, 0xc0|byte(at>>8), byte(at))
+	}
+	packet[6], packet[7] = byte(count>>8), byte(count)
+	return packet, at
+}
+
 // TestABombIsRefused: names that pointers make long are counted whole.
 func TestABombIsRefused(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("\x3f"+strings.Repeat("\x01", 63), 3) + "\x07example\x03com\x00"
 	p := newPrimary(t)
 	p.plays(func(conn net.Conn, m *dns.Msg) {
 		conn.Write(withLength(packed(m, wired(soaLine(9)))))
-		packet, _ := new(dns.Msg).SetReply(m).Pack()
-		target, count := len(packet), 1
-		packet = rr.Record{Owner: long, Type: dns.TypeNS, TTL: 60, Data: []byte(long)}.AppendWire(packet)
-		for ; len(packet) < 65000; count++ {
-			packet = append(packet, 0xc0|byte(target>>8), byte(target), 0, byte(dns.TypeNS), 0, 1, 0, 0, 0, 60, 0, 2, 0xc0|byte(target>>8), byte(target))
-		}
-		packet[6], packet[7] = byte(count>>8), byte(count)
+		packet, _ := bombOf(m, "\x07example\x03com\x00")
 		for err := error(nil); err == nil; {
 			_, err = conn.Write(withLength(packet))
 		}

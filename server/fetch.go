@@ -242,9 +242,12 @@ func (in *incoming) next() (rr.Record, error) {
 	return r, nil
 }
 
+// memoryOf is how many octets a record takes.
+func memoryOf(r rr.Record) int64 { return int64(len(r.Owner) + len(r.Data) + fetchRecord) }
+
 // account bounds the memory that records take.
 func (in *incoming) account(r rr.Record) error {
-	if in.memory += int64(len(r.Owner) + len(r.Data) + fetchRecord); in.memory > fetchMemory {
+	if in.memory += memoryOf(r); in.memory > fetchMemory {
 		return fmt.Errorf("the zone has more than %d octets with all names whole", fetchMemory)
 	}
 	if more := in.memory - fetchShare - in.held; more > 0 {

@@ -189,18 +189,8 @@ func (h *hostile) play(conn net.Conn, m *dns.Msg) {
 		}
 	case 9:
 		h.did("bomb")
-		long := strings.Repeat("\x3f"+strings.Repeat("\x01", 63), 3) + apex
-		if len(long) > 255 {
-			return
-		}
-		packet, _ := new(dns.Msg).SetReply(m).Pack()
-		target, count := len(packet), 1
-		packet = rr.Record{Owner: long, Type: dns.TypeNS, TTL: 60, Data: []byte(long)}.AppendWire(packet)
-		for ; len(packet) < 65000; count++ {
-			packet = append(packet, 0xc0|byte(target>>8), byte(target), 0, byte(dns.TypeNS), 0, 1, 0, 0, 0, 60, 0, 2, 0xc0|byte(target>>8), byte(target))
-		}
-		packet[6], packet[7] = byte(count>>8), byte(count)
-		h.remember(packet[:target+300])
+		packet, at := bombOf(m, apex)
+		h.remember(packet[:at+300])
 		write(packed(m, records[:1]))
 		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 			if _, err := conn.Write(withLength(packet)); err != nil {

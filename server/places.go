@@ -26,7 +26,6 @@ type place struct {
 	of     *places
 	client netip.Prefix
 	moved  atomic.Int64 // when the last octets were awaited, came or went, in nanoseconds since the process began
-	gone   atomic.Bool
 }
 
 // enter takes a place for a connection; nil: its client has as many as one may have. It says whether another one had to make room.
@@ -67,7 +66,7 @@ func (p *places) makeRoom() {
 
 // leave gives a place back, once.
 func (p *places) leave(c *place) {
-	if c.gone.Swap(true) {
+	if !p.open[c] {
 		return
 	}
 	delete(p.open, c)

@@ -128,10 +128,7 @@ func (b *builder) faulty() bool { return b.report.Faults() > b.faults }
 // readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
 func (b *builder) readOwners() []trapped {
 	owners := make([]trapped, 0, len(b.at))
-	var listed map[name]bool
-	if len(b.at) > 1 {
-		listed = make(map[name]bool, len(b.at))
-	}
+	listed := map[name]bool{}
 	for _, item := range b.at {
 		owner, err := parseName(item.Text, b.c.apex)
 		var set *rrset
@@ -152,9 +149,7 @@ func (b *builder) readOwners() []trapped {
 		if set == nil {
 			continue
 		}
-		if listed != nil {
-			listed[owner] = true
-		}
+		listed[owner] = true
 		t := trapped{name: owner, item: item, set: *set, all: make([]exchange, 0, len(set.records)), real: make([]exchange, 0, len(set.records))}
 		for i := range set.records {
 			mx := &set.records[i]

@@ -171,38 +171,27 @@ func (t *Table) path() toml.Key {
 
 // String reads a string.
 func (t *Table) String(key string, to *string) {
-	switch v := t.take(key).(type) {
-	case nil:
-	case string:
+	if v, ok := get[string](t, key, "a string"); ok {
 		*to = v
-	default:
-		t.wrongType(key, v, "a string")
 	}
 }
 
 // Bool reads true or false.
 func (t *Table) Bool(key string, to *bool) {
-	switch v := t.take(key).(type) {
-	case nil:
-	case bool:
+	if v, ok := get[bool](t, key, "true or false"); ok {
 		*to = v
-	default:
-		t.wrongType(key, v, "true or false")
 	}
 }
 
 // Int reads a whole number from low to high.
 func (t *Table) Int(key string, low, high int64, to *int64) {
-	switch n := t.take(key).(type) {
-	case nil:
-	case int64:
-		if n < low || n > high {
-			t.Fault(key, strconv.FormatInt(n, 10), fmt.Sprintf("must be from %d to %d", low, high))
-			return
-		}
-		*to = n
+	n, ok := get[int64](t, key, "a whole number")
+	switch {
+	case !ok:
+	case n < low || n > high:
+		t.Fault(key, strconv.FormatInt(n, 10), fmt.Sprintf("must be from %d to %d", low, high))
 	default:
-		t.wrongType(key, n, "a whole number")
+		*to = n
 	}
 }
 
@@ -230,14 +219,8 @@ func (t *Table) Seconds(key string, to *uint32) {
 
 // Strings reads a list of strings.
 func (t *Table) Strings(key string) []Item {
-	var l *list
-	switch v := t.take(key).(type) {
-	case nil:
-		return nil
-	case *list:
-		l = v
-	default:
-		t.wrongType(key, v, "a list of strings")
+	l, ok := get[*list](t, key, "a list of strings")
+	if !ok {
 		return nil
 	}
 	noText := func(i Item) bool { return i.other != nil }
@@ -255,14 +238,12 @@ func (t *Table) Strings(key string) []Item {
 
 // Table reads a table; where there is none it is empty.
 func (t *Table) Table(key string) *Table {
+	if table, ok := get[*Table](t, key, "a table"); ok {
+		return table
+	}
 	line := t.line
-	switch v := t.take(key).(type) {
-	case nil:
-	case *Table:
-		return v
-	default:
-		t.wrongType(key, v, "a table")
-		line = t.find(key).line
+	if e := t.find(key); e != nil {
+		line = e.line
 	}
 	return &Table{doc: t.doc, parent: t, key: key, line: line}
 }
@@ -360,6 +341,15 @@ func (t *Table) take(key string) any {
 	}
 	e.asked = true
 	return e.value
+}
+
+// get is the value of a key, which must be of a type. It is returned, and not put anywhere, or each place of a caller would be on the heap.
+func get[T any](t *Table, key, want string) (value T, ok bool) {
+	v := t.take(key)
+	if value, ok = v.(T); !ok && v != nil {
+		t.wrongType(key, v, want)
+	}
+	return value, ok
 }
 
 func (t *Table) wrongType(key string, v any, want string) {
