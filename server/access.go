@@ -46,6 +46,13 @@ func (t *transfers) permits(from netip.Addr, by *key) bool {
 	return false
 }
 
+// accessOf reads the tables [keys] and [transfer].
+func accessOf(keys, transfer *conf.Table) (t transfers) {
+	t.readKeys(keys)
+	t.readPeers(transfer)
+	return t
+}
+
 // readKeys reads the table of keys.
 func (t *transfers) readKeys(table *conf.Table) {
 	t.keys = map[string]*key{}
@@ -117,4 +124,19 @@ func (t *transfers) parsePeer(text string) (p peer, err error) {
 		return p, errNotPeer
 	}
 	return p, err
+}
+
+// parsePrefix reads an address or a prefix.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return p, fmt.Errorf(`not an address or prefix: write "192.0.2.2" or "192.0.2.0/24"`)
+	case p != p.Masked():
+		return p, fmt.Errorf("the prefix has bits behind its length: write %s", p.Masked())
+	}
+	return p, nil
 }

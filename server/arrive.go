@@ -20,12 +20,6 @@ type arrivals struct {
 	took time.Duration // and how long that took
 }
 
-// arrival is a copy that has come, and the zone that was made of it.
-type arrival struct {
-	newCopy
-	f *zoneFile
-}
-
 const (
 	// publishShare is how many times longer what has come waits than the last publishing took, so that it has a tenth of one processor.
 	publishShare = 9
@@ -63,7 +57,9 @@ func (s *Server) arrive(u newCopy) {
 	if len(a.list) == 0 {
 		a.loader = s.loader(s.config)
 	}
-	f := s.makeReady(a.loader, u)
+	var report conf.Report
+	f := a.loader.makeReady(u, s.files.get(u.path), &report)
+	s.logProblems(report.Problems())
 	if f == nil {
 		if u.records != nil {
 			s.refuse(u)
@@ -72,32 +68,7 @@ func (s *Server) arrive(u newCopy) {
 		return
 	}
 	a.list = append(a.list, arrival{u, f})
-	for _, r := range u.records {
-		a.octets += memoryOf(r)
-	}
-}
-
-// makeReady makes the zone of a copy; nil: it is no use.
-func (s *Server) makeReady(o loader, u newCopy) *zoneFile {
-	before := s.files.get(u.path)
-	if before == nil || before.secondary == nil || before.secondary.name != u.name {
-		return nil // the files have changed meanwhile
-	}
-	report := conf.Report{Quiet: true}
-	o.arrived = &u
-	source := before.again(&report)
-	f := o.compile(source, before.path, before, &report)
-	s.logProblems(report.Problems())
-	if f != nil && f.template != "" && u.records != nil {
-		if _, _, err := source.Members(); err != nil { // what it listed before must outlive a restart
-			s.Log.Error("a catalog from its primary is broken: what it listed before stays", "zone", u.name, "error", err)
-			return nil
-		}
-	}
-	if f != nil {
-		f.catalog = before.catalog
-	}
-	return f
+	a.octets += u.octets()
 }
 
 // refuse gives up a copy that has come.
@@ -116,25 +87,7 @@ func (s *Server) takeArrivals(ctx context.Context) {
 		o = s.loader(s.config)
 	}
 	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, loader{}, 0, false
-	l := whileServing(ctx, func() *loading {
-		l := o.loading(s.files.clone())
-		l.again(s.refused)
-		if looked {
-			o.lookAgain(l)
-		}
-		for i := range list {
-			a := &list[i]
-			if looked && len(a.f.zone.Lookups()) > 0 {
-				if f := s.makeReady(o, a.newCopy); f != nil {
-					a.f = f
-				}
-			}
-			l.files.put(a.f)
-		}
-		l.stand(s.files, o.waited)
-		o.renew(l, s.files, s.refused)
-		return l
-	})
+	l := whileServing(ctx, func() *loading { return o.takeIn(list, looked, s.files, s.refused) })
 	if l == nil {
 		return
 	}
@@ -183,15 +136,29 @@ func (s *Server) commit(l *loading, list []arrival) (taken []bool) {
 	return taken
 }
 
-// lookAgain makes the zones anew whose trap depends on look-ups.
-func (o loader) lookAgain(l *loading) {
-	for f := range l.files.all() {
-		if len(f.zone.Lookups()) == 0 || f.source == nil {
-			continue
-		}
-		if again := o.compile(f.source, f.path, f, &l.report); again != nil {
-			again.catalog = f.catalog
-			l.files.put(again)
-		}
+// loader is what loads of a running server depend on.
+func (s *Server) loader(c *Config) loader {
+	return loader{
+		sources: c.sources, look: s.resolver.known, progress: s.Progress, threads: max(1, s.processors/2), // the others answer
+		history: len(c.transfers.allow) > 0, copies: s.copiesIn(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: s.waiting,
 	}
+}
+
+// copiesIn are the copies in the folder of the configuration: those before, where that is the same.
+func (s *Server) copiesIn(folder string) *copies {
+	if s.copies == nil || s.copies.folder != folder {
+		s.copies = newCopies(folder)
+	}
+	return s.copies
+}
+
+// takeMembers takes in which zones catalogs list now.
+func (s *Server) takeMembers(ctx context.Context, catalogs []string) {
+	l := whileServing(ctx, func() *loading { return s.loader(s.config).relist(ctx, catalogs, s.files, s.refused) })
+	if l == nil {
+		return
+	}
+	s.logProblems(l.report.Problems())
+	s.publish(s.config, l)
+	s.Log.Info("catalogs have changed", "catalogs", len(catalogs), "zones", s.files.len())
 }

@@ -39,7 +39,7 @@ func still(t *testing.T, files map[string]string) *Server {
 // load reads all files again.
 func (s *Server) load(t *testing.T) {
 	t.Helper()
-	s.publish(s.config, s.loader(s.config).load(t.Context(), s.config, s.files))
+	s.publish(s.config, s.loader(s.config).load(t.Context(), s.files))
 }
 
 // serves tells which zones there are, and whether they are answered.

@@ -14,7 +14,7 @@ type Asker struct{ responder responder }
 func NewAsker(zones []*zone.Zone) *Asker {
 	a := &Asker{}
 	s := &state{}
-	s.current.Store(&snapshot{zones: zone.NewSet(zones, func() {}), transfers: new(transfers)})
+	s.current.Store(&snapshot{zones: zone.NewSet(zones, func() {}), access: new(transfers)})
 	a.responder.state, a.responder.counters = s, new(metrics.Worker)
 	return a
 }

@@ -12,14 +12,14 @@ var beside struct {
 	count, processors int
 }
 
-// whileServing does what takes long without keeping queries waiting. It returns nil when the context has ended: nobody has a use for the outcome
-// then, and what is not done yet ends by itself.
-func whileServing(ctx context.Context, do func() *loading) *loading {
-	done := make(chan *loading, 1)
+// whileServing does what takes long without keeping queries waiting. It returns nil when the context has ended: nobody has a use for the
+// outcome then, and what is not done yet ends by itself.
+func whileServing[T any](ctx context.Context, do func() *T) *T {
+	done := make(chan *T, 1)
 	go func() { besideServing(func() { done <- do() }) }()
 	select {
-	case l := <-done:
-		return l
+	case outcome := <-done:
+		return outcome
 	case <-ctx.Done():
 		return nil
 	}

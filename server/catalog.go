@@ -109,48 +109,39 @@ func (f *zoneFile) again(report *conf.Report) *zone.Source {
 	return zone.Again(f.path, f.secondary.text, f.files, report)
 }
 
-// takeMembers takes in which zones catalogs list now, without a look at any other.
-func (s *Server) takeMembers(ctx context.Context, catalogs []string) {
-	l := whileServing(ctx, func() *loading {
-		o := s.loader(s.config)
-		l := o.loading(newZoneFiles(s.files.len()))
-		l.catalogs = slices.Sorted(slices.Values(catalogs))
-		for f := range s.files.all() {
-			if !slices.Contains(catalogs, f.catalog) {
-				l.files.put(f)
-			}
+// relist takes in which zones catalogs list now, without a look at any other. Refused are the zones that had to give way before.
+func (o loader) relist(ctx context.Context, catalogs []string, before *zoneFiles, refused []*zoneFile) *loading {
+	l := o.loading(newZoneFiles(before.len()))
+	l.catalogs = slices.Sorted(slices.Values(catalogs))
+	for f := range before.all() {
+		if !slices.Contains(catalogs, f.catalog) {
+			l.files.put(f)
 		}
-		refused := slices.DeleteFunc(slices.Clone(s.refused), func(f *zoneFile) bool { return slices.Contains(catalogs, f.catalog) })
-		l.again(refused)
-		o.members(ctx, l, s.files, false)
-		o.arrange(s.config, l, s.files)
-		o.renew(l, s.files, refused)
-		return l
-	})
-	if l == nil {
-		return
 	}
-	s.logProblems(l.report.Problems())
-	s.publish(s.config, l)
-	s.Log.Info("catalogs have changed", "catalogs", len(catalogs), "zones", s.files.len())
+	refused = slices.DeleteFunc(slices.Clone(refused), func(f *zoneFile) bool { return slices.Contains(catalogs, f.catalog) })
+	l.again(refused)
+	o.members(ctx, l, before, false)
+	o.arrange(l, before)
+	o.renew(l, before, refused)
+	return l
 }
 
 // arrange decides which zones are served, and adds the catalog of them, where one is to be made.
-func (o loader) arrange(c *Config, l *loading, before *zoneFiles) {
-	if c.produce == "" {
+func (o loader) arrange(l *loading, before *zoneFiles) {
+	if o.sources.produce == "" {
 		l.stand(before, o.waited)
 		return
 	}
-	o.catalog(c, l, before)
+	o.catalog(l, before)
 	l.stand(before, o.waited)
 	if f := l.files.get(catalogPath); f != nil && len(l.waiting) > 0 { // what had to give way is not listed
-		o.catalog(c, l, before)
+		o.catalog(l, before)
 		l.unite()
 	}
 }
 
 // catalog makes the catalog of all zones that are loaded.
-func (o loader) catalog(c *Config, l *loading, before *zoneFiles) {
+func (o loader) catalog(l *loading, before *zoneFiles) {
 	var names []string
 	newest := uint32(1)
 	for f := range l.files.all() {
@@ -161,7 +152,7 @@ func (o loader) catalog(c *Config, l *loading, before *zoneFiles) {
 	}
 	slices.Sort(names)
 	report := conf.Report{Quiet: true}
-	source, err := zone.NewCatalog(c.produce, slices.Compact(names), newest)
+	source, err := zone.NewCatalog(o.sources.produce, slices.Compact(names), newest)
 	if err == nil {
 		if z := source.Compile(nil, &report); z != nil {
 			f := &zoneFile{path: catalogPath, hidden: true}
@@ -171,5 +162,5 @@ func (o loader) catalog(c *Config, l *loading, before *zoneFiles) {
 		}
 		err = report.Problems()[0]
 	}
-	l.report.Add(conf.Problem{File: c.Path, Key: catalogPath, Text: c.produce, Reason: err.Error()})
+	l.report.Add(conf.Problem{File: o.sources.path, Key: catalogPath, Text: o.sources.produce, Reason: err.Error()})
 }

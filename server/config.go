@@ -25,14 +25,13 @@ type Config struct {
 	user        string // that the process becomes once its sockets are open; "": it stays who it is
 	state       string // the folder of what must outlive the process; "": none
 	tap         tapConfig
-	produce     string // the catalog of all zones that is made; "" for none
 	transfers   transfers
 	rateLimit   rateLimit
 	cookies     cookieSecrets
 	LogLevel    slog.Level
 	LogJSON     bool
 
-	zones []conf.Item
+	sources sources
 }
 
 // maxWorkers bounds the sockets of one address.
@@ -66,20 +65,17 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 		return nil
 	}
 	c := &Config{
-		Path: path, Chaos: true, ZoneMetrics: true, rateLimit: defaultRateLimit,
+		Path: path, Chaos: true, ZoneMetrics: true,
 		Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5353")},
 		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
 	}
-	c.readServer(t.Table("server"))
-	c.rateLimit.read(t.Table("rate_limit"))
-	c.cookies = readCookies(t.Table("cookies"), ownCookieSecret)
-	c.transfers.readKeys(t.Table("keys"))
-	c.transfers.readPeers(t.Table("transfer"))
-	c.tap.read(t.Table("dnstap"))
-	c.tap.socket, c.tap.file = c.beside(c.tap.socket), c.beside(c.tap.file)
-	catalog := t.Table("catalog")
-	catalog.String("produce", &c.produce)
-	catalog.Close()
+	server := t.Table("server")
+	c.sources = sourcesOf(path, server, t.Table("catalog"))
+	c.readServer(server)
+	c.rateLimit = rateLimitOf(t.Table("rate_limit"))
+	c.cookies = cookiesOf(t.Table("cookies"))
+	c.transfers = accessOf(t.Table("keys"), t.Table("transfer"))
+	c.tap = tapConfigOf(t.Table("dnstap"), c.beside)
 	c.readLog(t.Table("log"))
 	t.Close()
 	return c
@@ -114,20 +110,7 @@ func (c *Config) readServer(t *conf.Table) {
 			}
 		}
 	}
-	c.zones = []conf.Item{t.Item("zones", "zones/*.toml")}
-	if t.Has("zones") {
-		if c.zones = t.Strings("zones"); len(c.zones) == 0 {
-			t.Fault("zones", "", "names no zone file")
-		}
-	}
-	for _, item := range t.Strings("resolver") {
-		addr, err := parseResolver(item.Text)
-		if err != nil {
-			item.Fault(err.Error())
-			continue
-		}
-		c.Resolvers = append(c.Resolvers, addr)
-	}
+	c.Resolvers = resolversOf(t)
 	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	t.String("state", &state)
 	c.state = c.beside(state)
@@ -195,17 +178,6 @@ func Reachable(a netip.AddrPort) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port())
 	}
 	return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())
-}
-
-// parseResolver reads an address with or without a port.
-func parseResolver(s string) (string, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.AddrPortFrom(a, 53).String(), nil
-	}
-	if a, err := netip.ParseAddrPort(s); err == nil {
-		return a.String(), nil
-	}
-	return "", fmt.Errorf(`not an address: write "192.0.2.1" or "192.0.2.1:53"`)
 }
 
 // Logger makes the log that the configuration asks for.

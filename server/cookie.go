@@ -29,8 +29,8 @@ type cookieSecrets []cookieSecret
 // cookieSecret is a key of SipHash-2-4.
 type cookieSecret [16]byte
 
-// readCookies reads the table [cookies]. Where no secret is given, the one that this process has made is used.
-func readCookies(t *conf.Table, own cookieSecret) cookieSecrets {
+// cookiesOf reads the table [cookies]. Where no secret is given, the one that this process has made is used.
+func cookiesOf(t *conf.Table) cookieSecrets {
 	enabled := true
 	t.Bool("enabled", &enabled)
 	var secrets cookieSecrets
@@ -47,7 +47,7 @@ func readCookies(t *conf.Table, own cookieSecret) cookieSecrets {
 	case !enabled:
 		return nil
 	case len(secrets) == 0:
-		return cookieSecrets{own}
+		return cookieSecrets{ownCookieSecret}
 	}
 	return secrets
 }

@@ -32,8 +32,9 @@ type tapConfig struct {
 	sample       int64  // every so manieth query
 }
 
-func (c *tapConfig) read(t *conf.Table) {
-	c.sample = 1
+// tapConfigOf reads the table [dnstap]; beside makes its paths relative to the server file.
+func tapConfigOf(t *conf.Table, beside func(path string) string) tapConfig {
+	c := tapConfig{sample: 1}
 	t.String("socket", &c.socket)
 	t.String("file", &c.file)
 	t.Int("sample", 1, 1_000_000_000, &c.sample)
@@ -41,6 +42,8 @@ func (c *tapConfig) read(t *conf.Table) {
 		t.Fault("file", c.file, "there is a socket already: choose one")
 	}
 	t.Close()
+	c.socket, c.file = beside(c.socket), beside(c.file)
+	return c
 }
 
 // tap copies queries and responses. Who answers never waits for it.

@@ -25,8 +25,8 @@ type Inspection struct {
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *Inspection {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := loader{look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: readWaiting(c.state)}
-	l := loader.load(ctx, c, nil)
+	loader := loader{sources: c.sources, look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: readWaiting(c.state)}
+	l := loader.load(ctx, nil)
 	if resolve {
 		var hosts []string
 		for f := range l.files.all() {
@@ -34,12 +34,12 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *I
 		}
 		r.want(hosts)
 		r.lookUp(ctx, hosts)
-		l = loader.load(ctx, c, nil)
+		l = loader.load(ctx, nil)
 		for host, why := range r.unknown() {
 			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it: " + why, Warning: true})
 		}
 	}
-	c.checkState(loader.numbers.book, &l.report)
+	c.checkState(loader.numbers, &l.report)
 	in := &Inspection{Down: map[string]string{}, Known: r.known}
 	for f := range l.files.all() {
 		switch f.down {
@@ -60,29 +60,17 @@ func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *I
 }
 
 // checkState warns of serial numbers that may go back with the next start.
-func (c *Config) checkState(b *book, report *conf.Report) {
+func (c *Config) checkState(n *numbering, report *conf.Report) {
+	file, err := n.unreadable()
 	switch {
-	case b != nil && b.err != nil:
-		report.Add(conf.Problem{File: b.file, Reason: "cannot be read by this user, so that served serial numbers are not known here: " + conf.Plain(b.err).Error(), Warning: true})
+	case err != nil:
+		report.Add(conf.Problem{File: file, Reason: "cannot be read by this user, so that served serial numbers are not known here: " + conf.Plain(err).Error(), Warning: true})
 	case c.state == "" && len(c.transfers.allow) > 0:
 		report.Add(conf.Problem{
 			File: c.name(), Key: "transfer.allow", Warning: true,
 			Reason: "zones are transferred, and there is no server.state: after a restart a serial number may be lower than what secondaries have, and they keep old content; name a folder as server.state",
 		})
 	}
-}
-
-// unknown are the hosts that have no address yet, and why.
-func (r *resolver) unknown() map[string]string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	hosts := map[string]string{}
-	for host, h := range r.hosts {
-		if h.addrs == nil && h.err != nil {
-			hosts[host] = h.err.Error()
-		}
-	}
-	return hosts
 }
 
 // name is what the server file is called in messages.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
@@ -28,7 +27,9 @@ var defaultRateLimit = rateLimit{responses: 200, slip: 2, ipv4: 24, ipv6: 64, ex
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 }}
 
-func (l *rateLimit) read(t *conf.Table) {
+// rateLimitOf reads the table [rate_limit].
+func rateLimitOf(t *conf.Table) rateLimit {
+	l := defaultRateLimit
 	t.Int("responses", 0, 1_000_000, &l.responses)
 	t.Int("slip", 0, 100, &l.slip)
 	t.Int("ipv4_prefix", 8, 32, &l.ipv4)
@@ -45,21 +46,7 @@ func (l *rateLimit) read(t *conf.Table) {
 		l.exempt = append(l.exempt, p)
 	}
 	t.Close()
-}
-
-// parsePrefix reads an address or a prefix.
-func parsePrefix(text string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
-	switch {
-	case err != nil:
-		return p, fmt.Errorf(`not an address or prefix: write "192.0.2.2" or "192.0.2.0/24"`)
-	case p != p.Masked():
-		return p, fmt.Errorf("the prefix has bits behind its length: write %s", p.Masked())
-	}
-	return p, nil
+	return l
 }
 
 // limiterSlots is how many clients and kinds of response are kept apart: 2 MB. Who comes into a taken slot takes it over.

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -27,9 +28,32 @@ type listener struct {
 
 func (l *listener) address() string { return l.tcp.Addr().String() }
 
-// listen opens what the configuration asks for, and only when all of that is open closes what it no longer asks for. Where an address
-// cannot be had, nothing changes.
-func (s *Server) listen(c *Config) error {
+// Listeners are all sockets of a server: UDP and TCP for DNS, and TCP for HTTP.
+type Listeners struct {
+	state    *state
+	metrics  *metrics.Metrics
+	log      *slog.Logger
+	transfer transferHandler
+
+	inherited  inherited // not used yet
+	open       map[string]*listener
+	http       *httpListener
+	missing    []netip.AddrPort // addresses that are not there yet
+	unaccepted perMinute        // connections that could not be taken, that the log tells of
+}
+
+// transferHandler answers a request for a zone, which came over a connection.
+type transferHandler func(send func(octets []byte) error, request []byte, c client) error
+
+// newListeners makes Listeners that have no sockets yet. They take over those that the service manager has opened for this process.
+func newListeners(s *state, m *metrics.Metrics, log *slog.Logger, transfer transferHandler) (*Listeners, error) {
+	in, err := inherit()
+	return &Listeners{state: s, metrics: m, log: log, transfer: transfer, inherited: in, open: map[string]*listener{}}, err
+}
+
+// listen opens the sockets of these addresses and of that for HTTP, where it is valid, and only when all are open closes those that are no
+// longer asked for. Where an address cannot be had, nothing changes.
+func (s *Listeners) listen(addresses []netip.AddrPort, http netip.AddrPort) error {
 	opened := map[string]*listener{}
 	var missing []netip.AddrPort
 	undo := func() {
@@ -37,14 +61,15 @@ func (s *Server) listen(c *Config) error {
 			l.close()
 		}
 	}
-	for _, addr := range c.Listen {
+	wanted := map[string]bool{}
+	for _, addr := range addresses {
 		name := addr.String()
-		if s.listeners[name] != nil {
+		if wanted[name] = true; s.open[name] != nil {
 			continue
 		}
-		l, err := s.open(addr)
-		if errors.Is(err, syscall.EADDRNOTAVAIL) && len(c.Listen) > 1 {
-			s.Log.Warn("an address is not there yet: the others are served, and it is tried again", "address", name, "every", listenAgain)
+		l, err := s.openSockets(addr)
+		if errors.Is(err, syscall.EADDRNOTAVAIL) && len(addresses) > 1 {
+			s.log.Warn("an address is not there yet: the others are served, and it is tried again", "address", name, "every", listenAgain)
 			missing = append(missing, addr)
 			continue
 		}
@@ -54,52 +79,66 @@ func (s *Server) listen(c *Config) error {
 		}
 		opened[name] = l
 	}
-	if len(missing) == len(c.Listen) {
+	if len(missing) == len(addresses) {
 		return errors.New("server.listen: none of the addresses is one of this host")
 	}
-	http, err := s.listenHTTP(c)
+	newHTTP, err := s.listenHTTP(http)
 	if err != nil {
 		undo()
-		return fmt.Errorf("server.metrics: %q: %w", c.Metrics, explained(err))
+		return fmt.Errorf("server.metrics: %q: %w", http, explained(err))
 	}
 	for name, l := range opened {
-		s.listeners[name] = l
+		s.open[name] = l
 		s.start(l)
 	}
-	wanted := map[string]bool{}
-	for _, addr := range c.Listen {
-		wanted[addr.String()] = true
-	}
-	for name, l := range s.listeners {
+	for name, l := range s.open {
 		if !wanted[name] {
-			delete(s.listeners, name)
+			delete(s.open, name)
 			l.close()
 		}
 	}
-	if http != s.http {
+	if newHTTP != s.http {
 		s.closeHTTP()
-		s.http = http
+		s.http = newHTTP
 	}
 	s.missing = missing
 	return nil
 }
 
-// listenAgain is how often an address that is not there is tried again: an IPv6 address is tentative for a second or two (RFC 4862 5.4).
+// listenAgain is how often an address that is not there is to be tried again: an IPv6 address is tentative for a second or two (RFC 4862 5.4).
 const listenAgain = 3 * time.Second
 
 // listenOnMissing tries the addresses that were not there.
-func (s *Server) listenOnMissing() {
+func (s *Listeners) listenOnMissing() {
 	s.missing = slices.DeleteFunc(s.missing, func(addr netip.AddrPort) bool {
-		l, err := s.open(addr)
+		l, err := s.openSockets(addr)
 		if err != nil {
-			s.Log.Debug("an address is not there yet", "address", addr, "error", err)
+			s.log.Debug("an address is not there yet", "address", addr, "error", err)
 			return false
 		}
-		s.listeners[addr.String()] = l
+		s.open[addr.String()] = l
 		s.start(l)
-		s.Log.Info("an address is there now, and served", "address", addr)
+		s.log.Info("an address is there now, and served", "address", addr)
 		return true
 	})
+}
+
+// addresses are where DNS is served, of those that were asked for.
+func (s *Listeners) addresses(wanted []netip.AddrPort) (served []string) {
+	for _, a := range wanted {
+		if l := s.open[a.String()]; l != nil {
+			served = append(served, l.address())
+		}
+	}
+	return served
+}
+
+// httpAddress is where HTTP is served.
+func (s *Listeners) httpAddress() string {
+	if s.http == nil {
+		return "off"
+	}
+	return s.http.listener.Addr().String()
 }
 
 // explained tells what to do about an address that cannot be had.
@@ -113,13 +152,14 @@ func explained(err error) error {
 	return err
 }
 
-func (s *Server) workers() int { return s.metrics.Workers() - 1 }
+// workers is how many UDP sockets an address has.
+func (s *Listeners) workers() int { return s.metrics.Workers() - 1 }
 
 // openTries is how often a port is chosen anew that the kernel has for TCP, and another process for UDP.
 const openTries = 20
 
-// open opens the sockets of an address.
-func (s *Server) open(addr netip.AddrPort) (l *listener, err error) {
+// openSockets opens the sockets of an address.
+func (s *Listeners) openSockets(addr netip.AddrPort) (l *listener, err error) {
 	for range openTries {
 		if l, err = s.openOnce(addr); addr.Port() != 0 || !errors.Is(err, syscall.EADDRINUSE) {
 			break
@@ -129,7 +169,7 @@ func (s *Server) open(addr netip.AddrPort) (l *listener, err error) {
 }
 
 // openOnce opens TCP first: it fails where another process has the address, which UDP sockets that share a port do not.
-func (s *Server) openOnce(addr netip.AddrPort) (*listener, error) {
+func (s *Listeners) openOnce(addr netip.AddrPort) (*listener, error) {
 	l := &listener{}
 	if addr.Addr().Is6() {
 		l.family = metrics.IPv6
@@ -144,7 +184,7 @@ func (s *Server) openOnce(addr netip.AddrPort) (*listener, error) {
 		return nil, err
 	}
 	if len(l.udp) < s.workers() {
-		s.Log.Warn("one worker serves an address, whose socket is the service manager's", "address", addr)
+		s.log.Warn("one worker serves an address, whose socket is the service manager's", "address", addr)
 	}
 	for _, udp := range l.udp {
 		packets, err := newPacketConn(udp)
@@ -158,7 +198,7 @@ func (s *Server) openOnce(addr netip.AddrPort) (*listener, error) {
 }
 
 // start begins to answer on a listener.
-func (s *Server) start(l *listener) {
+func (s *Listeners) start(l *listener) {
 	for i, conn := range l.packets {
 		l.running.Go(func() { s.serveUDP(conn, l.family, s.metrics.Worker(i)) })
 	}
@@ -178,9 +218,9 @@ func (l *listener) close() {
 }
 
 // shut closes everything.
-func (s *Server) shut() {
-	for name, l := range s.listeners {
-		delete(s.listeners, name)
+func (s *Listeners) shut() {
+	for name, l := range s.open {
+		delete(s.open, name)
 		l.close()
 	}
 	s.closeHTTP()
@@ -189,24 +229,30 @@ func (s *Server) shut() {
 // httpConnections is how many connections the HTTP side has.
 const httpConnections = 64
 
+// httpListener is the HTTP side.
+type httpListener struct {
+	configured netip.AddrPort
+	listener   net.Listener
+	stop       func()
+}
+
 // listenHTTP opens the HTTP address, where it has changed.
-func (s *Server) listenHTTP(c *Config) (*httpListener, error) {
-	if !c.Metrics.IsValid() {
+func (s *Listeners) listenHTTP(addr netip.AddrPort) (*httpListener, error) {
+	if !addr.IsValid() {
 		return nil, nil
 	}
-	name := c.Metrics.String()
-	if s.http != nil && s.http.configured == name {
+	if s.http != nil && s.http.configured == addr {
 		return s.http, nil
 	}
-	l, err := net.Listen("tcp", name)
+	l, err := net.Listen("tcp", addr.String())
 	if err != nil {
 		return nil, err
 	}
-	stop := s.metrics.Serve(placedListener{l, &places{most: httpConnections}}, s.Log)
-	return &httpListener{configured: name, listener: l, stop: stop}, nil
+	stop := s.metrics.Serve(placedListener{l, &places{most: httpConnections}}, s.log)
+	return &httpListener{configured: addr, listener: l, stop: stop}, nil
 }
 
-func (s *Server) closeHTTP() {
+func (s *Listeners) closeHTTP() {
 	if s.http != nil {
 		s.http.stop()
 		s.http = nil

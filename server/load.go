@@ -18,14 +18,14 @@ type zoneFile struct {
 	zone      *zone.Zone
 	files     zone.Files
 	source    *zone.Source // nil where nothing will have to be compiled again
-	history   history      // of the zone
-	secondary *secondary   // nil where the zone comes from no primary
-	template  string       // of a catalog's members; "" where the zone is no catalog
-	catalog   string       // the path of the catalog that lists the zone; "" for none
-	hidden    bool         // only who may transfer the zone is answered, for it lists others' zones
-	down      string       // why it cannot be answered now; "" where it can
-	served    served       // what it is served as; while it is down what it was served as last
-	written   uint64       // tells what stands in the files, without the trap
+	history   zone.History
+	secondary *secondary // nil where the zone comes from no primary
+	template  string     // of a catalog's members; "" where the zone is no catalog
+	catalog   string     // the path of the catalog that lists the zone; "" for none
+	hidden    bool       // only who may transfer the zone is answered, for it lists others' zones
+	down      string     // why it cannot be answered now; "" where it can
+	served    served     // what it is served as; while it is down what it was served as last
+	written   uint64     // tells what stands in the files, without the trap
 }
 
 // last is what the zone is served as. Its digest is made only when it is asked for.
@@ -80,6 +80,7 @@ type failure struct {
 
 // loader is what a load depends on beside the configuration.
 type loader struct {
+	sources  sources
 	look     zone.Lookups
 	progress Progress
 	quiet    bool // no warnings are kept, but for their number
@@ -94,10 +95,10 @@ type loader struct {
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
-func (o loader) load(ctx context.Context, c *Config, before *zoneFiles) *loading {
+func (o loader) load(ctx context.Context, before *zoneFiles) *loading {
 	l := o.loading(newZoneFiles(0))
 	l.report.Quiet = o.quiet
-	if c.Path == "" {
+	if o.sources.path == "" {
 		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
 		if f := o.compile(source, source.Path, nil, &l.report); f != nil {
 			l.files.put(f)
@@ -105,7 +106,7 @@ func (o loader) load(ctx context.Context, c *Config, before *zoneFiles) *loading
 		l.stand(before, o.waited)
 		return l
 	}
-	all := c.zoneFiles(before, &l.report)
+	all := o.sources.files(before, &l.report)
 	if l.report.Faults() > 0 {
 		l.unfound = true
 		l.unite()
@@ -142,7 +143,7 @@ func (o loader) load(ctx context.Context, c *Config, before *zoneFiles) *loading
 	}
 	slices.Sort(l.catalogs)
 	o.members(ctx, l, before, true)
-	o.arrange(c, l, before)
+	o.arrange(l, before)
 	return l
 }
 
@@ -238,7 +239,7 @@ func (o loader) follow(f, before *zoneFile) {
 	if before.zone.Same(f.zone) {
 		f.zone, f.history = before.zone, before.history
 	} else if o.history {
-		f.history = before.history.then(before.zone, f.zone)
+		f.history = before.history.Then(before.zone, f.zone)
 	}
 }
 

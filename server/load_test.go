@@ -33,7 +33,7 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 		t.Error("a load that nobody waits for has an outcome")
 	}
 	close(release)
-	if l := (loader{numbers: newNumbering("")}).load(t.Context(), config, nil); l.files.len() != 100 {
+	if l := (loader{sources: config.sources, numbers: newNumbering("")}).load(t.Context(), nil); l.files.len() != 100 {
 		t.Errorf("%d zones", l.files.len())
 	}
 }
@@ -49,7 +49,7 @@ func BenchmarkGrowth(b *testing.B) {
 			}
 			config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
 			for b.Loop() {
-				if l := (loader{numbers: newNumbering(""), quiet: true, alone: true}).load(b.Context(), config, nil); l.files.len() != n {
+				if l := (loader{sources: config.sources, numbers: newNumbering(""), quiet: true, alone: true}).load(b.Context(), nil); l.files.len() != n {
 					b.Fatal(l.files.len())
 				}
 			}

@@ -144,22 +144,3 @@ func (n *notifier) send(ctx context.Context, to peer, soa rr.Record) {
 	n.failures.Inc()
 	n.log.Warn("a server could not be told of a change: it will find out when it looks", "zone", name, "server", address, "error", why)
 }
-
-// ask asks another server, signed where there is a key, and ends with the context. What it answers counts even where its signature is not
-// good.
-func ask(ctx context.Context, network, address string, m *dns.Msg, k *key, timeout time.Duration) (*dns.Msg, error) {
-	client := &dns.Client{Net: network, Timeout: timeout, UDPSize: maxUDP}
-	if k != nil {
-		m = m.Copy()
-		m.SetTsig(k.name, k.algorithm, fudge, time.Now().Unix())
-		client.TsigSecret = map[string]string{k.name: k.secret}
-	}
-	conn, err := client.DialContext(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	reply, _, err := client.ExchangeWithConnContext(ctx, m, conn)
-	return reply, err
-}

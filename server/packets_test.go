@@ -155,14 +155,14 @@ func TestAResponseLeavesFromTheAddressThatTheQueryCameTo(t *testing.T) {
 }
 
 func TestBothFamiliesListenOnAllAddressesOfAPort(t *testing.T) {
-	s := &Server{metrics: metrics.New(2, "", "")}
-	four, err := s.open(netip.MustParseAddrPort("0.0.0.0:0"))
+	s := &Listeners{metrics: metrics.New(2, "", "")}
+	four, err := s.openSockets(netip.MustParseAddrPort("0.0.0.0:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer four.close()
 	port := four.tcp.Addr().(*net.TCPAddr).AddrPort().Port()
-	six, err := s.open(netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+	six, err := s.openSockets(netip.AddrPortFrom(netip.IPv6Unspecified(), port))
 	if err != nil {
 		t.Fatal(err)
 	}

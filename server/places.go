@@ -86,7 +86,10 @@ func (p *places) drain() {
 }
 
 // move notes that the connection is not still.
-func (c *place) move() { c.moved.Store(int64(time.Since(epoch))) }
+func (c *place) move() { c.moved.Store(int64(time.Since(began))) }
+
+// began is when the process did.
+var began = time.Now()
 
 // Close closes the connection, and gives its place back.
 func (c *place) Close() error {

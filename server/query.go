@@ -194,3 +194,16 @@ func skipName(packet []byte, at int) int {
 	}
 	return -1
 }
+
+// transferAsked says whether a packet asks for a zone (RFC 5936, RFC 1995).
+func transferAsked(packet []byte) bool {
+	if len(packet) < headerSize || packet[2]&0xf8 != 0 || binary.BigEndian.Uint16(packet[4:]) != 1 {
+		return false
+	}
+	at := skipName(packet, headerSize)
+	if at < 0 || at+4 > len(packet) {
+		return false
+	}
+	typ := binary.BigEndian.Uint16(packet[at:])
+	return typ == dns.TypeAXFR || typ == dns.TypeIXFR
+}

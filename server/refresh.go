@@ -49,6 +49,14 @@ type newCopy struct {
 	zone      *refreshing
 }
 
+// octets is how much memory the records of the copy take.
+func (c *newCopy) octets() (sum int64) {
+	for _, r := range c.records {
+		sum += memoryOf(r)
+	}
+	return sum
+}
+
 // refresher keeps the copies of secondary zones fresh (RFC 1034 4.3.5): it looks at their primaries when the SOA record's times say so,
 // and when it is notified.
 type refresher struct {

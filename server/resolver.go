@@ -16,6 +16,7 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
+	"mxtrap/zone/conf"
 )
 
 // Times of look-ups.
@@ -62,6 +63,30 @@ func newResolver(servers []string, m *metrics.Metrics, log *slog.Logger) *resolv
 		minRefresh: minRefresh, firstRetry: firstRetry,
 		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
+}
+
+// resolversOf reads the key "resolver" of the table [server]: host:port each.
+func resolversOf(t *conf.Table) (servers []string) {
+	for _, item := range t.Strings("resolver") {
+		addr, err := parseResolver(item.Text)
+		if err != nil {
+			item.Fault(err.Error())
+			continue
+		}
+		servers = append(servers, addr)
+	}
+	return servers
+}
+
+// parseResolver reads an address with or without a port.
+func parseResolver(s string) (string, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(a, 53).String(), nil
+	}
+	if a, err := netip.ParseAddrPort(s); err == nil {
+		return a.String(), nil
+	}
+	return "", fmt.Errorf(`not an address: write "192.0.2.1" or "192.0.2.1:53"`)
 }
 
 // known tells the addresses of a host, nil before the first answer.
@@ -297,10 +322,15 @@ func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Du
 	return nil
 }
 
-// signal makes a channel of one place ready to be received from.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+// unknown are the hosts that have no address yet, and why.
+func (r *resolver) unknown() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hosts := map[string]string{}
+	for host, h := range r.hosts {
+		if h.addrs == nil && h.err != nil {
+			hosts[host] = h.err.Error()
+		}
 	}
+	return hosts
 }

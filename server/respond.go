@@ -134,9 +134,9 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 			rcode = dns.RcodeFormatError
 		}
 	case q.notify:
-		rcode = r.notify(q, sig, c, snap)
+		rcode = snap.judge(q, sig, c)
 		authoritative = rcode == dns.RcodeSuccess
-	case q.ixfr && (!snap.transfers.permits(c.addr, sig.verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
+	case q.ixfr && (!snap.access.permits(c.addr, sig.verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
 		rcode = dns.RcodeRefused
 		q.edns.error = dns.ExtendedErrorCodeProhibited
 	case q.class == dns.ClassCHAOS:
@@ -144,7 +144,7 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 	case q.Zone < 0:
 		rcode = dns.RcodeRefused
 		q.edns.error = dns.ExtendedErrorCodeNotAuthoritative
-	case len(snap.hidden) > 0 && snap.hidden[q.Zone] && !snap.transfers.permits(c.addr, sig.verified()):
+	case len(snap.hidden) > 0 && snap.hidden[q.Zone] && !snap.access.permits(c.addr, sig.verified()):
 		rcode = dns.RcodeRefused
 		q.edns.error = dns.ExtendedErrorCodeProhibited
 	case len(snap.down) > 0 && snap.down[q.Zone]:
@@ -169,13 +169,6 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 	return sig.sign(e.end(q, rcode, authoritative, snap.nsid))
 }
 
-// answerCookie puts the response's cookie in the place of the query's, and says whether that was good. There is none where cookies are
-// switched off.
-func (s *snapshot) answerCookie(q *query, c client) (good bool) {
-	q.edns.cookies = q.edns.cookies && s.cookies != nil
-	return q.edns.cookies && s.cookies.answer(&q.edns.cookie, c.addr, c.now.seconds)
-}
-
 // slips says whether a response above the limit is sent empty.
 func (r *responder) slips(every int64) bool {
 	r.limited++
@@ -184,7 +177,7 @@ func (r *responder) slips(every int64) bool {
 
 // verify judges the signature of a query, which may change its verdict.
 func (r *responder) verify(q *query, snap *snapshot) *signature {
-	sig, err := verify(q.packet, q.signed, snap.transfers.keys)
+	sig, err := verify(q.packet, q.signed, snap.access.keys)
 	if err != nil {
 		q.verdict = dns.RcodeFormatError
 	} else if rcode := sig.rcode(); rcode != dns.RcodeSuccess {

@@ -69,7 +69,7 @@ func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
 	r := newResponder(t, exampleZone)
 	k, _ := parseKey("known", "hmac-sha256 "+testSecret)
 	snap := *r.state.current.Load()
-	snap.transfers = &transfers{keys: map[string]*key{k.name: k}}
+	snap.access = &transfers{keys: map[string]*key{k.name: k}}
 	r.state.current.Store(&snap)
 	other := "b3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3Q="
 	for _, c := range []struct {

@@ -31,7 +31,7 @@ func FuzzRounds(f *testing.F) {
 	}
 	r := newResponder(f, exampleZone)
 	snap := *r.state.current.Load()
-	snap.cookies, snap.limiter, snap.transfers = cookieSecrets{ownCookieSecret}, newLimiter(defaultRateLimit), &transfers{keys: map[string]*key{k.name: k}}
+	snap.cookies, snap.limiter, snap.access = cookieSecrets{ownCookieSecret}, newLimiter(defaultRateLimit), &transfers{keys: map[string]*key{k.name: k}}
 	r.state.current.Store(&snap)
 	f.Fuzz(func(t *testing.T, stream []byte, atOnce uint8) {
 		var round []packet

@@ -3,9 +3,6 @@ package server
 import (
 	"errors"
 	"io/fs"
-	"net/netip"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -116,79 +113,4 @@ func (o loader) primaries(p *zone.Primary, report *conf.Report) (peers []peer, o
 		peers = append(peers, one)
 	}
 	return peers, ok
-}
-
-// loader is what loads of a running server depend on.
-func (s *Server) loader(c *Config) loader {
-	return loader{
-		look: s.resolver.known, progress: s.Progress, threads: max(1, s.processors/2), // the others answer
-		history: len(c.transfers.allow) > 0, copies: s.copiesIn(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: s.waiting,
-	}
-}
-
-// copiesIn are the copies in the folder of the configuration: those before, where that is the same.
-func (s *Server) copiesIn(folder string) *copies {
-	if s.copies == nil || s.copies.folder != folder {
-		s.copies = newCopies(folder)
-	}
-	return s.copies
-}
-
-// notify takes a NOTIFY (RFC 1996): from an address of a primary, or, where the zone has a key, from whoever signs with that.
-func (r *responder) notify(q *query, sig *signature, c client, snap *snapshot) (rcode int) {
-	if len(snap.secondaries) == 0 {
-		return dns.RcodeNotImplemented
-	}
-	name := zone.NameOf(q.Name.Wire())
-	s, ok := snap.secondaries[name]
-	if !ok {
-		snap.refused(name, c.addr)
-		return dns.RcodeNotAuth
-	}
-	known := func(p peer) bool {
-		if p.key != nil {
-			return p.key.same(sig.verified())
-		}
-		return p.prefix.Addr() == c.addr
-	}
-	if !slices.ContainsFunc(s.primaries, known) {
-		snap.refused(name, c.addr)
-		return dns.RcodeRefused
-	}
-	snap.notified(s.name)
-	return dns.RcodeSuccess
-}
-
-// takeNotify counts a NOTIFY, and has its zone looked at.
-func (s *Server) takeNotify(zone string) {
-	s.metrics.Notifies.WithLabelValues("taken").Inc()
-	s.refresher.notified(zone)
-}
-
-// refusalsTold is how many refused NOTIFYs the log tells of in a minute: anybody can send them.
-const refusalsTold = 5
-
-// refuseNotify counts a NOTIFY that is not taken, and tells of the first ones of each minute.
-func (s *Server) refuseNotify(zone string, from netip.Addr) {
-	s.metrics.Notifies.WithLabelValues("refused").Inc()
-	if s.refusals.allow(time.Now()) {
-		s.Log.Warn("a NOTIFY is refused: it comes from no primary of the zone, and is not signed with the zone's key", "zone", zone, "client", from)
-	}
-}
-
-// perMinute lets so many things pass in a minute.
-type perMinute struct {
-	mu     sync.Mutex
-	minute int64
-	count  int
-}
-
-func (p *perMinute) allow(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if minute := now.Unix() / 60; minute != p.minute {
-		p.minute, p.count = minute, 0
-	}
-	p.count++
-	return p.count <= refusalsTold
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -291,36 +290,6 @@ func TestANotifyHasThePrimaryLookedAtNow(t *testing.T) {
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
 	if got := notify("example.net."); got != "NOTAUTH" {
 		t.Error(got)
-	}
-}
-
-func TestANotifyIsTakenFromAPrimaryAlone(t *testing.T) {
-	k, other := &key{name: "a."}, &key{name: "b."}
-	r := newResponder(t, exampleZone)
-	snap := *r.state.current.Load()
-	heard := 0
-	snap.notified, snap.refused = func(string) { heard++ }, func(string, netip.Addr) {}
-	snap.secondaries = map[string]secondary{
-		"open.test":   {name: "open.test", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32")}}},
-		"signed.test": {name: "signed.test", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32"), key: k}}},
-	}
-	for _, c := range []struct {
-		zone, from string
-		by         *key
-		want       int
-	}{
-		{"open.test.", "192.0.2.1", nil, dns.RcodeSuccess}, {"OPEN.test.", "192.0.2.1", other, dns.RcodeSuccess}, {"open.test.", "192.0.2.2", nil, dns.RcodeRefused},
-		{"signed.test.", "192.0.2.1", nil, dns.RcodeRefused}, {"signed.test.", "192.0.2.1", other, dns.RcodeRefused}, {"signed.test.", "192.0.2.2", k, dns.RcodeSuccess},
-		{"signed.test.", "192.0.2.1", k, dns.RcodeSuccess}, {"none.test.", "192.0.2.1", k, dns.RcodeNotAuth},
-	} {
-		packet, _ := new(dns.Msg).SetNotify(c.zone).Pack()
-		var q query
-		q.read(packet)
-		before := heard
-		got := r.notify(&q, &signature{key: c.by}, client{addr: netip.MustParseAddr(c.from)}, &snap)
-		if got != c.want || (heard > before) != (got == dns.RcodeSuccess) {
-			t.Errorf("%s from %s by %v: %s", c.zone, c.from, c.by, dns.RcodeToString[got])
-		}
 	}
 }
 

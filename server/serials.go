@@ -85,15 +85,26 @@ func (n *numbering) number(z *zone.Zone, before served, why string) (numbered *z
 	return z.Numbered(now.serial), now, before
 }
 
-// settle gives a name the number of who has it in the end, where several had asked for it; nil: nobody has.
-func (n *numbering) settle(name string, holder *zoneFile) {
+// settle gives a name the number of the zone that has it in the end, where several had asked for it; one that is not known: none has.
+func (n *numbering) settle(name string, holder served) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.entries, name)
-	n.changes = slices.DeleteFunc(n.changes, func(c renumbered) bool { return c.zone == name && (holder == nil || c.now != holder.served.serial) })
-	if n.book != nil && holder != nil && holder.served.known() && n.book.last(name) != holder.served {
-		n.entries[name] = holder.served
+	n.changes = slices.DeleteFunc(n.changes, func(c renumbered) bool { return c.zone == name && c.now != holder.serial })
+	if n.book != nil && holder.known() && n.book.last(name) != holder {
+		n.entries[name] = holder
 	}
+}
+
+// knows says whether a zone of that name was served, by a process before this one too.
+func (n *numbering) knows(name string) bool { return n.book.last(name).known() }
+
+// unreadable is the file of serial numbers where it cannot be read, and why.
+func (n *numbering) unreadable() (file string, err error) {
+	if n.book == nil {
+		return "", nil
+	}
+	return n.book.file, n.book.err
 }
 
 // publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.

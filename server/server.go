@@ -6,51 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
-	"net/netip"
 	"os"
 	"reflect"
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
-
-// state is what the goroutines that answer queries read: one pointer, which a reload swaps.
-type state struct {
-	current atomic.Pointer[snapshot]
-}
-
-// snapshot is all that an answer depends on. It never changes.
-type snapshot struct {
-	zones       *zone.Set
-	hidden      map[int]bool                       // zones, by index, that only those see who may transfer them
-	down        map[int]bool                       // zones, by index, that cannot be answered now
-	secondaries map[string]secondary               // by name
-	notified    func(zone string)                  // takes a NOTIFY of such a zone
-	refused     func(zone string, from netip.Addr) // hears of a NOTIFY that is not taken
-	counts      []zoneCounts                       // by index in zones; none where zones have no series of their own
-	transfers   *transfers
-	limiter     *limiter      // nil: nothing is limited
-	cookies     cookieSecrets // none: cookies are passed over
-	histories   map[*zone.Zone]history
-	tap         *tap
-	nsid        string
-	version     string // in CH TXT; "" where that is switched off
-	id          string
-}
-
-// zoneCounts are where a zone's queries are counted.
-type zoneCounts struct {
-	zone   metrics.Series
-	decoys metrics.Series
-	covers int // how many of the zone's hosts stand before its decoys
-}
 
 // Event is a step in the life of a server, for the service manager.
 type Event int
@@ -78,24 +44,20 @@ type Server struct {
 	state      state
 
 	// What follows is owned by the goroutine that runs Run.
-	inherited inherited // not used yet
+	listeners *Listeners
 	config    *Config
 	files     *zoneFiles
 	copies    *copies
 	tap       *tap // nil: nothing is copied
 	notifier  *notifier
 	refresher *refresher
+	notices   *notices
 	resolver  *resolver
-	listeners map[string]*listener
-	http      *httpListener
 
-	arrivals   arrivals
-	waiting    map[string]bool  // paths whose zones had to give way to others
-	refused    []*zoneFile      // those zones
-	missing    []netip.AddrPort // addresses to listen on that are not there yet
-	refusals   perMinute        // of NOTIFYs, that the log tells of
-	unaccepted perMinute        // connections that could not be taken, likewise
-	whole      bool             // the first load took in every file
+	arrivals arrivals
+	waiting  map[string]bool // paths whose zones had to give way to others
+	refused  []*zoneFile     // those zones
+	whole    bool            // the first load took in every file
 }
 
 // Problems is the error of a configuration that cannot be served.
@@ -108,18 +70,19 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	processors := runtime.GOMAXPROCS(0)
 	workers := cmp.Or(c.Workers, processors)
 	s := &Server{
-		Options: o, processors: processors, config: c, listeners: map[string]*listener{},
+		Options: o, processors: processors, config: c,
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
 	s.notifier = newNotifier(o.Log, s.metrics.NotifyFailures)
 	s.tap = newTap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
 	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
+	s.notices = &notices{refresher: s.refresher, log: o.Log, outcomes: s.metrics.Notifies}
 	s.waiting = readWaiting(c.state)
 	s.copiesIn(c.state).sweep()
 	first := s.loader(c)
 	first.quiet, first.threads, first.alone = true, s.processors, true
-	l := first.load(ctx, c, nil)
+	l := first.load(ctx, nil)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -139,8 +102,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 // Run serves until the context ends, then lets the queries under way finish. A receive from reload reads the configuration again.
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var err error
-	if s.inherited, err = inherit(); err == nil {
-		err = s.listen(s.config)
+	transfers := newOutgoing(&s.state, s.Log, s.metrics.Transfers)
+	if s.listeners, err = newListeners(&s.state, s.metrics, s.Log, transfers.serve); err == nil {
+		err = s.listeners.listen(s.config.Listen, s.config.Metrics)
 	}
 	if err == nil {
 		if err = become(s.config.user); err != nil {
@@ -148,7 +112,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		}
 	}
 	if err != nil {
-		s.shut()
+		s.listeners.shut()
 		return err
 	}
 	looked := s.resolver.run(ctx)
@@ -161,7 +125,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	s.metrics.Reloaded(s.whole, time.Now())
 	s.metrics.SetReady(true)
-	s.Log.Info("serving", "zones", s.files.len(), "listen", fmt.Sprint(s.addresses()), "metrics", s.http.address())
+	s.Log.Info("serving", "zones", s.files.len(), "listen", fmt.Sprint(s.listeners.addresses(s.config.Listen)), "metrics", s.listeners.httpAddress())
 	s.logDown()
 	again := time.NewTicker(listenAgain)
 	defer again.Stop()
@@ -177,7 +141,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.Notify(Stopping)
 			s.Log.Info("stopping")
 			s.metrics.SetReady(false)
-			s.shut()
+			s.listeners.shut()
 			s.resolver.wait()
 			stopTap()
 			tapping.Wait()
@@ -196,7 +160,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		case <-pace.C:
 			s.takeArrivals(ctx)
 		case <-again.C:
-			s.listenOnMissing()
+			s.listeners.listenOnMissing()
 		}
 	}
 }
@@ -216,7 +180,7 @@ func (s *Server) reload(ctx context.Context) {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := whileServing(ctx, func() *loading { return s.loader(c).load(ctx, c, s.files) })
+	l := whileServing(ctx, func() *loading { return s.loader(c).load(ctx, s.files) })
 	if l == nil {
 		return
 	}
@@ -226,7 +190,7 @@ func (s *Server) reload(ctx context.Context) {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	if err := s.listen(c); err != nil {
+	if err := s.listeners.listen(c.Listen, c.Metrics); err != nil {
 		s.Log.Error("not reloaded: everything stays as it was", "error", err)
 		s.metrics.Reloaded(false, began)
 		return
@@ -258,12 +222,12 @@ func (s *Server) publish(c *Config, l *loading) {
 		s.waiting = l.waiting
 	}
 	s.refused = l.refused
-	next := &snapshot{tap: s.tap, zones: l.set, nsid: c.NSID, transfers: &c.transfers, histories: map[*zone.Zone]history{}, cookies: c.cookies, limiter: s.limiter(c)}
+	next := &snapshot{tap: s.tap, zones: l.set, nsid: c.NSID, access: &c.transfers, histories: map[*zone.Zone]zone.History{}, cookies: c.cookies, limiter: s.limiter(c)}
 	if c.Chaos {
 		next.version = "mxtrap " + s.Version
 		next.id = c.identity()
 	}
-	next.secondaries, next.notified, next.refused = map[string]secondary{}, s.takeNotify, s.refuseNotify
+	secondaries := map[string]secondary{}
 	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
 	rest := rests()
 	for f := range l.files.all() {
@@ -278,7 +242,7 @@ func (s *Server) publish(c *Config, l *loading) {
 			hidden[f.zone] = true
 		}
 		if f.secondary != nil {
-			next.secondaries[f.secondary.name] = *f.secondary
+			secondaries[f.secondary.name] = *f.secondary
 		}
 	}
 	var wanted []string
@@ -290,11 +254,12 @@ func (s *Server) publish(c *Config, l *loading) {
 			continue
 		}
 		counts, show := s.count(z)
-		_, secondary := next.secondaries[z.Name()]
+		_, secondary := secondaries[z.Name()]
 		show.Down, show.Follows = down[z], secondary || len(z.Lookups()) > 0
 		next.counts = append(next.counts, counts)
 		shown = append(shown, show)
 	}
+	next.notify = s.notices.of(secondaries)
 	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
 	s.metrics.ZonesDown.Set(float64(len(next.down)))
 	s.metrics.SetAnswered(len(next.down) < len(next.zones.Zones()))
@@ -302,7 +267,7 @@ func (s *Server) publish(c *Config, l *loading) {
 	s.config, s.files = c, l.files
 	s.state.current.Store(next)
 	s.tell(before, next)
-	s.refresher.use(s.copiesIn(c.state), slices.Collect(maps.Values(next.secondaries)))
+	s.refresher.use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
 	s.metrics.Show(l.files.len(), shown)
 	s.resolver.want(wanted)
 }
@@ -340,7 +305,7 @@ func (s *snapshot) indexes(of map[*zone.Zone]bool) map[int]bool {
 
 // tell tells the other servers which versions are new.
 func (s *Server) tell(before, now *snapshot) {
-	if len(now.transfers.notify) == 0 {
+	if len(now.access.notify) == 0 {
 		return
 	}
 	for i, z := range now.zones.Zones() {
@@ -352,7 +317,7 @@ func (s *Server) tell(before, now *snapshot) {
 			old = before.zones.Named(z.Name())
 		}
 		if old == nil || old.Serial() != z.Serial() {
-			s.notifier.tell(z.SOA(), now.transfers.notify)
+			s.notifier.tell(z.SOA(), now.access.notify)
 		}
 	}
 }
@@ -373,29 +338,4 @@ func (s *Server) count(z *zone.Zone) (zoneCounts, metrics.Zone) {
 		show.Hosts = s.metrics.Reserve(string(key), len(show.Decoys)*metrics.DecoyCounters)
 	}
 	return zoneCounts{zone: show.Queries, decoys: show.Hosts, covers: covers}, show
-}
-
-// addresses are where DNS is served.
-func (s *Server) addresses() []string {
-	var out []string
-	for _, a := range s.config.Listen {
-		if l := s.listeners[a.String()]; l != nil {
-			out = append(out, l.address())
-		}
-	}
-	return out
-}
-
-// httpListener is the HTTP side.
-type httpListener struct {
-	configured string
-	listener   net.Listener
-	stop       func()
-}
-
-func (h *httpListener) address() string {
-	if h == nil {
-		return "off"
-	}
-	return h.listener.Addr().String()
 }

@@ -78,7 +78,7 @@ func start(t *testing.T, files map[string]string, change ...func(*Server)) *runn
 	var err error
 	r.Server, err = New(t.Context(), c, Options{Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) {
 		if e == Ready && r.addr == "" { // while nothing of the server changes
-			r.addr, r.http = r.addresses()[0], "http://"+r.Server.http.address()
+			r.addr, r.http = r.listeners.addresses(r.config.Listen)[0], "http://"+r.listeners.httpAddress()
 		}
 		r.events <- e
 	}})
@@ -259,7 +259,7 @@ func TestChangedAddressesAreApplied(t *testing.T) {
 	port := freePort(t)
 	r.write("mxtrap.toml", fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%d\"]\nmetrics = \"127.0.0.1:%d\"\nnsid = \"new\"\n", port, freePort(t)))
 	r.reload()
-	r.addr, r.http = r.addresses()[0], "http://"+r.Server.http.address()
+	r.addr, r.http = r.listeners.addresses(r.config.Listen)[0], "http://"+r.listeners.httpAddress()
 	r.want("the new address", r.ask("www.a.test.", dns.TypeA), "192.0.2.1")
 	r.want("metrics", r.metric("mxtrap_zones"), "1")
 	if _, err := net.Dial("tcp", old); err == nil {
@@ -270,7 +270,7 @@ func TestChangedAddressesAreApplied(t *testing.T) {
 	}
 	r.write("mxtrap.toml", fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%d\"]\nmetrics = \"\"\n", port))
 	r.reload()
-	if r.Server.http != nil {
+	if r.listeners.http != nil {
 		t.Error("metrics cannot be switched off")
 	}
 }
@@ -408,11 +408,11 @@ func TestAFileOfEqualSizeAndTimeIsSeen(t *testing.T) {
 			os.Chtimes(path, old, old)
 			os.WriteFile(filepath.Join(dir, "mxtrap.toml"), []byte(strings.Replace(serverFile, "workers", "zones = [\"z.toml\"]\nworkers", 1)), 0o644)
 			config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
-			before := loader{numbers: newNumbering("")}.load(t.Context(), config, nil)
+			before := loader{sources: config.sources, numbers: newNumbering("")}.load(t.Context(), nil)
 			time.Sleep(2100 * time.Millisecond) // so that the file is not so fresh that it is read again anyway
-			before = loader{numbers: newNumbering("")}.load(t.Context(), config, before.files)
+			before = loader{sources: config.sources, numbers: newNumbering("")}.load(t.Context(), before.files)
 			replace(path, []byte(simpleZone("a.test", 2)))
-			after := loader{numbers: newNumbering("")}.load(t.Context(), config, before.files)
+			after := loader{sources: config.sources, numbers: newNumbering("")}.load(t.Context(), before.files)
 			if before.set.Zones()[0].Digest() == after.set.Zones()[0].Digest() {
 				t.Error("the old content is served")
 			}
@@ -454,13 +454,13 @@ func TestUnchangedZonesAreReused(t *testing.T) {
 	write("fresh.zone.toml", simpleZone("fresh.test", 1), 0)
 	write("rewritten.zone.toml", simpleZone("rewritten.test", 1), 0)
 	config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
-	before := loader{numbers: newNumbering("")}.load(t.Context(), config, nil)
+	before := loader{sources: config.sources, numbers: newNumbering("")}.load(t.Context(), nil)
 	write("b.zone.toml", simpleZone("b.test", 2), time.Minute)
 	write("touched.zone.toml", simpleZone("touched.test", 1), time.Minute)
 	fresh, _ := os.Stat(filepath.Join(dir, "rewritten.zone.toml"))
 	write("rewritten.zone.toml", simpleZone("rewritten.test", 2), 0) // of the same size, and within a tick of the file system's clock
 	os.Chtimes(filepath.Join(dir, "rewritten.zone.toml"), fresh.ModTime(), fresh.ModTime())
-	after := loader{numbers: newNumbering("")}.load(t.Context(), config, before.files)
+	after := loader{sources: config.sources, numbers: newNumbering("")}.load(t.Context(), before.files)
 	for name, reused := range map[string]bool{"a": true, "b": false, "touched": false, "fresh": true, "rewritten": false} {
 		path := filepath.Join(dir, name+".zone.toml")
 		if (before.files.get(path).zone == after.files.get(path).zone) != reused {

@@ -1,18 +1,9 @@
 package server
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mxtrap/zone"
@@ -128,7 +119,7 @@ func (a *arrangement) served(f *zoneFile) *zoneFile {
 }
 
 // known says whether a zone's name was served before, by a server before too.
-func (a *arrangement) known(f *zoneFile) bool { return a.numbers.book.last(f.zone.Name()).known() }
+func (a *arrangement) known(f *zoneFile) bool { return a.numbers.knows(f.zone.Name()) }
 
 // names are the names of a path, before and now.
 func (a *arrangement) names(path string) (names []string) {
@@ -265,50 +256,10 @@ func (a *arrangement) giveWay(f *zoneFile) {
 	}
 }
 
-// holder is who has a name now; nil: nobody.
-func (l *loading) holder(name string) *zoneFile {
+// holder is what the zone is served as that has a name now; not known: nobody has it.
+func (l *loading) holder(name string) served {
 	if i, ok := l.set.Index(name); ok {
-		return l.standing[i]
+		return l.standing[i].served
 	}
-	return nil
-}
-
-// The paths that had to give way stand in a file, so that after a start the same zones are served.
-
-func waitingFile(folder string) string { return filepath.Join(folder, "waiting") }
-
-// readWaiting reads them. What cannot be read is no reason not to serve: then the other rules hold.
-func readWaiting(folder string) map[string]bool {
-	waiting := map[string]bool{}
-	if folder == "" {
-		return waiting
-	}
-	text, _ := zone.ReadText(waitingFile(folder))
-	for line := range bytes.Lines(text) {
-		if path, err := strconv.Unquote(strings.TrimSpace(string(line))); err == nil {
-			waiting[path] = true
-		}
-	}
-	return waiting
-}
-
-// writeWaiting writes them.
-func writeWaiting(folder string, waiting map[string]bool) error {
-	if folder == "" {
-		return nil
-	}
-	if len(waiting) == 0 {
-		if err := os.Remove(waitingFile(folder)); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	return replace(waitingFile(folder), func(w *bufio.Writer) {
-		for _, path := range slices.Sorted(maps.Keys(waiting)) {
-			fmt.Fprintf(w, "%q\n", path)
-		}
-	})
+	return served{}
 }

@@ -28,21 +28,20 @@ const (
 
 // tcpServer serves the connections of a listener.
 type tcpServer struct {
-	*Server
+	*Listeners
 	places     places
-	transfers  chan struct{} // holds a token for each that is under way
 	counters   *metrics.Worker
 	responders sync.Pool // of *responder
 	batches    sync.Pool // of *[tcpBatch]byte
 }
 
 // serveTCP accepts connections until the listener is closed, and waits for them.
-func (s *Server) serveTCP(l *listener) {
+func (s *Listeners) serveTCP(l *listener) {
 	t := &tcpServer{
-		Server: s, counters: s.metrics.Worker(s.workers()), transfers: make(chan struct{}, transfersAtOnce),
+		Listeners: s, counters: s.metrics.Worker(s.workers()),
 		places: places{most: tcpConnections, perClient: tcpClientConnections},
 	}
-	t.responders.New = func() any { return &responder{state: &s.state, counters: t.counters} }
+	t.responders.New = func() any { return &responder{state: s.state, counters: t.counters} }
 	t.batches.New = func() any { return new([tcpBatch]byte) }
 	var running sync.WaitGroup
 	for {
@@ -54,7 +53,7 @@ func (s *Server) serveTCP(l *listener) {
 		}
 		if err != nil {
 			if s.unaccepted.allow(time.Now()) {
-				s.Log.Error("a TCP connection cannot be taken", "listen", l.address(), "error", conf.Plain(err))
+				s.log.Error("a TCP connection cannot be taken", "listen", l.address(), "error", conf.Plain(err))
 			}
 			time.Sleep(10 * time.Millisecond) // such as no file descriptors: passing
 			continue
@@ -97,7 +96,7 @@ func (t *tcpServer) serve(conn *place) {
 		}
 		conn.move()
 		if packet := message(in); transferAsked(packet) {
-			if t.transfer(conn, packet, c) != nil {
+			if t.transfer(conn.send, packet, c) != nil {
 				return
 			}
 			in.Discard(2 + len(packet))
@@ -144,11 +143,6 @@ func (t *tcpServer) respond(in *bufio.Reader, out []byte, c client) (batch []byt
 		answers++
 	}
 	return out, answers, nil
-}
-
-// withLength is a message as it goes over TCP (RFC 1035 4.2.2).
-func withLength(packet []byte) []byte {
-	return append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(packet)), uint16(len(packet))), packet...)
 }
 
 // message is the next message where it has come in whole, else nil.

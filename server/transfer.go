@@ -3,46 +3,48 @@ package server
 import (
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"mxtrap/zone"
 	"mxtrap/zone/rr"
 )
 
 const (
-	// transfersAtOnce is how many transfers a listener serves at a time: each may hold a message and its client's patience.
+	// transfersAtOnce is how many transfers are served at a time: each may hold a message and its client's patience.
 	transfersAtOnce = 32
 
 	// transferMessage is how many octets of records are sent together, before names are compressed.
 	transferMessage = 16 << 10
 )
 
-// transferAsked says whether a packet asks for a zone (RFC 5936, RFC 1995).
-func transferAsked(packet []byte) bool {
-	if len(packet) < headerSize || packet[2]&0xf8 != 0 || binary.BigEndian.Uint16(packet[4:]) != 1 {
-		return false
-	}
-	at := skipName(packet, headerSize)
-	if at < 0 || at+4 > len(packet) {
-		return false
-	}
-	typ := binary.BigEndian.Uint16(packet[at:])
-	return typ == dns.TypeAXFR || typ == dns.TypeIXFR
+// outgoing gives zones to those who may transfer them.
+type outgoing struct {
+	state   *state
+	log     *slog.Logger
+	results *prometheus.CounterVec // by kind, "refused" and "failed" among them
+	places  chan struct{}          // holds a token for each transfer that is under way
 }
 
-// transfer answers a request for a zone, whole or by its differences.
-func (t *tcpServer) transfer(conn *place, packet []byte, c client) error {
-	snap := t.state.current.Load()
+func newOutgoing(s *state, log *slog.Logger, results *prometheus.CounterVec) *outgoing {
+	return &outgoing{state: s, log: log, results: results, places: make(chan struct{}, transfersAtOnce)}
+}
+
+// serve answers a request for a zone, whole or by its differences, in as many messages as that takes. The error says that the connection
+// is of no use any more.
+func (o *outgoing) serve(send func(octets []byte) error, packet []byte, c client) error {
+	snap := o.state.current.Load()
 	var q query
 	q.parse(packet)
-	w := &transferWriter{conn: conn, query: &q, nsid: snap.nsid}
+	w := &transferWriter{send: send, query: &q, nsid: snap.nsid}
 	snap.answerCookie(&q, c)
 	var err error
 	if q.verdict == dns.RcodeSuccess && q.signed > 0 {
-		w.signature, err = verify(packet, q.signed, snap.transfers.keys)
+		w.signature, err = verify(packet, q.signed, snap.access.keys)
 	}
 	switch {
 	case q.verdict == noAnswer:
@@ -54,23 +56,23 @@ func (t *tcpServer) transfer(conn *place, packet []byte, c client) error {
 	}
 	name := keyName(q.Name.Wire())
 	began, kind := time.Now(), "axfr"
-	z, rcode := snap.transferable(&q, name, w.signature, c)
+	z, rcode := transferable(snap, &q, name, w.signature, c)
 	if rcode != dns.RcodeSuccess {
-		t.metrics.Transfers.WithLabelValues("refused").Inc()
-		t.Log.Debug("a zone transfer was refused", "zone", name, "client", c.addr, "rcode", dns.RcodeToString[rcode])
+		o.results.WithLabelValues("refused").Inc()
+		o.log.Debug("a zone transfer was refused", "zone", name, "client", c.addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
 	}
 	select {
-	case t.transfers <- struct{}{}:
-		defer func() { <-t.transfers }()
+	case o.places <- struct{}{}:
+		defer func() { <-o.places }()
 	default:
-		t.metrics.Transfers.WithLabelValues("refused").Inc()
+		o.results.WithLabelValues("refused").Inc()
 		return w.refuse(dns.RcodeRefused)
 	}
-	var steps history
-	serial, incremental := q.knownSerial()
+	var steps zone.History
+	serial, incremental := knownSerial(&q)
 	if incremental {
-		steps = snap.histories[z].since(serial)
+		steps = snap.histories[z].Since(serial)
 	}
 	switch {
 	case incremental && !zone.Later(z.Serial(), serial):
@@ -86,22 +88,22 @@ func (t *tcpServer) transfer(conn *place, packet []byte, c client) error {
 		err = w.flush(dns.RcodeSuccess)
 	}
 	if err != nil {
-		t.metrics.Transfers.WithLabelValues("failed").Inc()
-		t.Log.Warn("a zone transfer failed", "zone", z.Name(), "client", c.addr, "error", err)
+		o.results.WithLabelValues("failed").Inc()
+		o.log.Warn("a zone transfer failed", "zone", z.Name(), "client", c.addr, "error", err)
 		return err
 	}
-	t.metrics.Transfers.WithLabelValues(kind).Inc()
-	t.Log.Info("a zone was transferred", "zone", z.Name(), "serial", z.Serial(), "client", c.addr, "kind", kind, "records", w.records,
+	o.results.WithLabelValues(kind).Inc()
+	o.log.Info("a zone was transferred", "zone", z.Name(), "serial", z.Serial(), "client", c.addr, "kind", kind, "records", w.records,
 		"took", time.Since(began).Round(time.Microsecond))
 	return nil
 }
 
 // transferable finds the zone that a transfer asks for, where that client may have it.
-func (s *snapshot) transferable(q *query, name string, sig *signature, c client) (z *zone.Zone, rcode int) {
+func transferable(s *snapshot, q *query, name string, sig *signature, c client) (z *zone.Zone, rcode int) {
 	if rcode := sig.rcode(); rcode != dns.RcodeSuccess {
 		return nil, rcode
 	}
-	if q.class != dns.ClassINET || !s.transfers.permits(c.addr, sig.verified()) {
+	if q.class != dns.ClassINET || !s.access.permits(c.addr, sig.verified()) {
 		return nil, dns.RcodeRefused
 	}
 	if z = s.zones.Named(name); z == nil {
@@ -114,7 +116,7 @@ func (s *snapshot) transferable(q *query, name string, sig *signature, c client)
 }
 
 // knownSerial is the version that an incremental request says its client has: that of the SOA record behind the question.
-func (q *query) knownSerial() (serial uint32, ok bool) {
+func knownSerial(q *query) (serial uint32, ok bool) {
 	if q.Type != dns.TypeIXFR || binary.BigEndian.Uint16(q.packet[6:]) != 0 || binary.BigEndian.Uint16(q.packet[8:]) != 1 {
 		return 0, false
 	}
@@ -127,7 +129,7 @@ func (q *query) knownSerial() (serial uint32, ok bool) {
 
 // transferWriter sends records in messages of some size, each with the question, for names to point to (RFC 5936 2.2.1).
 type transferWriter struct {
-	conn      *place
+	send      func([]byte) error
 	query     *query
 	nsid      string
 	message   *rr.Packer // that is being filled; nil: none
@@ -146,7 +148,7 @@ func (w *transferWriter) whole(z *zone.Zone) error {
 }
 
 // differences sends steps as RFC 1995 4 has them.
-func (w *transferWriter) differences(soa rr.Record, steps history) error {
+func (w *transferWriter) differences(soa rr.Record, steps zone.History) error {
 	if err := w.add(soa); err != nil {
 		return err
 	}
@@ -154,7 +156,7 @@ func (w *transferWriter) differences(soa rr.Record, steps history) error {
 		for _, part := range []struct {
 			soa     rr.Record
 			records []rr.Record
-		}{{s.from, s.deleted}, {s.to, s.added}} {
+		}{{s.From, s.Deleted}, {s.To, s.Added}} {
 			for _, r := range append([]rr.Record{part.soa}, part.records...) {
 				if err := w.add(r); err != nil {
 					return err
@@ -212,5 +214,10 @@ func (w *transferWriter) flush(rcode int) error {
 	packet = w.signature.sign(packet)
 	w.message = nil
 	w.sent++
-	return w.conn.send(withLength(packet))
+	return w.send(withLength(packet))
+}
+
+// withLength is a message as it goes over TCP (RFC 1035 4.2.2).
+func withLength(packet []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(packet)), uint16(len(packet))), packet...)
 }

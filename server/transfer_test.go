@@ -80,8 +80,9 @@ func version(serial int) string {
 }
 
 func TestIncrementalTransfersGoBackAsFarAsIsKept(t *testing.T) {
+	const steps = 20 // of a history
 	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[transfer]\nallow = [\"127.0.0.1\"]\n", "zones/z.toml": version(1)})
-	newest := historySteps + 5
+	newest := steps + 5
 	for serial := 2; serial <= newest; serial++ {
 		r.write("zones/z.toml", version(serial))
 		r.hup <- nil
@@ -113,9 +114,9 @@ func TestIncrementalTransfersGoBackAsFarAsIsKept(t *testing.T) {
 			}
 		})
 	}
-	all := r.transferred(t, new(dns.Msg).SetIxfr("example.com.", uint32(newest-historySteps), ".", "."))
-	if n := len(all); n != 2+historySteps*8 {
-		t.Errorf("%d records for %d versions", n, historySteps)
+	all := r.transferred(t, new(dns.Msg).SetIxfr("example.com.", uint32(newest-steps), ".", "."))
+	if n := len(all); n != 2+steps*8 {
+		t.Errorf("%d records for %d versions", n, steps)
 	}
 }
 
@@ -290,12 +291,19 @@ func FuzzTransferRequest(f *testing.F) {
 	}
 	r := newResponder(f, version(1))
 	snap := *r.state.current.Load()
-	snap.secondaries = map[string]secondary{"example.com": {name: "example.com", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32"), key: k}}}}
-	snap.notified = func(string) { panic("notified without a key") }
-	snap.transfers = &transfers{keys: map[string]*key{k.name: k}, allow: []peer{{key: k}}}
-	s := &Server{Options: Options{Log: slog.New(slog.DiscardHandler)}, metrics: metrics.New(1, "", "")}
-	s.state.current.Store(&snap)
+	m := metrics.New(1, "", "")
+	judge := &notices{refresher: newRefresher(slog.New(slog.DiscardHandler), m.Refreshes), outcomes: m.Notifies, log: slog.New(slog.DiscardHandler)}
+	inner := judge.of(map[string]secondary{"example.com": {name: "example.com", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32"), key: k}}}})
+	snap.notify = func(zone string, from netip.Addr, by *key) int {
+		rcode := inner(zone, from, by)
+		if rcode == dns.RcodeSuccess {
+			panic("notified without a key")
+		}
+		return rcode
+	}
+	snap.access = &transfers{keys: map[string]*key{k.name: k}, allow: []peer{{key: k}}}
 	r.state.current.Store(&snap)
+	server := newOutgoing(r.state, slog.New(slog.DiscardHandler), m.Transfers)
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		c := client{transport: metrics.UDP, addr: netip.MustParseAddr("192.0.2.1")}
 		if reply := r.respond(packet, make([]byte, 0, dns.MaxMsgSize), c); reply != nil {
@@ -307,9 +315,12 @@ func FuzzTransferRequest(f *testing.F) {
 			return
 		}
 		ours, theirs := net.Pipe()
-		server := &tcpServer{Server: s, transfers: make(chan struct{}, 1)}
+		send := func(octets []byte) error {
+			_, err := ours.Write(octets)
+			return err
+		}
 		go func() {
-			server.transfer(&place{Conn: ours, of: new(places)}, packet, client{transport: metrics.TCP, addr: netip.MustParseAddr("192.0.2.1")})
+			server.serve(send, packet, client{transport: metrics.TCP, addr: netip.MustParseAddr("192.0.2.1")})
 			ours.Close()
 		}()
 		all, _ := io.ReadAll(theirs)

@@ -59,8 +59,8 @@ func ipVersion(a netip.Addr) string {
 }
 
 // serveUDP answers what a socket receives until its read deadline has passed.
-func (s *Server) serveUDP(conn packetConn, family metrics.Family, counters *metrics.Worker) {
-	r := &responder{state: &s.state, counters: counters}
+func (s *Listeners) serveUDP(conn packetConn, family metrics.Family, counters *metrics.Worker) {
+	r := &responder{state: s.state, counters: counters}
 	c := client{transport: metrics.UDP, family: family}
 	for {
 		packets, err := conn.receive()

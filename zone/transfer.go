@@ -37,9 +37,9 @@ func (z *Zone) Records() iter.Seq[rr.Record] {
 	}
 }
 
-// Differences are the records that only the older and only the newer of two versions of a zone have, the SOA records left out. They
+// differences are the records that only the older and only the newer of two versions of a zone have, the SOA records left out. They
 // are not ok where there are more of them than most.
-func Differences(older, newer *Zone, most int) (deleted, added []rr.Record, ok bool) {
+func differences(older, newer *Zone, most int) (deleted, added []rr.Record, ok bool) {
 	left := map[string]rr.Record{}
 	for r := range older.Records() {
 		left[string(r.AppendWire(nil))] = r

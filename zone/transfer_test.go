@@ -71,7 +71,7 @@ func TestDifferencesLeadFromOneVersionToTheNext(t *testing.T) {
 	}
 	for _, older := range versions {
 		for _, newer := range versions {
-			deleted, added, ok := Differences(older, newer, 100)
+			deleted, added, ok := differences(older, newer, 100)
 			if !ok {
 				t.Fatal("too many")
 			}
@@ -104,7 +104,7 @@ func TestDifferencesLeadFromOneVersionToTheNext(t *testing.T) {
 			}
 		}
 	}
-	if _, _, ok := Differences(versions[0], versions[3], 3); ok {
+	if _, _, ok := differences(versions[0], versions[3], 3); ok {
 		t.Error("more differences than are wanted")
 	}
 }

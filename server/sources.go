@@ -11,19 +11,39 @@ import (
 	"mxtrap/zone/conf"
 )
 
+// sources are where zones come from, as a server file says it.
+type sources struct {
+	path    string      // of the server file; "": the embedded example is the one zone
+	zones   []conf.Item // files and patterns
+	produce string      // the catalog of all zones that is made; "" for none
+}
+
+// sourcesOf reads zones of the table [server] of a server file, and the table [catalog].
+func sourcesOf(path string, server, catalog *conf.Table) sources {
+	s := sources{path: path, zones: []conf.Item{server.Item("zones", "zones/*.toml")}}
+	if server.Has("zones") {
+		if s.zones = server.Strings("zones"); len(s.zones) == 0 {
+			server.Fault("zones", "", "names no zone file")
+		}
+	}
+	catalog.String("produce", &s.produce)
+	catalog.Close()
+	return s
+}
+
 // found is a zone file that there is now.
 type found struct {
 	path   string
 	before *zoneFile // what was there at the last load; nil where nothing was
 }
 
-// zoneFiles finds the zone files, each once.
-func (c *Config) zoneFiles(before *zoneFiles, report *conf.Report) []found {
+// files finds the zone files, each once.
+func (s *sources) files(before *zoneFiles, report *conf.Report) []found {
 	all := make([]found, 0, before.len())
-	for _, item := range c.zones {
+	for _, item := range s.zones {
 		pattern := item.Text
 		if !filepath.IsAbs(pattern) {
-			pattern = filepath.Join(filepath.Dir(c.Path), pattern)
+			pattern = filepath.Join(filepath.Dir(s.path), pattern)
 		}
 		many := len(all)
 		var err error
@@ -34,7 +54,7 @@ func (c *Config) zoneFiles(before *zoneFiles, report *conf.Report) []found {
 			report.Add(item.Problem(err.Error()))
 		}
 	}
-	if len(c.zones) == 1 {
+	if len(s.zones) == 1 {
 		return all
 	}
 	rest := rests()

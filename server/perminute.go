@@ -1,0 +1,26 @@
+package server
+
+import (
+	"sync"
+	"time"
+)
+
+// mostAMinute is how many events of a kind the log tells of in a minute: anybody can cause them.
+const mostAMinute = 5
+
+// perMinute lets [mostAMinute] events pass in a minute.
+type perMinute struct {
+	mu     sync.Mutex
+	minute int64
+	count  int
+}
+
+func (p *perMinute) allow(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if minute := now.Unix() / 60; minute != p.minute {
+		p.minute, p.count = minute, 0
+	}
+	p.count++
+	return p.count <= mostAMinute
+}
