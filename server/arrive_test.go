@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mxtrap/server/fake"
 	"mxtrap/zone/conf"
 )
 
@@ -66,7 +67,7 @@ func (s *Server) restarted(t *testing.T) string {
 func (s *Server) comes(path string, lines ...string) newCopy {
 	u := newCopy{secondary: *s.files.get(path).secondary}
 	if len(lines) > 0 {
-		u.records = wired(lines...)
+		u.records = fake.Wired(lines...)
 		u.prepared, u.unwritten = s.copies.prepare(u.name, u.records)
 	}
 	return u
@@ -81,7 +82,7 @@ func TestWhatComesTogetherIsServedTogether(t *testing.T) {
 	})
 	path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
 	lines := func(serial uint32, text string) []string {
-		return append(zoneLines(serial, text)[:8], "example.com. 3600 MX 30 away.other.test.")
+		return append(fake.ZoneLines(serial, text)[:8], "example.com. 3600 MX 30 away.other.test.")
 	}
 	served := func(want string) {
 		t.Helper()
@@ -113,7 +114,7 @@ func TestWhatComesTogetherIsServedTogether(t *testing.T) {
 	served(`"" 9 covered`)
 	s.arrive(s.comes(path))
 	s.takeArrivals(t.Context())
-	if f := s.files.get(path); f.down != expired {
+	if f := s.files.get(path); f.down != "its copy has expired" {
 		t.Errorf("%q", f.down)
 	}
 	if records, _, err := s.copies.read("example.com"); err != nil || !strings.Contains(fmt.Sprint(records), "third") {
@@ -130,7 +131,7 @@ func TestWhatComesFromAPrimaryGivesWayToWhatIsServed(t *testing.T) {
 	})
 	path := filepath.Join(filepath.Dir(s.config.Path), "zones/z.toml")
 	taken := func(serial uint32, text string) string {
-		s.arrive(s.comes(path, zoneLines(serial, text)[:8]...))
+		s.arrive(s.comes(path, fake.ZoneLines(serial, text)[:8]...))
 		s.takeArrivals(t.Context())
 		all := []string{s.serves(), s.restarted(t)}
 		if all[0] != all[1] {
@@ -161,12 +162,12 @@ func TestWhatIsEditedWaitsForAReload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := still(t, map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"z.toml\"]\n", "z.toml": "name = \"example.com\"\n" + fromPrimary})
 			path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
-			s.arrive(s.comes(path, zoneLines(1, "first")[:8]...))
+			s.arrive(s.comes(path, fake.ZoneLines(1, "first")[:8]...))
 			s.takeArrivals(t.Context())
 			if os.WriteFile(path, []byte(text), 0o600); text == "" {
 				os.Remove(path)
 			}
-			s.arrive(s.comes(path, zoneLines(2, "second")[:8]...))
+			s.arrive(s.comes(path, fake.ZoneLines(2, "second")[:8]...))
 			s.takeArrivals(t.Context())
 			if f := s.files.get(path); s.serves() != "example.com true" || f.zone.Serial() != 2 {
 				t.Errorf("%s, serial %d", s.serves(), f.zone.Serial())
@@ -184,10 +185,10 @@ func TestWhatIsEditedWaitsForAReload(t *testing.T) {
 func TestAnExpiryThatComesTooLateIsNone(t *testing.T) {
 	s := still(t, map[string]string{"mxtrap.toml": "[server]\nzones = [\"z.toml\"]\n", "z.toml": "name = \"example.com\"\n" + fromPrimary})
 	path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
-	s.arrive(s.comes(path, zoneLines(1, "first")[:8]...))
+	s.arrive(s.comes(path, fake.ZoneLines(1, "first")[:8]...))
 	s.takeArrivals(t.Context())
 	late := s.comes(path)
-	s.arrive(s.comes(path, zoneLines(2, "second")[:8]...))
+	s.arrive(s.comes(path, fake.ZoneLines(2, "second")[:8]...))
 	s.takeArrivals(t.Context())
 	s.arrive(late)
 	s.takeArrivals(t.Context())
@@ -252,7 +253,7 @@ func TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs(t *testing.T) {
 	}
 	lists("a.test", 1, "example.com.")
 	lists("b.test", 1, "example.com.")
-	s.arrive(s.comes(filepath.Join(dir, "member.toml")+" (example.com of a.test)", zoneLines(1, "first")[:8]...))
+	s.arrive(s.comes(filepath.Join(dir, "member.toml")+" (example.com of a.test)", fake.ZoneLines(1, "first")[:8]...))
 	s.takeArrivals(t.Context())
 	lists("a.test", 2)
 	if got := s.serves(); got != "a.test true, b.test true, example.com true" {
@@ -276,7 +277,7 @@ func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
 			s := still(t, files)
 			dir := filepath.Dir(s.config.Path)
 			path := filepath.Join(dir, "zones/z.toml")
-			s.arrive(s.comes(path, zoneLines(1, "first")[:8]...))
+			s.arrive(s.comes(path, fake.ZoneLines(1, "first")[:8]...))
 			s.takeArrivals(t.Context())
 			change(dir)
 			again, err := New(t.Context(), s.config, s.Options)
@@ -286,10 +287,10 @@ func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
 			if got := again.serves(); !strings.HasPrefix(got, "example.com false") {
 				t.Fatal(got)
 			}
-			if z := again.refresher.zones["example.com"]; z == nil || z.soa != nil {
+			if f := again.files.get(path); f == nil || f.secondary.soa != nil {
 				t.Fatal("nobody looks at its primary")
 			}
-			again.arrive(again.comes(path, append(zoneLines(2, "second")[:8], "new.example.com. 60 MX 10 mail.example.com.", "mx2.example.com. 60 A 192.0.2.9", "mx3.example.com. 60 A 192.0.2.9")...))
+			again.arrive(again.comes(path, append(fake.ZoneLines(2, "second")[:8], "new.example.com. 60 MX 10 mail.example.com.", "mx2.example.com. 60 A 192.0.2.9", "mx3.example.com. 60 A 192.0.2.9")...))
 			again.takeArrivals(t.Context())
 			if got := again.serves(); !strings.HasPrefix(got, "example.com true") {
 				t.Error(got)

@@ -12,17 +12,13 @@ type Asker struct{ responder responder }
 
 // NewAsker makes an Asker.
 func NewAsker(zones []*zone.Zone) *Asker {
-	a := &Asker{}
-	s := &state{}
-	s.current.Store(&snapshot{zones: zone.NewSet(zones, func() {}), access: new(transfers)})
-	a.responder.state, a.responder.counters = s, new(metrics.Worker)
-	return a
+	return &Asker{*newResponder(newState(zone.NewSet(zones, func() {})), new(metrics.Worker))}
 }
 
 // Ask asks over TCP, so that no answer is cut short, and returns the answer and how many octets it has.
 func (a *Asker) Ask(name string, qtype uint16) (answer *dns.Msg, octets int) {
 	query, answer := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype), new(dns.Msg)
-	packet, err := query.SetEdns0(maxUDP, false).Pack()
+	packet, err := query.SetEdns0(zone.MaxUDP, false).Pack()
 	var out []byte
 	if err == nil {
 		out = a.responder.respond(packet, nil, client{transport: metrics.TCP})

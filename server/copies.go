@@ -51,8 +51,12 @@ var errDamaged = errors.New("the copy is damaged, or in a form of earlier days")
 // copyHead is what a copy begins with. Records in wire format follow, and the SHA-256 of all before it.
 const copyHead = "mxtrap copy 1\n"
 
+// maxRecords is how many octets the records of a zone from a primary may have, with all names whole: a pointer of two octets may stand for
+// a name of 255.
+const maxRecords = 128 << 20
+
 // maxCopy bounds what is read of a copy: what a primary may send, and its head and end.
-const maxCopy = fetchMemory + int64(len(copyHead)) + sha256.Size
+const maxCopy = maxRecords + int64(len(copyHead)) + sha256.Size
 
 // maxEscaped is the longest name of a zone that a file is called by; longer ones are cut, and told apart by their hash.
 const maxEscaped = 180

@@ -2,8 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"fmt"
 	"net"
 	"os"
@@ -15,8 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone"
-	"mxtrap/zone/conf"
+	"mxtrap/server/fake"
 	"mxtrap/zone/rr"
 )
 
@@ -33,16 +30,6 @@ var oddities = []rr.Record{
 	{Type: dns.TypeNAPTR, Data: []byte("\x00\x01\x00\x02\x01U\x00\x00\x04Mail\x00")},
 }
 
-// packed is an answer with records as they are, and then some more.
-func packed(request *dns.Msg, records []rr.Record) []byte {
-	packet, _ := new(dns.Msg).SetReply(request).Pack()
-	for _, r := range records {
-		packet = r.AppendWire(packet)
-	}
-	packet[6], packet[7] = byte(len(records)>>8), byte(len(records))
-	return packet
-}
-
 // rawTransfer is the zone by AXFR, without the DNS library between.
 func (r *running) rawTransfer(t *testing.T) (records []rr.Record) {
 	t.Helper()
@@ -52,27 +39,26 @@ func (r *running) rawTransfer(t *testing.T) (records []rr.Record) {
 	}
 	defer conn.Close()
 	request, _ := new(dns.Msg).SetAxfr("example.com.").Pack()
-	conn.Write(withLength(request))
-	in := &incoming{conn: conn, zone: "example.com.", apex: "\x07example\x03com\x00", id: uint16(request[0])<<8 | uint16(request[1])}
-	if records, err = in.zoneOf(nil, nil); err != nil {
+	conn.Write(fake.Framed(request))
+	if records, err = fake.ReadZone(conn); err != nil {
 		t.Fatal(err)
 	}
 	return records
 }
 
 func TestWhatASecondaryPassesOnIsWhatThePrimaryHasOctetForOctet(t *testing.T) {
-	odd := wired(zoneLines(1, "first")[:8]...)
+	odd := fake.Wired(fake.ZoneLines(1, "first")[:8]...)
 	for i, r := range oddities {
 		r.Owner, r.TTL = fmt.Sprintf("\x03o%02d\x07example\x03com\x00", i), 60
 		odd = append(odd, r)
 	}
-	p := newPrimary(t)
-	p.plays(func(conn net.Conn, m *dns.Msg) {
+	p := fake.NewPrimary(t)
+	p.Plays(func(conn net.Conn, m *dns.Msg) {
 		sent := append([]rr.Record{}, odd...)
 		// What is not of the zone is passed over, and a TTL beyond the largest is 0 (RFC 2181 8).
 		sent = append(sent, rr.Record{Owner: "\x03ns1\x05other\x07example\x00", Type: dns.TypeA, TTL: 60, Data: []byte{192, 0, 2, 9}},
 			rr.Record{Owner: "\x03big\x07example\x03com\x00", Type: dns.TypeA, TTL: 1 << 31, Data: []byte{192, 0, 2, 9}}, odd[0])
-		conn.Write(withLength(packed(m, sent)))
+		conn.Write(fake.Framed(fake.Packed(m, sent)))
 	})
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeMX, trapped)
@@ -106,7 +92,7 @@ func TestWhatASecondaryPassesOnIsWhatThePrimaryHasOctetForOctet(t *testing.T) {
 				files[name] = string(text)
 			}
 			r.stop()
-			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 			r = start(t, files)
 		}
 	}
@@ -114,20 +100,20 @@ func TestWhatASecondaryPassesOnIsWhatThePrimaryHasOctetForOctet(t *testing.T) {
 
 func TestADamagedCopyIsFetchedAgain(t *testing.T) {
 	t.Parallel()
-	whole := copied(t, zoneLines(1, "first")[:8]...)
-	otherLines := zoneLines(1, "other")
+	whole := copied(t, fake.ZoneLines(1, "first")[:8]...)
+	otherLines := fake.ZoneLines(1, "other")
 	for i := range otherLines {
 		otherLines[i] = strings.ReplaceAll(otherLines[i], "example.com", "example.net")
 	}
 	for name, text := range map[string]string{
-		"empty": "", "random": strings.Repeat("\x93\x07\xff", 300), "of earlier days": strings.Join(zoneLines(1, "old")[:8], "\n"), "cut": whole[:len(whole)-40], "changed": strings.Replace(whole, "first", "wrong", 1), "a head alone": copyHead,
+		"empty": "", "random": strings.Repeat("\x93\x07\xff", 300), "of earlier days": strings.Join(fake.ZoneLines(1, "old")[:8], "\n"), "cut": whole[:len(whole)-40], "changed": strings.Replace(whole, "first", "wrong", 1), "a head alone": "mxtrap copy 1\n",
 		"of another zone": copied(t, otherLines...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPrimary(t)
-			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
-			files := secondaryFiles(p.l.Addr().String(), "")
+			p := fake.NewPrimary(t)
+			p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			files := secondaryFiles(p.Address(), "")
 			files["state/example.com.zone"], files["zones/other.toml"] = text, strings.ReplaceAll(exampleZone, "example.com", "example.org")
 			r := start(t, files)
 			if got := r.asked("example.com.", dns.TypeTXT); got != "SERVFAIL" {
@@ -136,7 +122,7 @@ func TestADamagedCopyIsFetchedAgain(t *testing.T) {
 			if got := r.asked("example.org.", dns.TypeSOA); !strings.HasPrefix(got, "NOERROR") {
 				t.Errorf("another zone: %s", got)
 			}
-			p.plays(sends(100, zoneLines(2, "second")...))
+			p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
 		})
 	}
@@ -146,15 +132,15 @@ func TestWhatCannotBeWrittenIsServedFromMemory(t *testing.T) {
 	t.Parallel()
 	for name, state := range map[string]string{"a folder that cannot be made": "mxtrap.toml/state", "no folder at all": ""} {
 		t.Run(name, func(t *testing.T) {
-			p := newPrimary(t)
-			p.plays(sends(100, zoneLines(1, "first")...))
-			files := secondaryFiles(p.l.Addr().String(), "")
+			p := fake.NewPrimary(t)
+			p.Plays(fake.Sends(100, fake.ZoneLines(1, "first")...))
+			files := secondaryFiles(p.Address(), "")
 			files["mxtrap.toml"] = strings.Replace(files["mxtrap.toml"], `state = "state"`, fmt.Sprintf("state = %q", state), 1)
 			r := start(t, files)
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-			p.plays(sends(100, zoneLines(2, "second")...))
+			p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
-			p.plays(sends(2, soaLine(3), soaLine(2), "example.com. 3600 IN TXT second", soaLine(3), "example.com. 3600 IN TXT third", soaLine(3)))
+			p.Plays(fake.Sends(2, fake.SOALine(3), fake.SOALine(2), "example.com. 3600 IN TXT second", fake.SOALine(3), "example.com. 3600 IN TXT third", fake.SOALine(3)))
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR third")
 			r.reload()
 			if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR third" {
@@ -168,18 +154,18 @@ func TestWhatCannotBeWrittenIsServedFromMemory(t *testing.T) {
 }
 
 func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
-	p := newPrimary(t)
-	p.plays(sends(100, zoneLines(2, "second")...))
+	p := fake.NewPrimary(t)
+	p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 	dir := t.TempDir()
 	c := newCopies(dir)
-	long := timedLines(1, "first", "86400 86400 604800")[:8]
-	prepared, err := c.prepare("example.com", wired(long...))
+	long := fake.TimedLines(1, "first", "86400 86400 604800")[:8]
+	prepared, err := c.prepare("example.com", fake.Wired(long...))
 	if err := c.commit("example.com", nil, prepared, err); err != nil {
 		t.Fatal(err)
 	}
 	ahead := time.Now().Add(24 * time.Hour)
 	os.Chtimes(c.file("example.com"), ahead, ahead)
-	files := secondaryFiles(p.l.Addr().String(), "")
+	files := secondaryFiles(p.Address(), "")
 	files["mxtrap.toml"] = strings.Replace(files["mxtrap.toml"], `state = "state"`, fmt.Sprintf("state = %q", dir), 1)
 	r := start(t, files)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
@@ -187,51 +173,14 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 
 func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	p.plays(sends(100, timedLines(1, "first", "1 1 5")...)) // to each request the whole zone, as RFC 1995 4 lets it
+	p := fake.NewPrimary(t)
+	p.Plays(fake.Sends(100, fake.TimedLines(1, "first", "1 1 5")...)) // to each request the whole zone, as RFC 1995 4 lets it
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
 			t.Fatalf("%s\n%s", got, r.log)
 		}
-	}
-}
-
-// bombOf is a message of very many records, each of them a pointer to one long name, and where the record with that name begins.
-func bombOf(m *dns.Msg, apex string) (packet []byte, at int) {
-	long := strings.Repeat("\x3f"+strings.Repeat("\x01", 63), 3) + apex
-	packet, _ = new(dns.Msg).SetReply(m).Pack()
-	at, count := len(packet), 1
-	packet = rr.Record{Owner: long, Type: dns.TypeNS, TTL: 60, Data: []byte(long)}.AppendWire(packet)
-	for ; len(packet) < 65000; count++ {
-		packet = append(packet, 0xc0|byte(at>>8), byte(at), 0, byte(dns.TypeNS), 0, 1, 0, 0, 0, 60, 0, 2, 0xc0|byte(at>>8), byte(at))
-	}
-	packet[6], packet[7] = byte(count>>8), byte(count)
-	return packet, at
-}
-
-// TestABombIsRefused: names that pointers make long are counted whole.
-func TestABombIsRefused(t *testing.T) {
-	t.Parallel()
-	p := newPrimary(t)
-	p.plays(func(conn net.Conn, m *dns.Msg) {
-		conn.Write(withLength(packed(m, wired(soaLine(9)))))
-		packet, _ := bombOf(m, "\x07example\x03com\x00")
-		for err := error(nil); err == nil; {
-			_, err = conn.Write(withLength(packet))
-		}
-	})
-	from, err := (&transfers{}).parsePeer(p.l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := fetch(context.Background(), new(fetchRoom), from, "example.com", nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "with all names whole") {
-		t.Error(err)
-	}
-	if in.octets > fetchOctets/10 {
-		t.Errorf("%d octets on the wire were taken", in.octets)
 	}
 }
 
@@ -242,12 +191,12 @@ func TestACopyThatIsLostTakesNothingOutOfService(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPrimary(t)
-			long := timedLines(1, "first", "86400 86400 604800")
-			p.plays(sends(100, long...))
+			p := fake.NewPrimary(t)
+			long := fake.TimedLines(1, "first", "86400 86400 604800")
+			p.Plays(fake.Sends(100, long...))
 			r := startSecondary(t, p)
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 			path := filepath.Join(r.dir, "state/example.com.zone")
 			spoil(path)
 			for range 2 {
@@ -259,7 +208,7 @@ func TestACopyThatIsLostTakesNothingOutOfService(t *testing.T) {
 			if name == "a folder" {
 				os.Remove(path)
 			}
-			p.plays(sends(100, zoneLines(1, "again")...)) // whole, for the copy is lost, though the serial number is the same
+			p.Plays(fake.Sends(100, fake.ZoneLines(1, "again")...)) // whole, for the copy is lost, though the serial number is the same
 			r.reload()
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR again")
 			if info, err := os.Stat(path); err != nil || info.Size() < 200 {
@@ -273,9 +222,9 @@ func TestACopyThatIsLostTakesNothingOutOfService(t *testing.T) {
 func TestAnExpiryOfNothingEndsNoProcess(t *testing.T) {
 	t.Parallel()
 	for _, times := range []string{"0 0 0", "0 3600 0", "4294967295 4294967295 4294967295", "1 0 0"} {
-		p := newPrimary(t)
-		lines := timedLines(1, "first", times)
-		p.plays(sends(100, lines...))
+		p := fake.NewPrimary(t)
+		lines := fake.TimedLines(1, "first", times)
+		p.Plays(fake.Sends(100, lines...))
 		r := startSecondary(t, p)
 		r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 		r.stop()
@@ -284,13 +233,13 @@ func TestAnExpiryOfNothingEndsNoProcess(t *testing.T) {
 
 func TestAPipeInThePlaceOfACopyHoldsNothingUp(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	p.plays(sends(100, zoneLines(1, "first")...))
+	p := fake.NewPrimary(t)
+	p.Plays(fake.Sends(100, fake.ZoneLines(1, "first")...))
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, "example.com.zone"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files := secondaryFiles(p.l.Addr().String(), "")
+	files := secondaryFiles(p.Address(), "")
 	files["mxtrap.toml"] = strings.Replace(files["mxtrap.toml"], `state = "state"`, fmt.Sprintf("state = %q", dir), 1)
 	start(t, files).until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 }
@@ -298,68 +247,20 @@ func TestAPipeInThePlaceOfACopyHoldsNothingUp(t *testing.T) {
 // TestTheRootIsAZoneLikeOthers, by its name and by NOTIFY.
 func TestTheRootIsAZoneLikeOthers(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
+	p := fake.NewPrimary(t)
 	root := func(serial uint32, text string) []string {
 		soa := fmt.Sprintf(". 3600 IN SOA ns. root. %d 86400 86400 604800 300", serial)
 		return []string{soa, ". 3600 IN NS ns.", "ns. 3600 IN A 192.0.2.53", "t. 3600 IN TXT " + text, soa}
 	}
-	p.plays(sends(100, root(1, "first")...))
-	files := secondaryFiles(p.l.Addr().String(), "")
-	files["zones/z.toml"] = fmt.Sprintf("name = \".\"\n[primary]\naddress = [%q]\n", p.l.Addr())
+	p.Plays(fake.Sends(100, root(1, "first")...))
+	files := secondaryFiles(p.Address(), "")
+	files["zones/z.toml"] = fmt.Sprintf("name = \".\"\n[primary]\naddress = [%q]\n", p.Address())
 	r := start(t, files)
 	r.until(t, "t.", dns.TypeTXT, "NOERROR first")
-	p.plays(sends(100, root(2, "second")...))
-	time.Sleep(leastWait)
+	p.Plays(fake.Sends(100, root(2, "second")...))
+	time.Sleep(time.Second)
 	if reply, err := dns.Exchange(new(dns.Msg).SetNotify("."), r.addr); err != nil || reply.Rcode != dns.RcodeSuccess {
 		t.Error(reply, err)
 	}
 	r.until(t, "t.", dns.TypeTXT, "NOERROR second")
-}
-
-// FuzzCopy: whatever stands in the place of a copy is what was written, or is damaged.
-func FuzzCopy(f *testing.F) {
-	dir := f.TempDir()
-	c := newCopies(dir)
-	for _, lines := range [][]string{zoneLines(1, "x"), zoneLines(7, "other")[:1], nil} {
-		prepared, err := c.prepare("x", wired(lines...))
-		if err != nil {
-			f.Fatal(err)
-		}
-		text, _ := os.ReadFile(prepared)
-		f.Add(text[len(copyHead) : len(text)-sha256.Size])
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		text := append([]byte(copyHead), body...)
-		if _, err := parseCopy(text, "example.com"); err == nil {
-			t.Fatal("a copy without a sum")
-		}
-		sum := sha256.Sum256(text)
-		text = append(text, sum[:]...) // as if it had been written so
-		records, err := parseCopy(text, "example.com")
-		if err != nil {
-			return
-		}
-		var again []byte
-		for _, r := range records {
-			if err := rr.Check(r.Type, r.Data); err != nil {
-				t.Fatal(err)
-			}
-			again = r.AppendWire(again)
-		}
-		if _, err := parseCopy(sealed(again), "example.com"); err != nil {
-			t.Fatalf("it cannot be read again: %v", err)
-		}
-		// And whatever is made of it, a zone or none, ends no process.
-		source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"m.toml\"\n[trap]\ncount = 100\n"), &conf.Report{Quiet: true})
-		source.TakeCopy(records)
-		source.Compile(nil, &conf.Report{Quiet: true})
-		source.Members()
-	})
-}
-
-// sealed is a copy of records in wire format.
-func sealed(wire []byte) []byte {
-	text := append([]byte(copyHead), wire...)
-	sum := sha256.Sum256(text)
-	return append(text, sum[:]...)
 }

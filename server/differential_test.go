@@ -205,7 +205,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 			texts, ref.zones = append(texts, text), append(ref.zones, z)
 		}
-		r := newResponder(t, texts...)
+		r := responderFor(t, texts...)
 		for range 60 {
 			compareAnswers(t, r, ref, c.query(ref.zones), texts)
 		}
@@ -246,7 +246,7 @@ func compareAnswers(t *testing.T, r *responder, ref reference, query *dns.Msg, t
 	}
 	for _, size := range []int{int(opt.UDPSize()), len(whole), len(whole) - 1} {
 		opt.SetUDPSize(uint16(size))
-		compareUDP(t, r, query, whole, min(max(size, dns.MinMsgSize), maxUDP))
+		compareUDP(t, r, query, whole, min(max(size, dns.MinMsgSize), zone.MaxUDP))
 	}
 }
 
@@ -254,7 +254,7 @@ func compareAnswers(t *testing.T, r *responder, ref reference, query *dns.Msg, t
 func compareUDP(t *testing.T, r *responder, query *dns.Msg, whole []byte, limit int) {
 	t.Helper()
 	packet, _ := query.Pack()
-	got := bytes.Clone(r.respond(packet, make([]byte, 0, maxUDP), client{}))
+	got := bytes.Clone(r.respond(packet, make([]byte, 0, zone.MaxUDP), client{}))
 	if len(whole) <= limit {
 		if !bytes.Equal(got, whole) {
 			t.Fatalf("%v: over UDP %x, over TCP %x", query.Question, got, whole)

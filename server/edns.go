@@ -4,10 +4,9 @@ import (
 	"encoding/binary"
 
 	"github.com/miekg/dns"
-)
 
-// maxUDP is the largest response over UDP, and what we tell that we take (DNS Flag Day 2020, RFC 9715).
-const maxUDP = 1232
+	"mxtrap/zone"
+)
 
 // errorOption is the size of an Extended DNS Error without a text.
 const errorOption = 6
@@ -58,7 +57,7 @@ func (e *edns) limit() int {
 	if !e.present {
 		return dns.MinMsgSize
 	}
-	return min(max(int(e.size), dns.MinMsgSize), maxUDP)
+	return min(max(int(e.size), dns.MinMsgSize), zone.MaxUDP)
 }
 
 // optLen is how long the response's OPT record will be.
@@ -86,7 +85,7 @@ func (e *edns) appendOPT(out []byte, rcode int, nsid string) []byte {
 		flags = 0x8000
 	}
 	out = append(out, 0, 0, byte(dns.TypeOPT))
-	out = binary.BigEndian.AppendUint16(out, maxUDP)
+	out = binary.BigEndian.AppendUint16(out, zone.MaxUDP)
 	out = append(out, byte(rcode>>4), 0)
 	out = binary.BigEndian.AppendUint16(out, flags)
 	out = binary.BigEndian.AppendUint16(out, uint16(e.optLen(nsid)-optSize))

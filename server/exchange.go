@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone"
 )
 
 // ask asks another server, signed where there is a key, and ends with the context. What it answers counts even where its signature is not
 // good.
 func ask(ctx context.Context, network, address string, m *dns.Msg, k *key, timeout time.Duration) (*dns.Msg, error) {
-	client := &dns.Client{Net: network, Timeout: timeout, UDPSize: maxUDP}
+	client := &dns.Client{Net: network, Timeout: timeout, UDPSize: zone.MaxUDP}
 	if k != nil {
 		m = m.Copy()
 		m.SetTsig(k.name, k.algorithm, fudge, time.Now().Unix())

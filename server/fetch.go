@@ -21,7 +21,6 @@ import (
 // Bounds of a zone that comes in: whatever a primary sends, it ends.
 const (
 	fetchOctets  = 64 << 20         // on the wire
-	fetchMemory  = 128 << 20        // with all names whole: a pointer of two octets may stand for a name of 255
 	fetchRecord  = 64               // octets that a record takes beside its owner and data
 	fetchTime    = 30 * time.Minute // or as long as the copy is served that there is, where that is shorter
 	fetchAtLeast = time.Minute
@@ -247,8 +246,8 @@ func memoryOf(r rr.Record) int64 { return int64(len(r.Owner) + len(r.Data) + fet
 
 // account bounds the memory that records take.
 func (in *incoming) account(r rr.Record) error {
-	if in.memory += memoryOf(r); in.memory > fetchMemory {
-		return fmt.Errorf("the zone has more than %d octets with all names whole", fetchMemory)
+	if in.memory += memoryOf(r); in.memory > maxRecords {
+		return fmt.Errorf("the zone has more than %d octets with all names whole", maxRecords)
 	}
 	if more := in.memory - fetchShare - in.held; more > 0 {
 		if in.held += more; !in.room.take(more) {

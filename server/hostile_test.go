@@ -19,6 +19,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/fake"
 	"mxtrap/zone"
 	"mxtrap/zone/rr"
 )
@@ -27,7 +28,7 @@ var hostileTime = flag.Duration("hostile", 3*time.Second, "how long partners are
 
 // hostileMemory is what the process may have in its heap while partners are hostile: what comes in at a time, with its names whole, twice,
 // for it is served too.
-const hostileMemory = 2 * (fetchesMemory + looksAtOnce*fetchShare + arrivedOctets)
+const hostileMemory = 2 * (256<<20 + 256*256<<10 + arrivedOctets) // what comes in together, and each of 256 looks by itself
 
 // hostile is a partner that draws what it does at random. What it sends is remembered, for nothing else may be served.
 type hostile struct {
@@ -125,7 +126,7 @@ func (h *hostile) zoneOf(random *rand.Rand, apex string, serial uint32) (records
 func messages(random *rand.Rand, m *dns.Msg, records []rr.Record) (packets [][]byte) {
 	for len(records) > 0 {
 		n := 1 + random.IntN(min(len(records), 100))
-		packets = append(packets, packed(m, records[:n]))
+		packets = append(packets, fake.Packed(m, records[:n]))
 		records = records[n:]
 	}
 	return packets
@@ -144,7 +145,7 @@ func (h *hostile) play(conn net.Conn, m *dns.Msg) {
 	write := func(packets ...[]byte) bool {
 		for _, p := range packets {
 			h.remember(p)
-			if _, err := conn.Write(withLength(p)); err != nil {
+			if _, err := conn.Write(fake.Framed(p)); err != nil {
 				return false
 			}
 		}
@@ -174,7 +175,7 @@ func (h *hostile) play(conn net.Conn, m *dns.Msg) {
 	case 6:
 		h.did("drips")
 		for range 100 {
-			if !write(packed(m, records[:1])) {
+			if !write(fake.Packed(m, records[:1])) {
 				return
 			}
 			time.Sleep(50 * time.Millisecond)
@@ -189,11 +190,11 @@ func (h *hostile) play(conn net.Conn, m *dns.Msg) {
 		}
 	case 9:
 		h.did("bomb")
-		packet, at := bombOf(m, apex)
+		packet, at := fake.Bomb(m, apex)
 		h.remember(packet[:at+300])
-		write(packed(m, records[:1]))
+		write(fake.Packed(m, records[:1]))
 		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-			if _, err := conn.Write(withLength(packet)); err != nil {
+			if _, err := conn.Write(fake.Framed(packet)); err != nil {
 				return
 			}
 		}
@@ -207,7 +208,7 @@ func (h *hostile) play(conn net.Conn, m *dns.Msg) {
 		write(messages(random, m, slices.Concat(records[:1], all, records[:1]))...)
 	case 11:
 		h.did("refuses")
-		send(conn, new(dns.Msg).SetRcode(m, random.IntN(24)))
+		fake.Send(conn, new(dns.Msg).SetRcode(m, random.IntN(24)))
 	case 12:
 		h.did("wide")
 		for i := range 3000 {
@@ -220,12 +221,12 @@ func (h *hostile) play(conn net.Conn, m *dns.Msg) {
 // catalog answers with a catalog that lists what it likes.
 func (h *hostile) catalog(conn net.Conn, m *dns.Msg) {
 	random := h.random()
-	soa := record(fmt.Sprintf("%s 0 SOA invalid. invalid. %d 1 1 3 0", m.Question[0].Name, uint32(time.Now().UnixNano()/1e8)))
+	soa := fake.Record(fmt.Sprintf("%s 0 SOA invalid. invalid. %d 1 1 3 0", m.Question[0].Name, uint32(time.Now().UnixNano()/1e8)))
 	reply := new(dns.Msg).SetReply(m)
-	reply.Answer = append(reply.Answer, soa, record("version."+m.Question[0].Name+" 0 TXT \""+[]string{"2", "2", "2", "2", "1"}[random.IntN(5)]+"\""))
+	reply.Answer = append(reply.Answer, soa, fake.Record("version."+m.Question[0].Name+" 0 TXT \""+[]string{"2", "2", "2", "2", "1"}[random.IntN(5)]+"\""))
 	for i := range random.IntN(60) {
 		member := []string{"good.test.", "local.test.", "mx1.local.test.", "mx2.local.test.", "a.mx2.local.test.", ".", "com.", "mortal.test.", fmt.Sprintf("m%d.test.", random.IntN(80))}[random.IntN(9)]
-		reply.Answer = append(reply.Answer, record(fmt.Sprintf("u%d.zones.%s 0 PTR %s", i, m.Question[0].Name, member)))
+		reply.Answer = append(reply.Answer, fake.Record(fmt.Sprintf("u%d.zones.%s 0 PTR %s", i, m.Question[0].Name, member)))
 	}
 	reply.Answer = append(reply.Answer, soa)
 	packet, _ := reply.Pack()
@@ -233,7 +234,7 @@ func (h *hostile) catalog(conn net.Conn, m *dns.Msg) {
 		packet[random.IntN(len(packet))] ^= 1 << random.IntN(8)
 	}
 	h.remember(packet)
-	conn.Write(withLength(packet))
+	conn.Write(fake.Framed(packet))
 }
 
 // resolve answers a look-up.
@@ -245,11 +246,11 @@ func (h *hostile) resolve(w dns.ResponseWriter, q *dns.Msg) {
 		owner := []string{name, name, name, "other.test."}[random.IntN(4)]
 		switch random.IntN(4) {
 		case 0:
-			m.Answer = append(m.Answer, record(fmt.Sprintf("%s %d CNAME %s", owner, random.IntN(9), []string{name, "a.test.", "b.test."}[random.IntN(3)])))
+			m.Answer = append(m.Answer, fake.Record(fmt.Sprintf("%s %d CNAME %s", owner, random.IntN(9), []string{name, "a.test.", "b.test."}[random.IntN(3)])))
 		case 1:
-			m.Answer = append(m.Answer, record(fmt.Sprintf("%s %d AAAA %s", owner, random.IntN(9), []string{"2001:db8::7", "::1", "::ffff:127.0.0.1", "fe80::1"}[random.IntN(4)])))
+			m.Answer = append(m.Answer, fake.Record(fmt.Sprintf("%s %d AAAA %s", owner, random.IntN(9), []string{"2001:db8::7", "::1", "::ffff:127.0.0.1", "fe80::1"}[random.IntN(4)])))
 		default:
-			m.Answer = append(m.Answer, record(fmt.Sprintf("%s %d A %s", owner, random.IntN(9), []string{"198.51.100.7", "198.51.100.8", "127.0.0.1", "10.0.0.1"}[random.IntN(4)])))
+			m.Answer = append(m.Answer, fake.Record(fmt.Sprintf("%s %d A %s", owner, random.IntN(9), []string{"198.51.100.7", "198.51.100.8", "127.0.0.1", "10.0.0.1"}[random.IntN(4)])))
 		}
 	}
 	switch random.IntN(8) {
@@ -277,40 +278,41 @@ func TestPartnersDrawnAtRandomDoNoHarm(t *testing.T) {
 	t.Logf("seed %d", h.seed.Load())
 	began := time.Now()
 
-	honest := newPrimary(t) // each second another version
-	honest.plays(func(conn net.Conn, m *dns.Msg) {
+	honest := fake.NewPrimary(t) // each second another version
+	plays := func(conn net.Conn, m *dns.Msg) {
 		serial := 1 + uint32(time.Since(began)/time.Second)
 		name := strings.TrimSuffix(m.Question[0].Name, ".")
-		lines := timedLines(serial, fmt.Sprint(serial), "1 1 3")
+		lines := fake.TimedLines(serial, fmt.Sprint(serial), "1 1 3")
 		for i := range lines {
 			lines[i] = strings.ReplaceAll(lines[i], "example.com", name)
 		}
-		sends(100, lines...)(conn, m)
-	})
-	mortal := newPrimary(t) // is heard for ten seconds, and then for five is not
+		fake.Sends(100, lines...)(conn, m)
+	}
+	honest.Plays(plays)
+	mortal := fake.NewPrimary(t) // is heard for ten seconds, and then for five is not
 	alive := func(at time.Time) bool { return at.Sub(began)%(15*time.Second) < 10*time.Second }
-	mortal.plays(func(conn net.Conn, m *dns.Msg) {
+	mortal.Plays(func(conn net.Conn, m *dns.Msg) {
 		if alive(time.Now()) {
-			honest.play(conn, m)
+			plays(conn, m)
 		}
 	})
 	files := map[string]string{
 		"zones/local.toml":  "name = \"local.test\"\n[records]\n\"@\" = [\"NS ns\", \"MX 10 mail\", \"MX 20 mx.other.test.\"]\nns = [\"A 192.0.2.53\"]\nmail = [\"A 192.0.2.25\"]\n[trap]\ncover = true\n",
-		"zones/good.toml":   fmt.Sprintf("name = \"good.test\"\n[primary]\naddress = [%q]\n", honest.l.Addr()),
-		"zones/mortal.toml": fmt.Sprintf("name = \"mortal.test\"\n[primary]\naddress = [%q]\n", mortal.l.Addr()),
-		"member.toml":       fmt.Sprintf("[primary]\naddress = [%q]\n[trap]\n", honest.l.Addr()),
+		"zones/good.toml":   fmt.Sprintf("name = \"good.test\"\n[primary]\naddress = [%q]\n", honest.Address()),
+		"zones/mortal.toml": fmt.Sprintf("name = \"mortal.test\"\n[primary]\naddress = [%q]\n", mortal.Address()),
+		"member.toml":       fmt.Sprintf("[primary]\naddress = [%q]\n[trap]\n", honest.Address()),
 	}
 	const partners = 6
 	for i := range partners {
-		p := newPrimary(t)
-		p.plays(h.play)
+		p := fake.NewPrimary(t)
+		p.Plays(h.play)
 		for j := range 3 {
-			files[fmt.Sprintf("zones/bad%d-%d.toml", i, j)] = fmt.Sprintf("name = \"bad%d-%d.test\"\n[primary]\naddress = [%q]\n[trap]\n", i, j, p.l.Addr())
+			files[fmt.Sprintf("zones/bad%d-%d.toml", i, j)] = fmt.Sprintf("name = \"bad%d-%d.test\"\n[primary]\naddress = [%q]\n[trap]\n", i, j, p.Address())
 		}
 	}
-	cataloger := newPrimary(t)
-	cataloger.plays(h.catalog)
-	files["zones/catalog.toml"] = fmt.Sprintf("name = \"catalog.test\"\n[primary]\naddress = [%q]\n[catalog]\ntemplate = \"../member.toml\"\nmost = 100\n", cataloger.l.Addr())
+	cataloger := fake.NewPrimary(t)
+	cataloger.Plays(h.catalog)
+	files["zones/catalog.toml"] = fmt.Sprintf("name = \"catalog.test\"\n[primary]\naddress = [%q]\n[catalog]\ntemplate = \"../member.toml\"\nmost = 100\n", cataloger.Address())
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

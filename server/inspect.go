@@ -23,11 +23,11 @@ type Inspection struct {
 }
 
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
-func Inspect(ctx context.Context, c *Config, resolve bool, progress Progress) *Inspection {
+func Inspect(ctx context.Context, c *Config, lookUp bool, progress Progress) *Inspection {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
 	loader := loader{sources: c.sources, look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: readWaiting(c.state)}
 	l := loader.load(ctx, nil)
-	if resolve {
+	if lookUp {
 		var hosts []string
 		for f := range l.files.all() {
 			hosts = append(hosts, f.zone.Lookups()...)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/metrics"
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
@@ -60,14 +60,14 @@ func TestABucketHoldsTheTokensOfASecond(t *testing.T) {
 
 // asks is a responder whose clock stands still, and the client that asks it over UDP.
 func asks(t *testing.T, l rateLimit) (r *responder, ask func(from, name string, qtype uint16) *dns.Msg) {
-	r = newResponder(t, exampleZone, "name = \"example.org\"\n[records]\n\"@\" = [\"NS ns.example.com.\"]\n\"*.wild\" = [\"A 192.0.2.80\"]\nsub = [\"NS ns.example.net.\"]\n")
+	r = responderFor(t, trappedZone, "name = \"example.org\"\n[records]\n\"@\" = [\"NS ns.example.com.\"]\n\"*.wild\" = [\"A 192.0.2.80\"]\nsub = [\"NS ns.example.net.\"]\n")
 	snap := *r.state.current.Load()
 	snap.limiter = newLimiter(l)
 	r.state.current.Store(&snap)
 	now := time.Now()
 	return r, func(from, name string, qtype uint16) *dns.Msg {
 		query := packQuery(name, qtype)
-		out := []packet{{data: append(make([]byte, 0, maxUDP), query...), from: netip.AddrPortFrom(netip.MustParseAddr(from), 53)}}
+		out := []packet{{data: append(make([]byte, 0, zone.MaxUDP), query...), from: netip.AddrPortFrom(netip.MustParseAddr(from), 53)}}
 		r.respondAll(out, client{now: nowOf(now)})
 		if out[0].data == nil {
 			return nil
@@ -164,14 +164,14 @@ func TestEverySecondResponseAboveTheLimitSlips(t *testing.T) {
 }
 
 func TestLimitingAllocatesNothing(t *testing.T) {
-	r := newResponder(t, exampleZone)
+	r := responderFor(t, trappedZone)
 	snap := *r.state.current.Load()
 	snap.limiter, snap.cookies = newLimiter(rateLimit{responses: 5, slip: 2, ipv4: 24, ipv6: 64}), cookieSecrets{{}}
 	r.state.current.Store(&snap)
 	m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).SetEdns0(1232, false)
 	m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"}}
 	query, _ := m.Pack()
-	var room [packetSize]byte
+	var room [responseRoom]byte
 	out := []packet{{from: netip.MustParseAddrPort("192.0.2.1:53")}}
 	if n := testing.AllocsPerRun(1000, func() {
 		out[0].data = append(room[:0], query...)
@@ -223,52 +223,6 @@ func TestServerCookies(t *testing.T) {
 	}
 }
 
-func TestWhoHasACookieIsNotLimited(t *testing.T) {
-	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[rate_limit]\nresponses = 3\nslip = 0\nexempt = []\n", "zones/z.toml": exampleZone})
-	conn, err := net.Dial("udp", r.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	client := &dns.Conn{Conn: conn}
-	ask := func(cookie string) *dns.Msg {
-		m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).SetEdns0(1232, false)
-		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie}}
-		client.SetDeadline(time.Now().Add(300 * time.Millisecond))
-		client.WriteMsg(m)
-		reply, err := client.ReadMsg()
-		if err != nil {
-			return nil
-		}
-		return reply
-	}
-	first := ask("0102030405060708")
-	if first == nil {
-		t.Fatal("no answer")
-	}
-	cookie := first.IsEdns0().Option[0].(*dns.EDNS0_COOKIE).Cookie
-	if len(cookie) != 48 || !strings.HasPrefix(cookie, "0102030405060708") {
-		t.Fatal(cookie)
-	}
-	for range 50 {
-		if ask(cookie) == nil {
-			t.Fatal("limited")
-		}
-	}
-	limited := 0
-	for range 10 {
-		if ask("0102030405060708") == nil {
-			limited++
-		}
-	}
-	if limited < 5 {
-		t.Errorf("%d of 10 limited without a server cookie", limited)
-	}
-	if reply := ask("010203"); reply != nil && reply.Rcode != dns.RcodeFormatError {
-		t.Error(reply)
-	}
-}
-
 func TestLimitConfiguration(t *testing.T) {
 	for text, want := range map[string]string{
 		"[rate_limit]\nresponses = 0\n[cookies]\nenabled = false":     "",
@@ -280,7 +234,9 @@ func TestLimitConfiguration(t *testing.T) {
 		"[rate_limit]\nipv6_prefix = 128":                             "rate_limit.ipv6_prefix",
 	} {
 		var report conf.Report
-		parseConfig("m.toml", []byte(text), &report)
+		all := conf.Parse("m.toml", []byte(text), &report)
+		rateLimitOf(all.Table("rate_limit"))
+		cookiesOf(all.Table("cookies"))
 		got := ""
 		for _, p := range report.Problems() {
 			got += p.String()
@@ -292,9 +248,9 @@ func TestLimitConfiguration(t *testing.T) {
 }
 
 func BenchmarkLimiter(b *testing.B) {
-	r := newResponder(b, exampleZone)
+	r := responderFor(b, trappedZone)
 	out := []packet{{}}
-	var room [packetSize]byte
+	var room [responseRoom]byte
 	query := packQuery("example.com.", dns.TypeMX)
 	for _, limited := range []bool{false, true} {
 		b.Run(fmt.Sprintf("limited=%v", limited), func(b *testing.B) {
@@ -336,7 +292,7 @@ addresses = ["192.0.2.64/28"]
 
 // TestNamesThatAForgerMakesUpShareABucket, whatever shape their answers have: or else each would bring him the responses of a second.
 func TestNamesThatAForgerMakesUpShareABucket(t *testing.T) {
-	r := newResponder(t, shapesZone, "name = \"all.test\"\n[records]\n\"@\" = [\"NS ns.shapes.test.\", \"DNAME shapes.test.\"]\n")
+	r := responderFor(t, shapesZone, "name = \"all.test\"\n[records]\n\"@\" = [\"NS ns.shapes.test.\", \"DNAME shapes.test.\"]\n")
 	snap := *r.state.current.Load()
 	snap.limiter = newLimiter(rateLimit{responses: 10})
 	r.state.current.Store(&snap)

@@ -5,19 +5,32 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"mxtrap/zone/conf"
 )
 
-// TestALoadEndsWithItsContext: it reads no further file, and who waits for it waits no longer.
+// sourcesIn are the zone files of a folder.
+func sourcesIn(dir string) sources {
+	t := conf.Parse("", []byte("[server]\nzones = [\"z*.toml\"]\n"), &conf.Report{})
+	return sourcesOf(filepath.Join(dir, "mxtrap.toml"), t.Table("server"), t.Table("catalog"))
+}
+
+// hostZone is a zone file of one host.
+func hostZone(name string, n int) string {
+	return fmt.Sprintf("name = %q\n[records]\n\"@\" = [\"NS ns\"]\nns = [\"A 192.0.2.53\"]\nwww = [\"A 192.0.2.%d\"]\n", name, n)
+}
+
+// TestALoadEndsWithItsContext: it reads no further file.
 func TestALoadEndsWithItsContext(t *testing.T) {
 	dir := t.TempDir()
-	os.WriteFile(filepath.Join(dir, "mxtrap.toml"), []byte("[server]\nzones = [\"z*.toml\"]\n"), 0o644)
 	for i := range 100 {
-		os.WriteFile(filepath.Join(dir, fmt.Sprintf("z%d.toml", i)), []byte(simpleZone(fmt.Sprintf("z%d.test", i), 1)), 0o644)
+		os.WriteFile(filepath.Join(dir, fmt.Sprintf("z%d.toml", i)), []byte(hostZone(fmt.Sprintf("z%d.test", i), 1)), 0o644)
 	}
-	config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
+	sources := sourcesIn(dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	read := 0
 	loader{threads: 1}.each(ctx, 100, func(int) {
@@ -28,12 +41,7 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 	if read != 10 {
 		t.Errorf("%d of 100 files were read", read)
 	}
-	release := make(chan struct{})
-	if l := whileServing(ctx, func() *loading { <-release; return &loading{} }); l != nil {
-		t.Error("a load that nobody waits for has an outcome")
-	}
-	close(release)
-	if l := (loader{sources: config.sources, numbers: newNumbering("")}).load(t.Context(), nil); l.files.len() != 100 {
+	if l := (loader{sources: sources, numbers: newNumbering("")}).load(t.Context(), nil); l.files.len() != 100 {
 		t.Errorf("%d zones", l.files.len())
 	}
 }
@@ -43,16 +51,107 @@ func BenchmarkGrowth(b *testing.B) {
 	for _, n := range []int{500, 1000, 2000} {
 		b.Run(fmt.Sprint("zones/", n), func(b *testing.B) {
 			dir := b.TempDir()
-			os.WriteFile(filepath.Join(dir, "mxtrap.toml"), []byte("[server]\nzones = [\"z*.toml\"]\n"), 0o644)
 			for i := range n {
-				os.WriteFile(filepath.Join(dir, fmt.Sprintf("z%d.toml", i)), []byte(simpleZone(fmt.Sprintf("z%d.test", i), 1)), 0o644)
+				os.WriteFile(filepath.Join(dir, fmt.Sprintf("z%d.toml", i)), []byte(hostZone(fmt.Sprintf("z%d.test", i), 1)), 0o644)
 			}
-			config := ReadConfig(filepath.Join(dir, "mxtrap.toml"), &conf.Report{})
+			sources := sourcesIn(dir)
 			for b.Loop() {
-				if l := (loader{sources: config.sources, numbers: newNumbering(""), quiet: true, alone: true}).load(b.Context(), nil); l.files.len() != n {
+				if l := (loader{sources: sources, numbers: newNumbering(""), quiet: true, alone: true}).load(b.Context(), nil); l.files.len() != n {
 					b.Fatal(l.files.len())
 				}
 			}
 		})
+	}
+}
+
+// TestAFileOfEqualSizeAndTimeIsSeen: as rsync, git and links leave it.
+func TestAFileOfEqualSizeAndTimeIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(path string, text []byte){
+		"another file in its place": func(path string, text []byte) {
+			os.WriteFile(path+".new", text, 0o644)
+			info, _ := os.Stat(path)
+			os.Chtimes(path+".new", info.ModTime(), info.ModTime())
+			os.Rename(path+".new", path)
+		},
+		"written in place": func(path string, text []byte) {
+			info, _ := os.Stat(path)
+			os.WriteFile(path, text, 0o644)
+			os.Chtimes(path, info.ModTime(), info.ModTime())
+		},
+		"a link that is switched": func(path string, text []byte) {
+			info, _ := os.Stat(path)
+			os.WriteFile(path+".other", text, 0o644)
+			os.Chtimes(path+".other", info.ModTime(), info.ModTime())
+			os.Remove(path)
+			os.Symlink(path+".other", path)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			path := filepath.Join(dir, "z.toml")
+			old := time.Now().Add(-time.Hour)
+			os.WriteFile(path, []byte(hostZone("a.test", 1)), 0o644)
+			os.Chtimes(path, old, old)
+			sources := sourcesIn(dir)
+			before := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), nil)
+			time.Sleep(2100 * time.Millisecond) // so that the file is not so fresh that it is read again anyway
+			before = loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), before.files)
+			replace(path, []byte(hostZone("a.test", 2)))
+			after := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), before.files)
+			if before.set.Zones()[0].Digest() == after.set.Zones()[0].Digest() {
+				t.Error("the old content is served")
+			}
+		})
+	}
+}
+
+func TestAPatternMatchesNoLeadingDot(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.toml", ".a.toml", ".#a.toml", "sub/b.toml", "sub/.b.toml"} {
+		os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755)
+		os.WriteFile(filepath.Join(dir, name), nil, 0o644)
+	}
+	for pattern, want := range map[string]string{"*.toml": "a.toml", ".*.toml": ".#a.toml .a.toml", "*/*.toml": "sub/b.toml", "*/.*": "sub/.b.toml", "[.a]*.toml": "a.toml"} {
+		all, err := glob(nil, filepath.Join(dir, pattern), nil)
+		var got []string
+		for _, f := range all {
+			got = append(got, strings.TrimPrefix(f.path, dir+"/"))
+		}
+		slices.Sort(got)
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: got %v, want %s: %v", pattern, got, want, err)
+		}
+	}
+}
+
+func TestUnchangedZonesAreReused(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, age time.Duration) {
+		path := filepath.Join(dir, name)
+		os.WriteFile(path, []byte(text), 0o644)
+		at := time.Now().Add(-age)
+		os.Chtimes(path, at, at)
+	}
+	write("mxtrap.toml", "[server]\nzones = [\"*.zone.toml\"]\n", time.Hour)
+	write("a.zone.toml", hostZone("a.test", 1), time.Hour)
+	write("b.zone.toml", hostZone("b.test", 1), time.Hour)
+	write("touched.zone.toml", hostZone("touched.test", 1), time.Hour)
+	write("fresh.zone.toml", hostZone("fresh.test", 1), 0)
+	write("rewritten.zone.toml", hostZone("rewritten.test", 1), 0)
+	sources := sourcesIn(dir)
+	before := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), nil)
+	write("b.zone.toml", hostZone("b.test", 2), time.Minute)
+	write("touched.zone.toml", hostZone("touched.test", 1), time.Minute)
+	fresh, _ := os.Stat(filepath.Join(dir, "rewritten.zone.toml"))
+	write("rewritten.zone.toml", hostZone("rewritten.test", 2), 0) // of the same size, and within a tick of the file system's clock
+	os.Chtimes(filepath.Join(dir, "rewritten.zone.toml"), fresh.ModTime(), fresh.ModTime())
+	after := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), before.files)
+	for name, reused := range map[string]bool{"a": true, "b": false, "touched": false, "fresh": true, "rewritten": false} {
+		path := filepath.Join(dir, name+".zone.toml")
+		if (before.files.get(path).zone == after.files.get(path).zone) != reused {
+			t.Errorf("%s: reused %v, want %v", name, !reused, reused)
+		}
 	}
 }

@@ -4,11 +4,12 @@ import (
 	"flag"
 	"os"
 	"testing"
-	"time"
+
+	"mxtrap/server/fake"
 )
 
-// patience is how long a test waits before it fails. It is long, for the machine may be busy, or the race detector at work.
-const patience = time.Minute
+// patience is how long a test waits before it fails.
+const patience = fake.Patience
 
 // TestMain lets many tests run at a time: those that are parallel wait for clocks more than for the processor.
 func TestMain(m *testing.M) {
@@ -16,3 +17,12 @@ func TestMain(m *testing.M) {
 	flag.Set("test.parallel", "24")
 	os.Exit(m.Run())
 }
+
+// exampleZone is the zone file of many tests.
+var exampleZone = func() string {
+	text, err := os.ReadFile("testdata/example.toml")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}()

@@ -1,6 +1,10 @@
 package server
 
 import (
+	"mxtrap/server/fake"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+
 	"bytes"
 	"errors"
 	"fmt"
@@ -12,6 +16,8 @@ import (
 	"time"
 
 	"mxtrap/metrics"
+
+	"github.com/miekg/dns"
 )
 
 // TestPacketConns holds the two ways to bring packets to the same behaviour.
@@ -97,17 +103,20 @@ func dialUDP(t *testing.T, addr string) *net.UDPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(fake.Patience))
 	return c.(*net.UDPConn)
 }
 
 func TestABatchGoesThroughTheSocketWithoutAllocation(t *testing.T) {
 	udp, conn := packetConnOn(t, "127.0.0.1:0", newPacketConn)
 	asker := dialUDP(t, udp.LocalAddr().String())
-	r := newResponder(t, exampleZone)
+	source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 192.0.2.53\"]\nmail = [\"A 192.0.2.25\"]\n[trap]\n"), &conf.Report{})
+	zones := zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {})
+	r := newResponder(newState(zones), metrics.New(1, "", "").Worker(0))
 	var queries [][]byte
-	for _, q := range hotQueries {
-		queries = append(queries, packQuery(q.qname, q.qtype))
+	for name, qtype := range map[string]uint16{"example.com.": dns.TypeMX, "mail.example.com.": dns.TypeA, "mx1.example.com.": dns.TypeAAAA, "none.example.com.": dns.TypeTXT} {
+		packet, _ := new(dns.Msg).SetQuestion(name, qtype).Pack()
+		queries = append(queries, packet)
 	}
 	buf := make([]byte, packetSize)
 	if n := testing.AllocsPerRun(100, func() {

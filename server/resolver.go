@@ -263,7 +263,7 @@ func (r *resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, tt
 // exchange asks one resolver one question, over TCP where UDP does not carry the answer.
 func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]netip.Addr, ttl *time.Duration) error {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(host), typ)
-	m.SetEdns0(maxUDP, false)
+	m.SetEdns0(zone.MaxUDP, false)
 	reply, err := ask(ctx, "udp", server, m, nil, lookupWait)
 	if err == nil && reply.Truncated {
 		reply, err = ask(ctx, "tcp", server, m, nil, lookupWait)

@@ -11,6 +11,12 @@ import (
 	"mxtrap/zone"
 )
 
+// packet is a query, and then its response.
+type packet struct {
+	data []byte
+	from netip.AddrPort
+}
+
 // client is what a response depends on beside the query.
 type client struct {
 	transport metrics.Transport
@@ -33,7 +39,7 @@ func nowOf(t time.Time) now {
 // epoch is when the process began.
 var epoch = time.Now()
 
-// responder answers queries by rounds. Between rounds it holds nothing but memory that it uses again.
+// responder answers queries by rounds. It belongs to one goroutine. Between rounds it holds nothing but memory that it uses again.
 type responder struct {
 	state    *state
 	counters *metrics.Worker
@@ -42,6 +48,10 @@ type responder struct {
 	limited  int64 // responses held back
 	untapped int64 // queries since the last one that was copied
 	encoder  encoder
+}
+
+func newResponder(s *state, counters *metrics.Worker) *responder {
+	return &responder{state: s, counters: counters}
 }
 
 // respondAll answers the packets of a batch, each in its place; no data stand for what gets no answer.

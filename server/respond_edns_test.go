@@ -1,6 +1,8 @@
 package server
 
 import (
+	"mxtrap/server/fake"
+
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -14,7 +16,7 @@ import (
 
 // TestEveryAnswerToAnOPTHasOne (RFC 6891 7), whatever else is wrong with the query.
 func TestEveryAnswerToAnOPTHasOne(t *testing.T) {
-	r := newResponder(t, exampleZone)
+	r := responderFor(t, trappedZone)
 	snap := *r.state.current.Load()
 	snap.cookies = cookieSecrets{ownCookieSecret}
 	r.state.current.Store(&snap)
@@ -66,8 +68,8 @@ func TestEveryAnswerToAnOPTHasOne(t *testing.T) {
 
 // TestErrorsOfTSIGHaveThePresentTime: a client would else say that its clock is wrong (RFC 8945 5.3.2).
 func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
-	r := newResponder(t, exampleZone)
-	k, _ := parseKey("known", "hmac-sha256 "+testSecret)
+	r := responderFor(t, trappedZone)
+	k, _ := parseKey("known", "hmac-sha256 "+fake.Secret)
 	snap := *r.state.current.Load()
 	snap.access = &transfers{keys: map[string]*key{k.name: k}}
 	r.state.current.Store(&snap)
@@ -78,11 +80,11 @@ func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
 		fault                        int
 		signed                       bool
 	}{
-		{"a good one", "known.", dns.HmacSHA256, testSecret, 0, dns.RcodeSuccess, true},
-		{"an unknown key", "nokey.", dns.HmacSHA256, testSecret, 0, dns.RcodeBadKey, false},
-		{"another algorithm", "known.", dns.HmacSHA512, testSecret, 0, dns.RcodeBadKey, false},
+		{"a good one", "known.", dns.HmacSHA256, fake.Secret, 0, dns.RcodeSuccess, true},
+		{"an unknown key", "nokey.", dns.HmacSHA256, fake.Secret, 0, dns.RcodeBadKey, false},
+		{"another algorithm", "known.", dns.HmacSHA512, fake.Secret, 0, dns.RcodeBadKey, false},
 		{"another secret", "known.", dns.HmacSHA256, other, 0, dns.RcodeBadSig, false},
-		{"an hour ago", "known.", dns.HmacSHA256, testSecret, time.Hour, dns.RcodeBadTime, true},
+		{"an hour ago", "known.", dns.HmacSHA256, fake.Secret, time.Hour, dns.RcodeBadTime, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
@@ -112,7 +114,7 @@ func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
 
 // TestWhatWasLookedUpBeforeSaysNothingOfAQueryWithoutAQuestion: the memory of a round is used again, and holds the query before.
 func TestWhatWasLookedUpBeforeSaysNothingOfAQueryWithoutAQuestion(t *testing.T) {
-	r := newResponder(t, strings.Replace(exampleZone, `"example.com"`, `"a.very.long.name.of.a.zone.example.com"`, 1))
+	r := responderFor(t, strings.Replace(trappedZone, `"example.com"`, `"a.very.long.name.of.a.zone.example.com"`, 1))
 	snap := *r.state.current.Load()
 	snap.cookies, snap.limiter = cookieSecrets{ownCookieSecret}, newLimiter(rateLimit{responses: 1000, slip: 2, ipv4: 24, ipv6: 64})
 	r.state.current.Store(&snap)

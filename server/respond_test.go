@@ -20,8 +20,20 @@ import (
 
 var update = flag.Bool("update", false, "write what came out into the golden files")
 
-// newResponder makes a responder that serves zones, given as zone files.
-func newResponder(t testing.TB, texts ...string) *responder {
+// trappedZone is the zone file of most tests.
+var trappedZone = func() string {
+	text, err := os.ReadFile("../testdata/example.toml")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}()
+
+// responseRoom is the room of a response over UDP.
+const responseRoom = 1600
+
+// responderFor makes a responder that serves zones, given as zone files.
+func responderFor(t testing.TB, texts ...string) *responder {
 	t.Helper()
 	var zones []*zone.Zone
 	for i, text := range texts {
@@ -35,9 +47,10 @@ func newResponder(t testing.TB, texts ...string) *responder {
 		}
 		zones = append(zones, z)
 	}
-	s := new(state)
-	s.current.Store(&snapshot{zones: zone.NewSet(zones, func() {}), access: new(transfers), nsid: "ns-test", version: "mxtrap test", id: "ns-test"})
-	return &responder{state: s, counters: metrics.New(1, "", "").Worker(0)}
+	s := newState(zone.NewSet(zones, func() {}))
+	snap := s.current.Load()
+	snap.nsid, snap.version, snap.id = "ns-test", "mxtrap test", "ns-test"
+	return newResponder(s, metrics.New(1, "", "").Worker(0))
 }
 
 // respondTo asks one question in full and holds what every response must hold.
@@ -55,7 +68,7 @@ func respondTo(t testing.TB, r *responder, m *dns.Msg, c client) *dns.Msg {
 	if c.transport == metrics.UDP {
 		limit = dns.MinMsgSize
 		if opt := m.IsEdns0(); opt != nil {
-			limit = min(maxUDP, max(limit, int(opt.UDPSize())))
+			limit = min(zone.MaxUDP, max(limit, int(opt.UDPSize())))
 		}
 	}
 	if len(reply) > limit {
@@ -93,7 +106,7 @@ func TestAnswers(t *testing.T) {
 			zones = append(zones, string(f.Data))
 		}
 	}
-	r := newResponder(t, zones...)
+	r := responderFor(t, zones...)
 	for i, f := range archive.Files {
 		if strings.HasSuffix(f.Name, ".toml") {
 			continue
@@ -177,7 +190,7 @@ func parseDig(t *testing.T, line string) (*dns.Msg, client) {
 
 // TestMalformed sends what is no proper question.
 func TestMalformed(t *testing.T) {
-	r := newResponder(t, exampleZone)
+	r := responderFor(t, trappedZone)
 	good, _ := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
 	change := func(f func(p []byte) []byte) []byte { return f(bytes.Clone(good)) }
 	count := func(section int, n uint16) func([]byte) []byte {
@@ -218,7 +231,7 @@ func TestMalformed(t *testing.T) {
 		"recursion desired is copied, and nothing else": {change(func(p []byte) []byte { p[2], p[3] = 0x07, 0xff; return p }), "NOERROR"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reply := r.respond(c.packet, make([]byte, 0, maxUDP), client{})
+			reply := r.respond(c.packet, make([]byte, 0, zone.MaxUDP), client{})
 			got := "silence"
 			if reply != nil {
 				m := new(dns.Msg)
@@ -238,25 +251,6 @@ func TestMalformed(t *testing.T) {
 		})
 	}
 }
-
-const exampleZone = `
-name = "example.com"
-[records]
-"@"       = ["NS ns1", "MX 10 mail", "MX 20 bob.fallback.host."]
-ns1       = ["A 192.0.2.53"]
-mail      = ["A 192.0.2.25", "AAAA 2001:db8::25"]
-"*.wild"  = ["A 192.0.2.80"]
-www       = ["CNAME mail"]
-sub       = ["NS ns.sub", "NS ns2.sub"]
-"ns.sub"  = ["A 192.0.2.60"]
-"ns2.sub" = ["A 192.0.2.61", "AAAA 2001:db8::61"]
-old       = ["DNAME new"]
-[trap]
-cover     = true
-addresses = ["192.0.2.26", "192.0.2.27"]
-[trap.covers]
-"bob.fallback.host" = ["198.51.100.7"]
-`
 
 // hotQueries are the questions that mail domains live on.
 var hotQueries = []struct {
@@ -287,8 +281,8 @@ func packQuery(name string, qtype uint16) []byte {
 }
 
 func TestRespondAllocatesNothing(t *testing.T) {
-	r := newResponder(t, exampleZone)
-	out := make([]byte, 0, maxUDP)
+	r := responderFor(t, trappedZone)
+	out := make([]byte, 0, zone.MaxUDP)
 	for _, q := range hotQueries {
 		t.Run(q.name, func(t *testing.T) {
 			packet := packQuery(q.qname, q.qtype)
@@ -300,7 +294,7 @@ func TestRespondAllocatesNothing(t *testing.T) {
 }
 
 func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
-	r := newResponder(t, exampleZone)
+	r := responderFor(t, trappedZone)
 	var packets, want [][]byte
 	for range 2 {
 		for _, q := range hotQueries {
@@ -308,9 +302,9 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 		}
 	}
 	for _, packet := range packets {
-		want = append(want, bytes.Clone(r.respond(packet, make([]byte, 0, maxUDP), client{})))
+		want = append(want, bytes.Clone(r.respond(packet, make([]byte, 0, zone.MaxUDP), client{})))
 	}
-	room, got := make([][packetSize]byte, len(packets)), make([]packet, len(packets))
+	room, got := make([][responseRoom]byte, len(packets)), make([]packet, len(packets))
 	answer := func() {
 		for i, query := range packets {
 			got[i].data = append(room[i][:0], query...)
@@ -328,8 +322,8 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 }
 
 func BenchmarkRespond(b *testing.B) {
-	r := newResponder(b, exampleZone)
-	out := make([]byte, 0, maxUDP)
+	r := responderFor(b, trappedZone)
+	out := make([]byte, 0, zone.MaxUDP)
 	for _, q := range hotQueries {
 		b.Run(q.name, func(b *testing.B) {
 			packet := packQuery(q.qname, q.qtype)
@@ -347,7 +341,7 @@ func FuzzQuery(f *testing.F) {
 		f.Add(packQuery(q.qname, q.qtype), false)
 	}
 	f.Add([]byte{}, true)
-	r := newResponder(f, exampleZone)
+	r := responderFor(f, trappedZone)
 	f.Fuzz(func(t *testing.T, packet []byte, tcp bool) {
 		checkResponse(t, r, packet, tcp)
 	})
@@ -357,7 +351,7 @@ func FuzzQuery(f *testing.F) {
 func FuzzEDNS(f *testing.F) {
 	f.Add(uint16(1232), uint32(0x8000), []byte{0, 3, 0, 0})
 	f.Add(uint16(0), uint32(0x10000), []byte{0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8})
-	r := newResponder(f, exampleZone)
+	r := responderFor(f, trappedZone)
 	f.Fuzz(func(t *testing.T, size uint16, ttl uint32, options []byte) {
 		packet, _ := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
 		packet[11] = 1
@@ -370,7 +364,7 @@ func FuzzEDNS(f *testing.F) {
 }
 
 func checkResponse(t *testing.T, r *responder, packet []byte, tcp bool) {
-	c, limit := client{}, maxUDP
+	c, limit := client{}, zone.MaxUDP
 	if tcp {
 		c, limit = client{transport: metrics.TCP}, dns.MaxMsgSize
 	}

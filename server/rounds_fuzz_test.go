@@ -7,6 +7,8 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/metrics"
+	"mxtrap/server/fake"
+	"mxtrap/zone"
 )
 
 // FuzzRounds plays packets one after the other, and several in a round, through memory that is used again, with the limiter, cookies and
@@ -15,7 +17,7 @@ func FuzzRounds(f *testing.F) {
 	pack := func(messages ...*dns.Msg) (stream []byte) {
 		for _, m := range messages {
 			packet, _ := m.Pack()
-			stream = append(stream, withLength(packet)...)
+			stream = append(stream, fake.Framed(packet)...)
 		}
 		return stream
 	}
@@ -23,13 +25,13 @@ func FuzzRounds(f *testing.F) {
 	f.Add(pack(new(dns.Msg).SetQuestion("nothing.below.example.com.", dns.TypeA), new(dns.Msg).SetQuestion(".", dns.TypeA), cookie), uint8(1))
 	f.Add(pack(new(dns.Msg).SetQuestion("example.com.", dns.TypeMX), new(dns.Msg).SetNotify("example.com."), new(dns.Msg).SetAxfr("example.com."), cookie), uint8(4))
 	f.Add(pack(new(dns.Msg).SetQuestion("version.bind.", dns.TypeTXT), new(dns.Msg).SetIxfr("example.com.", 1, ".", ".")), uint8(2))
-	k, _ := parseKey("known", "hmac-sha256 "+testSecret)
+	k, _ := parseKey("known", "hmac-sha256 "+fake.Secret)
 	signed := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
 	signed.SetTsig(k.name, k.algorithm, fudge, 0)
 	if packet, _, err := dns.TsigGenerate(signed, k.secret, "", false); err == nil {
-		f.Add(withLength(packet), uint8(1))
+		f.Add(fake.Framed(packet), uint8(1))
 	}
-	r := newResponder(f, exampleZone)
+	r := responderFor(f, trappedZone)
 	snap := *r.state.current.Load()
 	snap.cookies, snap.limiter, snap.access = cookieSecrets{ownCookieSecret}, newLimiter(defaultRateLimit), &transfers{keys: map[string]*key{k.name: k}}
 	r.state.current.Store(&snap)
@@ -42,7 +44,7 @@ func FuzzRounds(f *testing.F) {
 			}
 			r.respondAll(round, client{transport: metrics.UDP})
 			for i, p := range round {
-				if n := len(p.data); n > 0 && (n < headerSize || n > maxUDP || p.data[0] != queries[i][0] || p.data[1] != queries[i][1] || p.data[2]&0x80 == 0) {
+				if n := len(p.data); n > 0 && (n < headerSize || n > zone.MaxUDP || p.data[0] != queries[i][0] || p.data[1] != queries[i][1] || p.data[2]&0x80 == 0) {
 					t.Fatalf("%x is answered with %x", queries[i], p.data)
 				}
 			}

@@ -7,116 +7,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone"
-	"mxtrap/zone/rr"
+	"mxtrap/server/fake"
 )
-
-// primary is a name server whose answers a test writes.
-type primary struct {
-	t    *testing.T
-	l    net.Listener
-	mu   sync.Mutex
-	play func(conn net.Conn, request *dns.Msg)
-}
-
-func newPrimary(t *testing.T) *primary {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &primary{t: t, l: l}
-	var running sync.WaitGroup
-	t.Cleanup(func() { l.Close(); running.Wait() })
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(patience))
-				m, err := (&dns.Conn{Conn: conn}).ReadMsg()
-				if err != nil {
-					return
-				}
-				p.mu.Lock()
-				play := p.play
-				p.mu.Unlock()
-				play(conn, m)
-			})
-		}
-	})
-	return p
-}
-
-// plays has it answer otherwise.
-func (p *primary) plays(play func(conn net.Conn, request *dns.Msg)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.play = play
-}
-
-// sends answers with records, in a message each so many.
-func sends(each int, lines ...string) func(net.Conn, *dns.Msg) {
-	return func(conn net.Conn, request *dns.Msg) {
-		for lines := lines; len(lines) > 0; lines = lines[min(each, len(lines)):] {
-			m := new(dns.Msg).SetReply(request)
-			for _, line := range lines[:min(each, len(lines))] {
-				m.Answer = append(m.Answer, record(line))
-			}
-			send(conn, m)
-		}
-	}
-}
-
-func send(conn net.Conn, m *dns.Msg) error {
-	packet, err := m.Pack()
-	if err != nil {
-		return err
-	}
-	_, err = conn.Write(withLength(packet))
-	return err
-}
-
-func record(line string) dns.RR {
-	rr, err := dns.NewRR(line)
-	if err != nil {
-		panic(err)
-	}
-	return rr
-}
-
-// wired are lines as records in wire format.
-func wired(lines ...string) (records []rr.Record) {
-	for _, line := range lines {
-		packet := make([]byte, 70000)
-		end, err := dns.PackRR(record(line), packet, 0, nil, false)
-		if err != nil {
-			panic(err)
-		}
-		r, _, _, err := rr.Unpack(packet[:end], 0)
-		if err != nil {
-			panic(err)
-		}
-		records = append(records, r)
-	}
-	return records
-}
 
 // copied is a copy of a zone as it is kept.
 func copied(t *testing.T, lines ...string) string {
 	t.Helper()
 	c := newCopies(t.TempDir())
-	prepared, err := c.prepare("x", wired(lines...))
+	prepared, err := c.prepare("x", fake.Wired(lines...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,32 +31,10 @@ func copied(t *testing.T, lines ...string) string {
 	return string(text)
 }
 
-func soaLine(serial uint32) string {
-	return fmt.Sprintf("example.com. 3600 IN SOA ns1.example.com. root.example.com. %d 1 1 600 300", serial)
-}
-
-// zoneLines are a zone as a primary sends it.
-func zoneLines(serial uint32, text string) []string {
-	return []string{
-		soaLine(serial), "example.com. 3600 IN NS ns1.example.com.", "example.com. 3600 IN MX 10 mail.example.com.", "example.com. 3600 IN MX 20 mx1.example.com.",
-		"ns1.example.com. 3600 IN A 192.0.2.53", "mail.example.com. 3600 IN A 192.0.2.25", "mx1.example.com. 3600 IN A 192.0.2.26",
-		"example.com. 3600 IN TXT " + text, soaLine(serial),
-	}
-}
-
-// timedLines are zoneLines whose SOA record has other times: refresh, retry, expire.
-func timedLines(serial uint32, text, times string) []string {
-	lines := zoneLines(serial, text)
-	for i := range lines {
-		lines[i] = strings.Replace(lines[i], " 1 1 600 300", " "+times+" 300", 1)
-	}
-	return lines
-}
-
 // startSecondary serves a zone of a primary.
-func startSecondary(t *testing.T, p *primary) *running {
+func startSecondary(t *testing.T, p *fake.Primary) *running {
 	t.Helper()
-	return start(t, secondaryFiles(p.l.Addr().String(), ""))
+	return start(t, secondaryFiles(p.Address(), ""))
 }
 
 func secondaryFiles(primary, trap string) map[string]string {
@@ -200,36 +82,36 @@ const trapped = "NOERROR 10 mail 20 mx1 30 mx2 40 mx3"
 
 func TestASecondaryPutsItsTrapOnTopOfWhatThePrimaryHas(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	p := fake.NewPrimary(t)
+	p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeMX, "SERVFAIL") // there is nothing yet
-	p.plays(sends(3, zoneLines(100, "first")...))
+	p.Plays(fake.Sends(3, fake.ZoneLines(100, "first")...))
 	r.until(t, "example.com.", dns.TypeMX, trapped)
 	r.until(t, "mx3.example.com.", dns.TypeA, "NOERROR 192.0.2.25")
 	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 100")
 
 	// The whole zone instead of differences, and a serial number that the primary chose.
-	p.plays(sends(100, zoneLines(105, "second")...))
+	p.Plays(fake.Sends(100, fake.ZoneLines(105, "second")...))
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
 	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 105")
 
 	// Differences in two steps.
-	p.plays(sends(2, soaLine(107), soaLine(105), "example.com. 3600 IN TXT second", soaLine(106), "example.com. 3600 IN TXT third",
-		soaLine(106), "example.com. 3600 IN TXT third", soaLine(107), "example.com. 60 IN TXT fourth", soaLine(107)))
+	p.Plays(fake.Sends(2, fake.SOALine(107), fake.SOALine(105), "example.com. 3600 IN TXT second", fake.SOALine(106), "example.com. 3600 IN TXT third",
+		fake.SOALine(106), "example.com. 3600 IN TXT third", fake.SOALine(107), "example.com. 60 IN TXT fourth", fake.SOALine(107)))
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR fourth")
 	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 107")
-	p.plays(sends(1, soaLine(107))) // nothing newer
+	p.Plays(fake.Sends(1, fake.SOALine(107))) // nothing newer
 
 	// A change of the trap makes a serial number of our own, and so do those that follow until the primary's is ahead again.
-	r.write("zones/z.toml", secondaryFiles(p.l.Addr().String(), "count = 3")["zones/z.toml"])
+	r.write("zones/z.toml", secondaryFiles(p.Address(), "count = 3")["zones/z.toml"])
 	r.hup <- nil
 	r.until(t, "example.com.", dns.TypeMX, trapped+" 50 mx4")
 	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 108")
-	p.plays(sends(100, zoneLines(108, "fifth")...))
+	p.Plays(fake.Sends(100, fake.ZoneLines(108, "fifth")...))
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR fifth")
 	r.until(t, "example.com.", dns.TypeSOA, "NOERROR 109")
-	p.plays(sends(1, soaLine(108)))
+	p.Plays(fake.Sends(1, fake.SOALine(108)))
 
 	// It goes on from its copy, with the same serial number, while the primary is away.
 	files := map[string]string{}
@@ -241,7 +123,7 @@ func TestASecondaryPutsItsTrapOnTopOfWhatThePrimaryHas(t *testing.T) {
 		files[name] = string(text)
 	}
 	r.stop()
-	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 	again := start(t, files)
 	if got := again.asked("example.com.", dns.TypeSOA); got != "NOERROR 109" {
 		t.Errorf("after a restart: %s", got)
@@ -253,11 +135,11 @@ func TestASecondaryPutsItsTrapOnTopOfWhatThePrimaryHas(t *testing.T) {
 
 func TestASecondaryTransfersOnwardByDifferences(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	p.plays(sends(100, zoneLines(1, "first")...))
+	p := fake.NewPrimary(t)
+	p.Plays(fake.Sends(100, fake.ZoneLines(1, "first")...))
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-	p.plays(sends(100, zoneLines(2, "second")...))
+	p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR second")
 	records := r.transferred(t, new(dns.Msg).SetIxfr("example.com.", 1, ".", "."))
 	if len(records) != 6 { // SOA, SOA, TXT, SOA, TXT, SOA
@@ -267,12 +149,12 @@ func TestASecondaryTransfersOnwardByDifferences(t *testing.T) {
 
 func TestANotifyHasThePrimaryLookedAtNow(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	lines := timedLines(1, "first", "86400 86400 604800")
-	p.plays(sends(100, lines...))
+	p := fake.NewPrimary(t)
+	lines := fake.TimedLines(1, "first", "86400 86400 604800")
+	p.Plays(fake.Sends(100, lines...))
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-	p.plays(sends(100, zoneLines(2, "second")...))
+	p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 	time.Sleep(1500 * time.Millisecond)
 	if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
 		t.Fatalf("the SOA record's time is not kept: %s", got)
@@ -302,50 +184,50 @@ func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
 	}{
 		{"a stream without end", func(conn net.Conn, m *dns.Msg) {
 			if m.Question[0].Qtype == dns.TypeIXFR { // by its differences first
-				sends(1, soaLine(9), soaLine(1))(conn, m)
+				fake.Sends(1, fake.SOALine(9), fake.SOALine(1))(conn, m)
 			} else {
-				sends(1, soaLine(9))(conn, m)
+				fake.Sends(1, fake.SOALine(9))(conn, m)
 			}
 			reply := new(dns.Msg).SetReply(m)
 			for i := range 500 {
-				reply.Answer = append(reply.Answer, record(fmt.Sprintf("h%d.example.com. 3600 IN TXT %s", i, strings.Repeat("x", 100))))
+				reply.Answer = append(reply.Answer, fake.Record(fmt.Sprintf("h%d.example.com. 3600 IN TXT %s", i, strings.Repeat("x", 100))))
 			}
-			for send(conn, reply) == nil {
+			for fake.Send(conn, reply) == nil {
 			}
 		}, "octets"},
-		{"a stream that is cut short", sends(100, zoneLines(9, "bad")[:5]...), "cut short"},
+		{"a stream that is cut short", fake.Sends(100, fake.ZoneLines(9, "bad")[:5]...), "cut short"},
 		{"a message that is cut short", func(conn net.Conn, m *dns.Msg) { conn.Write([]byte{0, 100, 1, 2, 3}) }, "cut short"},
-		{"another serial number at the end", sends(100, append(zoneLines(9, "bad")[:8], soaLine(8))...), "changed while it came in"},
-		{"an SOA record elsewhere", sends(100, soaLine(9), strings.Replace(soaLine(9), "example.com.", "sub.example.com.", 1), soaLine(9)), "an SOA record at"},
-		{"no SOA record first", sends(100, zoneLines(9, "bad")[1:]...), "does not begin with the SOA record"},
-		{"more behind the end", sends(100, append(zoneLines(9, "bad"), "mail.example.com. 3600 IN A 192.0.2.66")...), "behind the last SOA"},
+		{"another serial number at the end", fake.Sends(100, append(fake.ZoneLines(9, "bad")[:8], fake.SOALine(8))...), "changed while it came in"},
+		{"an SOA record elsewhere", fake.Sends(100, fake.SOALine(9), strings.Replace(fake.SOALine(9), "example.com.", "sub.example.com.", 1), fake.SOALine(9)), "an SOA record at"},
+		{"no SOA record first", fake.Sends(100, fake.ZoneLines(9, "bad")[1:]...), "does not begin with the SOA record"},
+		{"more behind the end", fake.Sends(100, append(fake.ZoneLines(9, "bad"), "mail.example.com. 3600 IN A 192.0.2.66")...), "behind the last SOA"},
 		{"an answer to something else", func(conn net.Conn, m *dns.Msg) {
 			reply := new(dns.Msg).SetReply(m)
 			reply.Id++
-			send(conn, reply)
+			fake.Send(conn, reply)
 		}, "not an answer to what was asked"},
 		{"octets that are no message", func(conn net.Conn, m *dns.Msg) { conn.Write(append([]byte{0, 40}, strings.Repeat("\xff", 40)...)) }, "error="},
-		{"a refusal", func(conn net.Conn, m *dns.Msg) { send(conn, new(dns.Msg).SetRcode(m, dns.RcodeRefused)) }, "REFUSED"},
+		{"a refusal", func(conn net.Conn, m *dns.Msg) { fake.Send(conn, new(dns.Msg).SetRcode(m, dns.RcodeRefused)) }, "REFUSED"},
 		{"differences to what is not there", func(conn net.Conn, m *dns.Msg) {
 			if m.Question[0].Qtype == dns.TypeIXFR {
-				sends(100, soaLine(9), soaLine(1), "no.example.com. 3600 IN A 192.0.2.1", soaLine(9), soaLine(9))(conn, m)
+				fake.Sends(100, fake.SOALine(9), fake.SOALine(1), "no.example.com. 3600 IN A 192.0.2.1", fake.SOALine(9), fake.SOALine(9))(conn, m)
 			} else {
-				send(conn, new(dns.Msg).SetRcode(m, dns.RcodeRefused))
+				fake.Send(conn, new(dns.Msg).SetRcode(m, dns.RcodeRefused))
 			}
 		}, "REFUSED"},
-		{"a zone that no trap can be built on", sends(100, append(append([]string{soaLine(9)}, "example.com. 3600 IN MX 65535 last.example.com.", "last.example.com. 3600 IN A 192.0.2.1"), zoneLines(9, "bad")[1:]...)...), "cannot be served"},
+		{"a zone that no trap can be built on", fake.Sends(100, append(append([]string{fake.SOALine(9)}, "example.com. 3600 IN MX 65535 last.example.com.", "last.example.com. 3600 IN A 192.0.2.1"), fake.ZoneLines(9, "bad")[1:]...)...), "cannot be served"},
 		{"messages without records", func(conn net.Conn, m *dns.Msg) {
-			for send(conn, new(dns.Msg).SetReply(m)) == nil {
+			for fake.Send(conn, new(dns.Msg).SetReply(m)) == nil {
 			}
 		}, "without records"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPrimary(t)
-			p.plays(sends(100, zoneLines(1, "good")...))
+			p := fake.NewPrimary(t)
+			p.Plays(fake.Sends(100, fake.ZoneLines(1, "good")...))
 			r := startSecondary(t, p)
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR good")
-			p.plays(c.play)
+			p.Plays(c.play)
 			for end := time.Now().Add(patience); !strings.Contains(r.log.String(), c.want); time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("the log does not say %q:\n%s", c.want, r.log)
@@ -357,7 +239,7 @@ func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
 			if got := r.asked("example.com.", dns.TypeMX); got != trapped {
 				t.Error(got)
 			}
-			p.plays(sends(100, zoneLines(10, "better")...))
+			p.Plays(fake.Sends(100, fake.ZoneLines(10, "better")...))
 			r.until(t, "example.com.", dns.TypeTXT, "NOERROR better")
 		})
 	}
@@ -365,60 +247,18 @@ func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
 
 func TestAZoneExpiresAndComesBack(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	p.plays(sends(100, timedLines(1, "first", "1 1 3")...))
+	p := fake.NewPrimary(t)
+	p.Plays(fake.Sends(100, fake.TimedLines(1, "first", "1 1 3")...))
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-	p.plays(func(conn net.Conn, m *dns.Msg) { io.WriteString(conn, "") })
+	p.Plays(func(conn net.Conn, m *dns.Msg) { io.WriteString(conn, "") })
 	r.until(t, "example.com.", dns.TypeTXT, "SERVFAIL")
 	reply, err := dns.Exchange(new(dns.Msg).SetQuestion("example.com.", dns.TypeTXT).SetEdns0(1232, false), r.addr)
 	if err != nil || len(reply.IsEdns0().Option) != 1 || reply.IsEdns0().Option[0].(*dns.EDNS0_EDE).InfoCode != dns.ExtendedErrorCodeNotReady {
 		t.Errorf("%v\n%v", err, reply)
 	}
-	p.plays(sends(100, timedLines(1, "first", "1 1 3")...))
+	p.Plays(fake.Sends(100, fake.TimedLines(1, "first", "1 1 3")...))
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-}
-
-// FuzzZoneFromPrimary: whatever a primary sends, there is an end, and what is taken is of the zone.
-func FuzzZoneFromPrimary(f *testing.F) {
-	for _, lines := range [][]string{zoneLines(1, "x"), {soaLine(2), soaLine(1), "example.com. 3600 IN TXT x", soaLine(2), "example.com. 3600 IN TXT y", soaLine(2)}, {soaLine(1)}} {
-		m := new(dns.Msg).SetAxfr("example.com.")
-		m.Id, m.Response = 0, true
-		for _, line := range lines {
-			m.Answer = append(m.Answer, record(line))
-		}
-		packet, _ := m.Pack()
-		f.Add(withLength(packet), false)
-		f.Add(withLength(packet), true)
-	}
-	k, _ := parseKey("ns2", "hmac-sha256 "+testSecret)
-	f.Fuzz(func(t *testing.T, stream []byte, signed bool) {
-		ours, theirs := net.Pipe()
-		go func() {
-			theirs.Write(stream)
-			theirs.Close()
-		}()
-		defer ours.Close()
-		in := &incoming{conn: ours, zone: "example.com.", apex: "\x07example\x03com\x00"}
-		if signed {
-			in.key = k
-		}
-		have := record(soaLine(1)).(*dns.SOA)
-		records, err := in.zoneOf(have, func() ([]rr.Record, error) {
-			return wired(soaLine(1), "example.com. 3600 IN TXT x"), nil
-		})
-		if err != nil {
-			return
-		}
-		if signed {
-			t.Fatal("taken without a signature")
-		}
-		for _, r := range records {
-			if !zone.Within(r.Owner, in.apex) || rr.Check(r.Type, r.Data) != nil {
-				t.Fatal(r)
-			}
-		}
-	})
 }
 
 // TestACatalogKeepsNobodyFromStarting: what another server lists is no fault of the operator's files.
@@ -429,9 +269,9 @@ func TestACatalogKeepsNobodyFromStarting(t *testing.T) {
 		"a zone that cannot be trapped": "version.catalog.test. 0 TXT \"2\"\na.zones.catalog.test. 0 PTR bad.test.\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPrimary(t)
-			p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
-			primary := fmt.Sprintf("[primary]\naddress = [%q]\n", p.l.Addr())
+			p := fake.NewPrimary(t)
+			p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+			primary := fmt.Sprintf("[primary]\naddress = [%q]\n", p.Address())
 			r := start(t, map[string]string{
 				"mxtrap.toml":             "[server]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\nworkers = 1\nstate = \"state\"\n",
 				"zones/z.toml":            exampleZone,
@@ -449,9 +289,9 @@ func TestACatalogKeepsNobodyFromStarting(t *testing.T) {
 
 func TestTheMembersOfACatalogStayWhenItBreaks(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
-	primary := fmt.Sprintf("[primary]\naddress = [%q]\n", p.l.Addr())
+	p := fake.NewPrimary(t)
+	p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	primary := fmt.Sprintf("[primary]\naddress = [%q]\n", p.Address())
 	catalog := func(version string, members ...string) string {
 		lines := []string{"catalog.test. 0 SOA invalid. invalid. 1 3600 600 86400 0", "catalog.test. 0 NS invalid.", "version.catalog.test. 0 TXT " + version}
 		for i, m := range members {
@@ -464,7 +304,7 @@ func TestTheMembersOfACatalogStayWhenItBreaks(t *testing.T) {
 		"zones/catalog.toml":      "name = \"catalog.test\"\n" + primary + "[catalog]\ntemplate = \"../member.toml\"\n",
 		"member.toml":             primary + "[trap]\n",
 		"state/catalog.test.zone": catalog("2", "example.com."),
-		"state/example.com.zone":  copied(t, zoneLines(1, "x")[:8]...),
+		"state/example.com.zone":  copied(t, fake.ZoneLines(1, "x")[:8]...),
 	})
 	for _, c := range []struct{ text, want string }{
 		{catalog("2", "example.com.", "example.net."), trapped},
@@ -482,15 +322,15 @@ func TestTheMembersOfACatalogStayWhenItBreaks(t *testing.T) {
 }
 
 // catalogFiles are those of a server with a catalog that comes from a primary, and copies of it and of a member.
-func catalogFiles(t *testing.T, p *primary, catalog string) map[string]string {
-	from := fmt.Sprintf("[primary]\naddress = [%q]\n", p.l.Addr())
+func catalogFiles(t *testing.T, p *fake.Primary, catalog string) map[string]string {
+	from := fmt.Sprintf("[primary]\naddress = [%q]\n", p.Address())
 	return map[string]string{
 		"mxtrap.toml":             "[server]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"127.0.0.1:0\"\nworkers = 1\nstate = \"state\"\n",
 		"zones/catalog.toml":      "name = \"catalog.test\"\n" + from + "[catalog]\ntemplate = \"../member.toml\"\n",
 		"zones/own.toml":          simpleZone("own.test", 1),
 		"member.toml":             from + "[trap]\n",
 		"state/catalog.test.zone": catalog,
-		"state/example.com.zone":  copied(t, zoneLines(1, "x")[:8]...),
+		"state/example.com.zone":  copied(t, fake.ZoneLines(1, "x")[:8]...),
 	}
 }
 
@@ -506,11 +346,11 @@ func catalogLines(serial int, version string, members ...string) []string {
 // TestABrokenCatalogLosesNoMember, nor does a restart behind it: the good copy stays the copy.
 func TestABrokenCatalogLosesNoMember(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
+	p := fake.NewPrimary(t)
 	broken := append(catalogLines(2, "9", "example.com."), catalogLines(2, "9")[0])
-	p.plays(func(conn net.Conn, m *dns.Msg) {
+	p.Plays(func(conn net.Conn, m *dns.Msg) {
 		if m.Question[0].Name == "catalog.test." {
-			sends(100, broken...)(conn, m)
+			fake.Sends(100, broken...)(conn, m)
 		}
 	})
 	files := catalogFiles(t, p, copied(t, catalogLines(1, "2", "example.com.")...))
@@ -532,8 +372,8 @@ func TestABrokenCatalogLosesNoMember(t *testing.T) {
 // TestATemplateThatIsNoFileHoldsNothingUp, nor does another path of it lose what is served.
 func TestATemplateThatIsNoFileHoldsNothingUp(t *testing.T) {
 	t.Parallel()
-	p := newPrimary(t)
-	p.plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
+	p := fake.NewPrimary(t)
+	p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 	r := start(t, catalogFiles(t, p, copied(t, catalogLines(1, "2", "example.com.")...)))
 	catalog, _ := os.ReadFile(filepath.Join(r.dir, "zones/catalog.toml"))
 	template := filepath.Join(r.dir, "member.toml")
@@ -558,14 +398,14 @@ func TestATemplateThatIsNoFileHoldsNothingUp(t *testing.T) {
 func TestDifferencesThatFailAreFollowedByTheWholeZone(t *testing.T) {
 	t.Parallel()
 	for name, ixfr := range map[string]func(net.Conn, *dns.Msg){
-		"closed": func(conn net.Conn, m *dns.Msg) { conn.Close() }, "cut short": sends(1, soaLine(2)), "garbage": func(conn net.Conn, m *dns.Msg) { conn.Write([]byte{0, 3, 1, 2, 3}) },
+		"closed": func(conn net.Conn, m *dns.Msg) { conn.Close() }, "cut short": fake.Sends(1, fake.SOALine(2)), "garbage": func(conn net.Conn, m *dns.Msg) { conn.Write([]byte{0, 3, 1, 2, 3}) },
 	} {
-		p := newPrimary(t)
-		p.plays(sends(100, zoneLines(1, "first")...))
+		p := fake.NewPrimary(t)
+		p.Plays(fake.Sends(100, fake.ZoneLines(1, "first")...))
 		r := startSecondary(t, p)
 		r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-		whole := sends(100, zoneLines(2, "second")...)
-		p.plays(func(conn net.Conn, m *dns.Msg) {
+		whole := fake.Sends(100, fake.ZoneLines(2, "second")...)
+		p.Plays(func(conn net.Conn, m *dns.Msg) {
 			if m.Question[0].Qtype == dns.TypeIXFR {
 				ixfr(conn, m)
 			} else {

@@ -260,7 +260,7 @@ func (s *Server) publish(c *Config, l *loading) {
 		shown = append(shown, show)
 	}
 	next.notify = s.notices.of(secondaries)
-	next.down, next.hidden = next.indexes(down), next.indexes(hidden)
+	next.down, next.hidden = indexes(next.zones, down), indexes(next.zones, hidden)
 	s.metrics.ZonesDown.Set(float64(len(next.down)))
 	s.metrics.SetAnswered(len(next.down) < len(next.zones.Zones()))
 	before := s.state.current.Load()
@@ -289,13 +289,13 @@ func (c *Config) identity() string {
 	return host
 }
 
-// indexes are the places of zones in the set.
-func (s *snapshot) indexes(of map[*zone.Zone]bool) map[int]bool {
+// indexes are the places of zones in a set.
+func indexes(set *zone.Set, of map[*zone.Zone]bool) map[int]bool {
 	places := map[int]bool{}
 	if len(of) == 0 {
 		return places
 	}
-	for i, z := range s.zones.Zones() {
+	for i, z := range set.Zones() {
 		if of[z] {
 			places[i] = true
 		}

@@ -15,6 +15,13 @@ type state struct {
 	current atomic.Pointer[snapshot]
 }
 
+// newState makes a state with a snapshot of zones and nothing else.
+func newState(zones *zone.Set) *state {
+	s := new(state)
+	s.current.Store(&snapshot{zones: zones, access: new(transfers)})
+	return s
+}
+
 // snapshot is all that an answer depends on. It never changes.
 type snapshot struct {
 	zones     *zone.Set

@@ -41,7 +41,7 @@ func (s *Listeners) serveTCP(l *listener) {
 		Listeners: s, counters: s.metrics.Worker(s.workers()),
 		places: places{most: tcpConnections, perClient: tcpClientConnections},
 	}
-	t.responders.New = func() any { return &responder{state: s.state, counters: t.counters} }
+	t.responders.New = func() any { return newResponder(s.state, t.counters) }
 	t.batches.New = func() any { return new([tcpBatch]byte) }
 	var running sync.WaitGroup
 	for {

@@ -23,12 +23,6 @@ const (
 	receiveBuffer = 4 << 20
 )
 
-// packet is a query, and then its response.
-type packet struct {
-	data []byte
-	from netip.AddrPort
-}
-
 // packetConn receives and sends UDP packets by batches. It belongs to one goroutine.
 type packetConn interface {
 	// receive waits for packets. The data of each have room for its response, which takes their place; nil there is no response.
@@ -60,7 +54,7 @@ func ipVersion(a netip.Addr) string {
 
 // serveUDP answers what a socket receives until its read deadline has passed.
 func (s *Listeners) serveUDP(conn packetConn, family metrics.Family, counters *metrics.Worker) {
-	r := &responder{state: s.state, counters: counters}
+	r := newResponder(s.state, counters)
 	c := client{transport: metrics.UDP, family: family}
 	for {
 		packets, err := conn.receive()

@@ -12,8 +12,9 @@ import (
 	"mxtrap/zone/conf"
 )
 
-// maxUDP is the largest answer that goes over UDP whatever the client says (DNS Flag Day 2020, RFC 9715).
-const maxUDP = 1232
+// MaxUDP is how many octets a message over UDP has at most: our responses, whatever the client says, and the responses that we ask for
+// (DNS Flag Day 2020, RFC 9715).
+const MaxUDP = 1232
 
 // Compile judges the whole of a zone, builds its trap, and makes it ready to be served. It returns nil where something is
 // wrong. Addresses of hosts outside the zone come from look, which holds what is known of them.
@@ -190,7 +191,7 @@ func (s *Source) checkSizes(c *content, t *trap, report *conf.Report) {
 			const header, question, edns = 12, 4, 11
 			records := wireSize(c.apex, set)
 			size := header + len(owner) + question + records + edns
-			if size <= maxUDP {
+			if size <= MaxUDP {
 				continue
 			}
 			what := fmt.Sprintf("the answer to %s %s has %d octets", trimDot(owner.String()), dns.Type(set.typ), size)
@@ -202,9 +203,9 @@ func (s *Source) checkSizes(c *content, t *trap, report *conf.Report) {
 			case records > maxRRset:
 				s.fault(report, r, what+tooLarge)
 			case made || set.typ == dns.TypeMX && s.traps(owner):
-				report.Add(warning(s.trap.table.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, maxUDP))))
+				report.Add(warning(s.trap.table.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, MaxUDP))))
 			default:
-				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, maxUDP))
+				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, MaxUDP))
 			}
 		}
 	}

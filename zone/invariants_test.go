@@ -288,7 +288,7 @@ func whatWasWrittenIsServed(v *trapView) {
 func tooLargeAnswersAreWarnedOf(v *trapView) {
 	v.owners(func(owner name, written, served, decoys []*dns.MX) {
 		m := new(dns.Msg).SetQuestion(owner.String(), dns.TypeMX)
-		m.SetEdns0(maxUDP, false)
+		m.SetEdns0(MaxUDP, false)
 		m.Compress = true
 		for _, mx := range served {
 			m.Answer = append(m.Answer, mx)
@@ -298,10 +298,10 @@ func tooLargeAnswersAreWarnedOf(v *trapView) {
 		warned := slices.ContainsFunc(report.Problems(), func(p conf.Problem) bool {
 			return strings.Contains(p.Reason, "the answer to "+trimDot(owner.String())+" MX has")
 		})
-		if m.Len() > maxUDP && !warned {
+		if m.Len() > MaxUDP && !warned {
 			v.t.Errorf("%d octets without a warning", m.Len())
 		}
-		if warned && m.Len() < maxUDP/2 {
+		if warned && m.Len() < MaxUDP/2 {
 			v.t.Errorf("a warning of %d octets", m.Len())
 		}
 	})
