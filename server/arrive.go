@@ -11,8 +11,8 @@ import (
 // arrivals are zones that have come from their primaries and are made ready, and wait to be served together with others: to publish
 // takes time for each zone that there is, so it has a share of the time, and what comes meanwhile waits.
 type arrivals struct {
-	list   []arrival
-	loader loader // of them all
+	list   []Arrival
+	loader Loader // of them all
 	octets int64  // that their records have in memory
 	looked bool   // look-ups have found something
 
@@ -43,38 +43,38 @@ func (a *arrivals) published(began time.Time) { a.last, a.took = time.Now(), tim
 
 // arrive makes a zone ready that has a new copy, or that has expired. A copy that cannot be served with its trap is not taken: what was
 // served before is served on, until it expires.
-func (s *Server) arrive(u newCopy) {
+func (s *Server) arrive(u Update) {
 	a := &s.arrivals
-	if u.records == nil {
-		now := s.files.get(u.path)
-		waits := slices.ContainsFunc(a.list, func(other arrival) bool { return other.path == u.path })
-		if waits || now == nil || now.down != "" || now.secondary == nil || now.secondary.confirmed.After(u.confirmed) {
+	if u.Records == nil {
+		now := s.files.Get(u.Path)
+		waits := slices.ContainsFunc(a.list, func(other Arrival) bool { return other.Path == u.Path })
+		if waits || now == nil || now.Down != "" || now.Secondary == nil || now.Secondary.Confirmed.After(u.Confirmed) {
 			return // a new version has come meanwhile
 		}
-		s.Log.Error("a zone has expired: its primaries have not been heard for too long, and it is not answered until they are", "zone", u.name)
+		s.Log.Error("a zone has expired: its primaries have not been heard for too long, and it is not answered until they are", "zone", u.Name)
 		s.metrics.Refreshes.WithLabelValues("expired").Inc()
 	}
 	if len(a.list) == 0 {
 		a.loader = s.loader(s.config)
 	}
 	var report conf.Report
-	f := a.loader.makeReady(u, s.files.get(u.path), &report)
+	f := a.loader.Ready(u, s.files.Get(u.Path), &report)
 	s.logProblems(report.Problems())
 	if f == nil {
-		if u.records != nil {
+		if u.Records != nil {
 			s.refuse(u)
 		}
-		s.refresher.settled(u, false)
+		s.refresher.Settled(u, false)
 		return
 	}
-	a.list = append(a.list, arrival{u, f})
-	a.octets += u.octets()
+	a.list = append(a.list, Arrival{u, f})
+	a.octets += u.Octets()
 }
 
 // refuse gives up a copy that has come.
-func (s *Server) refuse(u newCopy) {
-	s.copies.discard(u.prepared)
-	s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.name)
+func (s *Server) refuse(u Update) {
+	s.copies.Discard(u.Prepared)
+	s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.Name)
 }
 
 // takeArrivals serves what has come from primaries and look-ups.
@@ -86,19 +86,19 @@ func (s *Server) takeArrivals(ctx context.Context) {
 	if len(list) == 0 {
 		o = s.loader(s.config)
 	}
-	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, loader{}, 0, false
-	l := whileServing(ctx, func() *loading { return o.takeIn(list, looked, s.files, s.refused) })
+	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, Loader{}, 0, false
+	l := WhileServing(ctx, func() *Loading { return o.TakeIn(list, looked, s.files, s.refused) })
 	if l == nil {
 		return
 	}
-	s.logProblems(l.report.Problems())
+	s.logProblems(l.Report.Problems())
 	taken := s.commit(l, list)
 	s.publish(s.config, l)
 	var catalogs []string
 	for i, a := range list { // who fetches reads on in what is published
-		s.refresher.settled(a.newCopy, taken[i])
-		if taken[i] && a.f.template != "" {
-			catalogs = append(catalogs, a.path)
+		s.refresher.Settled(a.Update, taken[i])
+		if taken[i] && a.File.Template != "" {
+			catalogs = append(catalogs, a.Path)
 		}
 	}
 	if len(catalogs) > 0 {
@@ -107,58 +107,58 @@ func (s *Server) takeArrivals(ctx context.Context) {
 }
 
 // commit makes the copies last of the zones that will be served, and says which those are.
-func (s *Server) commit(l *loading, list []arrival) (taken []bool) {
+func (s *Server) commit(l *Loading, list []Arrival) (taken []bool) {
 	taken = make([]bool, len(list))
 	committed := false
 	for i, a := range list {
-		if taken[i] = l.files.get(a.path) == a.f; !taken[i] {
-			if l.giveUp(a.f); a.records != nil {
-				s.refuse(a.newCopy)
+		if taken[i] = l.Files.Get(a.Path) == a.File; !taken[i] {
+			if l.GiveUp(a.File); a.Records != nil {
+				s.refuse(a.Update)
 			}
 			continue
 		}
-		if a.records == nil {
+		if a.Records == nil {
 			continue
 		}
 		committed = true
-		if err := s.copies.commit(a.name, a.records, a.prepared, a.unwritten); err != nil {
-			s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", a.name, "folder", s.copies.folder, "error", err)
+		if err := s.copies.Commit(a.Name, a.Records, a.Prepared, a.Unwritten); err != nil {
+			s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", a.Name, "folder", s.copies.Folder, "error", err)
 		}
-		if a.f.down == "" { // or else its SOA record is missing, or no use
-			s.Log.Info("a zone came from its primary", "zone", a.name, "serial", a.f.zone.Serial(), "primary", a.f.secondary.soa.Serial)
+		if a.File.Down == "" { // or else its SOA record is missing, or no use
+			s.Log.Info("a zone came from its primary", "zone", a.Name, "serial", a.File.Zone.Serial(), "primary", a.File.Secondary.Soa.Serial)
 		}
 	}
 	if committed {
-		if err := s.copies.sync(); err != nil {
-			s.Log.Error("the folder of copies cannot be written to the disk: what has come may be lost in a crash", "folder", s.copies.folder, "error", err)
+		if err := s.copies.Sync(); err != nil {
+			s.Log.Error("the folder of copies cannot be written to the disk: what has come may be lost in a crash", "folder", s.copies.Folder, "error", err)
 		}
 	}
 	return taken
 }
 
 // loader is what loads of a running server depend on.
-func (s *Server) loader(c *Config) loader {
-	return loader{
-		sources: c.sources, look: s.resolver.known, progress: s.Progress, threads: max(1, s.processors/2), // the others answer
-		history: len(c.transfers.allow) > 0, copies: s.copiesIn(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: s.waiting,
+func (s *Server) loader(c *Config) Loader {
+	return Loader{
+		Sources: c.sources, Look: s.resolver.Known, Progress: s.Progress, Threads: max(1, s.processors/2), // the others answer
+		History: len(c.transfers.Allow) > 0, Copies: s.copiesIn(c.state), Numbers: NewNumbering(c.state), Keys: &c.transfers, Waited: s.waiting,
 	}
 }
 
 // copiesIn are the copies in the folder of the configuration: those before, where that is the same.
-func (s *Server) copiesIn(folder string) *copies {
-	if s.copies == nil || s.copies.folder != folder {
-		s.copies = newCopies(folder)
+func (s *Server) copiesIn(folder string) *Copies {
+	if s.copies == nil || s.copies.Folder != folder {
+		s.copies = NewCopies(folder)
 	}
 	return s.copies
 }
 
 // takeMembers takes in which zones catalogs list now.
 func (s *Server) takeMembers(ctx context.Context, catalogs []string) {
-	l := whileServing(ctx, func() *loading { return s.loader(s.config).relist(ctx, catalogs, s.files, s.refused) })
+	l := WhileServing(ctx, func() *Loading { return s.loader(s.config).Relist(ctx, catalogs, s.files, s.refused) })
 	if l == nil {
 		return
 	}
-	s.logProblems(l.report.Problems())
+	s.logProblems(l.Report.Problems())
 	s.publish(s.config, l)
-	s.Log.Info("catalogs have changed", "catalogs", len(catalogs), "zones", s.files.len())
+	s.Log.Info("catalogs have changed", "catalogs", len(catalogs), "zones", s.files.Len())
 }

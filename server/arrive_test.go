@@ -40,14 +40,14 @@ func still(t *testing.T, files map[string]string) *Server {
 // load reads all files again.
 func (s *Server) load(t *testing.T) {
 	t.Helper()
-	s.publish(s.config, s.loader(s.config).load(t.Context(), s.files))
+	s.publish(s.config, s.loader(s.config).Load(t.Context(), s.files))
 }
 
 // serves tells which zones there are, and whether they are answered.
 func (s *Server) serves() string {
 	var zones []string
-	for f := range s.files.all() {
-		zones = append(zones, fmt.Sprint(f.zone.Name(), " ", f.down == ""))
+	for f := range s.files.All() {
+		zones = append(zones, fmt.Sprint(f.Zone.Name(), " ", f.Down == ""))
 	}
 	slices.Sort(zones)
 	return strings.Join(zones, ", ")
@@ -64,11 +64,11 @@ func (s *Server) restarted(t *testing.T) string {
 }
 
 // comes is a copy that has come for a zone.
-func (s *Server) comes(path string, lines ...string) newCopy {
-	u := newCopy{secondary: *s.files.get(path).secondary}
+func (s *Server) comes(path string, lines ...string) Update {
+	u := Update{Secondary: *s.files.Get(path).Secondary}
 	if len(lines) > 0 {
-		u.records = fake.Wired(lines...)
-		u.prepared, u.unwritten = s.copies.prepare(u.name, u.records)
+		u.Records = fake.Wired(lines...)
+		u.Prepared, u.Unwritten = s.copies.Prepare(u.Name, u.Records)
 	}
 	return u
 }
@@ -86,9 +86,9 @@ func TestWhatComesTogetherIsServedTogether(t *testing.T) {
 	}
 	served := func(want string) {
 		t.Helper()
-		f := s.files.get(path)
-		got := fmt.Sprintf("%q %d", f.down, f.zone.Serial())
-		for _, h := range f.zone.Hosts() {
+		f := s.files.Get(path)
+		got := fmt.Sprintf("%q %d", f.Down, f.Zone.Serial())
+		for _, h := range f.Zone.Hosts() {
 			if !h.Decoy {
 				got += " covered"
 			}
@@ -103,7 +103,7 @@ func TestWhatComesTogetherIsServedTogether(t *testing.T) {
 	served(`"" 7`)
 	// A look-up answers while a new version waits.
 	s.arrive(s.comes(path, lines(8, "second")...))
-	s.resolver.learn("away.other.test", []netip.Addr{netip.MustParseAddr("198.51.100.7")}, time.Hour, nil)
+	s.resolver.Learn("away.other.test", []netip.Addr{netip.MustParseAddr("198.51.100.7")}, time.Hour, nil)
 	s.arrivals.looked = true
 	s.takeArrivals(t.Context())
 	served(`"" 8 covered`)
@@ -114,10 +114,10 @@ func TestWhatComesTogetherIsServedTogether(t *testing.T) {
 	served(`"" 9 covered`)
 	s.arrive(s.comes(path))
 	s.takeArrivals(t.Context())
-	if f := s.files.get(path); f.down != "its copy has expired" {
-		t.Errorf("%q", f.down)
+	if f := s.files.Get(path); f.Down != "its copy has expired" {
+		t.Errorf("%q", f.Down)
 	}
-	if records, _, err := s.copies.read("example.com"); err != nil || !strings.Contains(fmt.Sprint(records), "third") {
+	if records, _, err := s.copies.Read("example.com"); err != nil || !strings.Contains(fmt.Sprint(records), "third") {
 		t.Error(records, err)
 	}
 }
@@ -169,8 +169,8 @@ func TestWhatIsEditedWaitsForAReload(t *testing.T) {
 			}
 			s.arrive(s.comes(path, fake.ZoneLines(2, "second")[:8]...))
 			s.takeArrivals(t.Context())
-			if f := s.files.get(path); s.serves() != "example.com true" || f.zone.Serial() != 2 {
-				t.Errorf("%s, serial %d", s.serves(), f.zone.Serial())
+			if f := s.files.Get(path); s.serves() != "example.com true" || f.Zone.Serial() != 2 {
+				t.Errorf("%s, serial %d", s.serves(), f.Zone.Serial())
 			}
 			s.arrive(s.comes(path))
 			s.takeArrivals(t.Context())
@@ -287,7 +287,7 @@ func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
 			if got := again.serves(); !strings.HasPrefix(got, "example.com false") {
 				t.Fatal(got)
 			}
-			if f := again.files.get(path); f == nil || f.secondary.soa != nil {
+			if f := again.files.Get(path); f == nil || f.Secondary.Soa != nil {
 				t.Fatal("nobody looks at its primary")
 			}
 			again.arrive(again.comes(path, append(fake.ZoneLines(2, "second")[:8], "new.example.com. 60 MX 10 mail.example.com.", "mx2.example.com. 60 A 192.0.2.9", "mx3.example.com. 60 A 192.0.2.9")...))

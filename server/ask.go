@@ -8,11 +8,11 @@ import (
 )
 
 // Asker answers questions as a server of these zones does: the same lookup, the same encoder, no sockets.
-type Asker struct{ responder responder }
+type Asker struct{ responder Responder }
 
 // NewAsker makes an Asker.
 func NewAsker(zones []*zone.Zone) *Asker {
-	return &Asker{*newResponder(newState(zone.NewSet(zones, func() {})), new(metrics.Worker))}
+	return &Asker{*NewResponder(NewState(zone.NewSet(zones, func() {})), new(metrics.Worker))}
 }
 
 // Ask asks over TCP, so that no answer is cut short, and returns the answer and how many octets it has.
@@ -21,7 +21,7 @@ func (a *Asker) Ask(name string, qtype uint16) (answer *dns.Msg, octets int) {
 	packet, err := query.SetEdns0(zone.MaxUDP, false).Pack()
 	var out []byte
 	if err == nil {
-		out = a.responder.respond(packet, nil, client{transport: metrics.TCP})
+		out = a.responder.Respond(packet, nil, Client{Transport: metrics.TCP})
 		err = answer.Unpack(out)
 	}
 	if err != nil { // no name of a zone is one that the library cannot pack

@@ -14,7 +14,7 @@ var beside struct {
 
 // whileServing does what takes long without keeping queries waiting. It returns nil when the context has ended: nobody has a use for the
 // outcome then, and what is not done yet ends by itself.
-func whileServing[T any](ctx context.Context, do func() *T) *T {
+func WhileServing[T any](ctx context.Context, do func() *T) *T {
 	done := make(chan *T, 1)
 	go func() { besideServing(func() { done <- do() }) }()
 	select {
@@ -46,11 +46,11 @@ func besideServing(do func()) {
 }
 
 // rests returns what a long loop calls in each turn, to [yield] in some of them.
-func rests() func() {
+func Rests() func() {
 	turns := 0
 	return func() {
 		if turns++; turns%64 == 0 {
-			yield()
+			Yield()
 		}
 	}
 }

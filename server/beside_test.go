@@ -11,7 +11,7 @@ func TestNobodyWaitsBeyondItsContext(t *testing.T) {
 	cancel()
 	release := make(chan struct{})
 	defer close(release)
-	if l := whileServing(ctx, func() *int { <-release; return new(int) }); l != nil {
+	if l := WhileServing(ctx, func() *int { <-release; return new(int) }); l != nil {
 		t.Error("a load that nobody waits for has an outcome")
 	}
 }

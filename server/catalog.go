@@ -15,39 +15,39 @@ const catalogPath = "catalog.produce"
 // members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. A catalog that is broken is not heeded:
 // its members stay as they were. Nothing that another server says is a fault of the operator's files, for a start would fail of it.
 // Those that were served before are made anew only where that is asked for.
-func (o loader) members(ctx context.Context, l *loading, before *zoneFiles, anew bool) {
+func (o Loader) members(ctx context.Context, l *Loading, before *Files, anew bool) {
 	for _, path := range l.catalogs {
-		f := l.files.get(path)
+		f := l.Files.Get(path)
 		served := membersOf(path, before)
-		names, err := o.listed(f, &l.report)
+		names, err := o.listed(f, &l.Report)
 		if err != nil {
-			l.report.Add(conf.Problem{File: path, Text: f.zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error(), Warning: true})
+			l.Report.Add(conf.Problem{File: path, Text: f.Zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error(), Warning: true})
 			for _, old := range served {
-				l.files.put(old)
+				l.Files.put(old)
 			}
 			continue
 		}
-		text, unread := zone.ReadText(f.template)
-		members, reports := make([]*zoneFile, len(names)), make([]conf.Report, len(names))
+		text, unread := zone.ReadText(f.Template)
+		members, reports := make([]*File, len(names)), make([]conf.Report, len(names))
 		o.each(ctx, len(names), func(i int) {
 			old := served[names[i]]
-			if old != nil && !anew && old.down != unloaded {
+			if old != nil && !anew && old.Down != Unloaded {
 				members[i] = old
 				return
 			}
-			reports[i].Quiet = o.quiet || old != nil
+			reports[i].Quiet = o.Quiet || old != nil
 			if unread != nil {
-				reports[i].Add(conf.Problem{File: f.template, Reason: conf.Plain(unread).Error()})
+				reports[i].Add(conf.Problem{File: f.Template, Reason: conf.Plain(unread).Error()})
 			} else {
-				members[i] = o.compile(zone.ParseMember(f.template, text, names[i], &reports[i]), memberPath(f, names[i]), old, &reports[i])
+				members[i] = o.compile(zone.ParseMember(f.Template, text, names[i], &reports[i]), memberPath(f, names[i]), old, &reports[i])
 			}
 		})
 		for i, name := range names {
 			m := members[i]
 			if m == nil {
-				m = l.fail(memberPath(f, name), served[name], func() *zone.Zone { return zone.UnservedNamed(f.template, name) })
+				m = l.fail(memberPath(f, name), served[name], func() *zone.Zone { return zone.UnservedNamed(f.Template, name) })
 			}
-			l.report.Join(reports[i].Doubtful())
+			l.Report.Join(reports[i].Doubtful())
 			if m == nil {
 				continue
 			}
@@ -55,32 +55,32 @@ func (o loader) members(ctx context.Context, l *loading, before *zoneFiles, anew
 				again := *m
 				m, again.catalog = &again, path
 			}
-			l.files.put(m)
+			l.Files.put(m)
 		}
 	}
 }
 
 // membersOf are the zones that a catalog has brought, by name: their template may have another path now.
-func membersOf(catalog string, before *zoneFiles) map[string]*zoneFile {
-	served := map[string]*zoneFile{}
-	for f := range before.all() {
+func membersOf(catalog string, before *Files) map[string]*File {
+	served := map[string]*File{}
+	for f := range before.All() {
 		if f.catalog == catalog {
-			served[f.zone.Name()] = f
+			served[f.Zone.Name()] = f
 		}
 	}
 	return served
 }
 
 // memberPath stands for the file of a catalog's member: two catalogs may have one template, and list the same zone.
-func memberPath(catalog *zoneFile, name string) string {
-	return catalog.template + " (" + name + " of " + catalog.zone.Name() + ")"
+func memberPath(catalog *File, name string) string {
+	return catalog.Template + " (" + name + " of " + catalog.Zone.Name() + ")"
 }
 
 // listed are the zones of a catalog, by its copy, however old that is.
-func (o loader) listed(f *zoneFile, report *conf.Report) ([]string, error) {
-	records, _, err := o.copies.read(f.zone.Name())
+func (o Loader) listed(f *File, report *conf.Report) ([]string, error) {
+	records, _, err := o.Copies.Read(f.Zone.Name())
 	switch {
-	case f.down != "" && err != nil:
+	case f.Down != "" && err != nil:
 		return nil, nil // nothing has been listed yet
 	case err != nil:
 		return nil, err
@@ -94,7 +94,7 @@ func (o loader) listed(f *zoneFile, report *conf.Report) ([]string, error) {
 	names, refused, err := source.Members()
 	if len(refused) > 0 {
 		report.Add(conf.Problem{
-			File: f.path, Key: "catalog.names", Text: refused[0], Warning: true,
+			File: f.Path, Key: "catalog.names", Text: refused[0], Warning: true,
 			Reason: fmt.Sprintf("%d zones that the catalog lists are passed over, for it may not bring their names", len(refused)),
 		})
 	}
@@ -102,23 +102,23 @@ func (o loader) listed(f *zoneFile, report *conf.Report) ([]string, error) {
 }
 
 // again is the source of a zone that comes from a primary, as it was loaded: what stands in its file now is for the next reload.
-func (f *zoneFile) again(report *conf.Report) *zone.Source {
-	if s := f.secondary; s.template != "" {
-		return zone.ParseMember(s.template, s.text, s.name, report)
+func (f *File) again(report *conf.Report) *zone.Source {
+	if s := f.Secondary; s.Template != "" {
+		return zone.ParseMember(s.Template, s.Text, s.Name, report)
 	}
-	return zone.Again(f.path, f.secondary.text, f.files, report)
+	return zone.Again(f.Path, f.Secondary.Text, f.files, report)
 }
 
 // relist takes in which zones catalogs list now, without a look at any other. Refused are the zones that had to give way before.
-func (o loader) relist(ctx context.Context, catalogs []string, before *zoneFiles, refused []*zoneFile) *loading {
-	l := o.loading(newZoneFiles(before.len()))
+func (o Loader) Relist(ctx context.Context, catalogs []string, before *Files, refused []*File) *Loading {
+	l := o.loading(NewFiles(before.Len()))
 	l.catalogs = slices.Sorted(slices.Values(catalogs))
-	for f := range before.all() {
+	for f := range before.All() {
 		if !slices.Contains(catalogs, f.catalog) {
-			l.files.put(f)
+			l.Files.put(f)
 		}
 	}
-	refused = slices.DeleteFunc(slices.Clone(refused), func(f *zoneFile) bool { return slices.Contains(catalogs, f.catalog) })
+	refused = slices.DeleteFunc(slices.Clone(refused), func(f *File) bool { return slices.Contains(catalogs, f.catalog) })
 	l.again(refused)
 	o.members(ctx, l, before, false)
 	o.arrange(l, before)
@@ -127,40 +127,40 @@ func (o loader) relist(ctx context.Context, catalogs []string, before *zoneFiles
 }
 
 // arrange decides which zones are served, and adds the catalog of them, where one is to be made.
-func (o loader) arrange(l *loading, before *zoneFiles) {
-	if o.sources.produce == "" {
-		l.stand(before, o.waited)
+func (o Loader) arrange(l *Loading, before *Files) {
+	if o.Sources.produce == "" {
+		l.stand(before, o.Waited)
 		return
 	}
 	o.catalog(l, before)
-	l.stand(before, o.waited)
-	if f := l.files.get(catalogPath); f != nil && len(l.waiting) > 0 { // what had to give way is not listed
+	l.stand(before, o.Waited)
+	if f := l.Files.Get(catalogPath); f != nil && len(l.Waiting) > 0 { // what had to give way is not listed
 		o.catalog(l, before)
 		l.unite()
 	}
 }
 
 // catalog makes the catalog of all zones that are loaded.
-func (o loader) catalog(l *loading, before *zoneFiles) {
+func (o Loader) catalog(l *Loading, before *Files) {
 	var names []string
 	newest := uint32(1)
-	for f := range l.files.all() {
-		if f.template == "" && f.path != catalogPath {
-			names = append(names, f.zone.Name())
+	for f := range l.Files.All() {
+		if f.Template == "" && f.Path != catalogPath {
+			names = append(names, f.Zone.Name())
 		}
 		newest = max(newest, f.files.Modified())
 	}
 	slices.Sort(names)
 	report := conf.Report{Quiet: true}
-	source, err := zone.NewCatalog(o.sources.produce, slices.Compact(names), newest)
+	source, err := zone.NewCatalog(o.Sources.produce, slices.Compact(names), newest)
 	if err == nil {
 		if z := source.Compile(nil, &report); z != nil {
-			f := &zoneFile{path: catalogPath, hidden: true}
-			o.serve(f, source, z, before.get(catalogPath), &report)
-			l.files.put(f)
+			f := &File{Path: catalogPath, Hidden: true}
+			o.serve(f, source, z, before.Get(catalogPath), &report)
+			l.Files.put(f)
 			return
 		}
 		err = report.Problems()[0]
 	}
-	l.report.Add(conf.Problem{File: o.sources.path, Key: catalogPath, Text: o.sources.produce, Reason: err.Error()})
+	l.Report.Add(conf.Problem{File: o.Sources.path, Key: catalogPath, Text: o.Sources.produce, Reason: err.Error()})
 }

@@ -25,13 +25,13 @@ type Config struct {
 	user        string // that the process becomes once its sockets are open; "": it stays who it is
 	state       string // the folder of what must outlive the process; "": none
 	tap         tapConfig
-	transfers   transfers
-	rateLimit   rateLimit
-	cookies     cookieSecrets
+	transfers   Access
+	rateLimit   RateLimit
+	cookies     Cookies
 	LogLevel    slog.Level
 	LogJSON     bool
 
-	sources sources
+	sources Sources
 }
 
 // maxWorkers bounds the sockets of one address.
@@ -70,12 +70,12 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
 	}
 	server := t.Table("server")
-	c.sources = sourcesOf(path, server, t.Table("catalog"))
+	c.sources = SourcesOf(path, server, t.Table("catalog"))
 	c.readServer(server)
-	c.rateLimit = rateLimitOf(t.Table("rate_limit"))
-	c.cookies = cookiesOf(t.Table("cookies"))
-	c.transfers = accessOf(t.Table("keys"), t.Table("transfer"))
-	c.tap = tapConfigOf(t.Table("dnstap"), c.beside)
+	c.rateLimit = LimitOf(t.Table("rate_limit"))
+	c.cookies = CookiesOf(t.Table("cookies"))
+	c.transfers = AccessOf(t.Table("keys"), t.Table("transfer"))
+	c.tap = ConfigOf(t.Table("dnstap"), c.beside)
 	c.readLog(t.Table("log"))
 	t.Close()
 	return c
@@ -110,7 +110,7 @@ func (c *Config) readServer(t *conf.Table) {
 			}
 		}
 	}
-	c.Resolvers = resolversOf(t)
+	c.Resolvers = ServersOf(t)
 	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	t.String("state", &state)
 	c.state = c.beside(state)

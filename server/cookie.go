@@ -24,16 +24,16 @@ const (
 )
 
 // cookieSecrets are the secrets of server cookies: the first makes them, the others are still taken.
-type cookieSecrets []cookieSecret
+type Cookies []cookieSecret
 
 // cookieSecret is a key of SipHash-2-4.
 type cookieSecret [16]byte
 
 // cookiesOf reads the table [cookies]. Where no secret is given, the one that this process has made is used.
-func cookiesOf(t *conf.Table) cookieSecrets {
+func CookiesOf(t *conf.Table) Cookies {
 	enabled := true
 	t.Bool("enabled", &enabled)
-	var secrets cookieSecrets
+	var secrets Cookies
 	for _, item := range t.Strings("secrets") {
 		s, err := parseCookieSecret(item.Text)
 		if err != nil {
@@ -47,7 +47,7 @@ func cookiesOf(t *conf.Table) cookieSecrets {
 	case !enabled:
 		return nil
 	case len(secrets) == 0:
-		return cookieSecrets{ownCookieSecret}
+		return Cookies{ownCookieSecret}
 	}
 	return secrets
 }
@@ -85,7 +85,7 @@ func (c *cookie) parse(data []byte) bool {
 
 // answer judges the server cookie and puts in its place the one that the client is to use from now on. The time is in seconds since
 // 1970.
-func (s cookieSecrets) answer(c *cookie, from netip.Addr, now uint32) (good bool) {
+func (s Cookies) answer(c *cookie, from netip.Addr, now uint32) (good bool) {
 	made := binary.BigEndian.Uint32(c.server[4:])
 	age := int32(now - made)
 	if c.known && c.server[0] == 1 && age <= cookieAge && age >= -cookieFuture {

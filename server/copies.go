@@ -24,8 +24,8 @@ import (
 
 // copies keeps the zones that come from primaries: in the folder of what must outlive the process, a file each, whose time is when the
 // primary was last heard of it. What cannot be written there is kept in memory alone.
-type copies struct {
-	folder string // "": there is none
+type Copies struct {
+	Folder string // "": there is none
 
 	mu   sync.Mutex
 	held map[string]heldCopy // by zone
@@ -37,13 +37,13 @@ type heldCopy struct {
 	confirmed time.Time
 }
 
-func newCopies(folder string) *copies { return &copies{folder: folder, held: map[string]heldCopy{}} }
+func NewCopies(folder string) *Copies { return &Copies{Folder: folder, held: map[string]heldCopy{}} }
 
 // errNoCopy says that there is no copy; others that it is there and cannot be used.
-var errNoCopy = errors.New("there is no copy of it yet")
+var ErrNoCopy = errors.New("there is no copy of it yet")
 
 // errExpired says that a copy must not be served any more.
-var errExpired = errors.New("its copy has expired")
+var ErrExpired = errors.New("its copy has expired")
 
 // errDamaged says that a copy is not what was written. It is fetched again.
 var errDamaged = errors.New("the copy is damaged, or in a form of earlier days")
@@ -53,39 +53,39 @@ const copyHead = "mxtrap copy 1\n"
 
 // maxRecords is how many octets the records of a zone from a primary may have, with all names whole: a pointer of two octets may stand for
 // a name of 255.
-const maxRecords = 128 << 20
+const MaxRecords = 128 << 20
 
 // maxCopy bounds what is read of a copy: what a primary may send, and its head and end.
-const maxCopy = maxRecords + int64(len(copyHead)) + sha256.Size
+const maxCopy = MaxRecords + int64(len(copyHead)) + sha256.Size
 
 // maxEscaped is the longest name of a zone that a file is called by; longer ones are cut, and told apart by their hash.
 const maxEscaped = 180
 
 // file is where the copy of a zone is.
-func (c *copies) file(zone string) string {
+func (c *Copies) File(zone string) string {
 	escaped := url.PathEscape(strings.ToLower(zone))
 	if len(escaped) > maxEscaped {
 		sum := sha256.Sum256([]byte(escaped))
 		escaped = escaped[:maxEscaped] + "-" + hex.EncodeToString(sum[:8])
 	}
-	return filepath.Join(c.folder, escaped+".zone")
+	return filepath.Join(c.Folder, escaped+".zone")
 }
 
 // read reads the copy of a zone, and when the primary was last heard of it. A time that is still to come is none.
-func (c *copies) read(zone string) (records []rr.Record, confirmed time.Time, err error) {
+func (c *Copies) Read(zone string) (records []rr.Record, confirmed time.Time, err error) {
 	c.mu.Lock()
 	held, ok := c.held[zone]
 	c.mu.Unlock()
 	if ok {
 		return held.records, held.confirmed, nil
 	}
-	if c.folder == "" {
-		return nil, confirmed, errNoCopy
+	if c.Folder == "" {
+		return nil, confirmed, ErrNoCopy
 	}
-	f, err := os.OpenFile(c.file(zone), os.O_RDONLY|syscall.O_NONBLOCK, 0) // does not wait for a pipe's writer
+	f, err := os.OpenFile(c.File(zone), os.O_RDONLY|syscall.O_NONBLOCK, 0) // does not wait for a pipe's writer
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return nil, confirmed, errNoCopy
+		return nil, confirmed, ErrNoCopy
 	case err != nil:
 		return nil, confirmed, err
 	}
@@ -136,14 +136,14 @@ func parseCopy(text []byte, name string) (records []rr.Record, err error) {
 }
 
 // prepare writes a copy beside the one that is served, into a file of its own.
-func (c *copies) prepare(zone string, records []rr.Record) (file string, err error) {
-	if c.folder == "" {
+func (c *Copies) Prepare(zone string, records []rr.Record) (file string, err error) {
+	if c.Folder == "" {
 		return "", errNoState
 	}
-	if err := os.MkdirAll(c.folder, 0o700); err != nil {
+	if err := os.MkdirAll(c.Folder, 0o700); err != nil {
 		return "", err
 	}
-	return write(c.folder, func(w *bufio.Writer) {
+	return write(c.Folder, func(w *bufio.Writer) {
 		sum := sha256.New()
 		both := io.MultiWriter(w, sum)
 		io.WriteString(both, copyHead)
@@ -161,9 +161,9 @@ var errNoState = errors.New("no folder is named as server.state in the server fi
 
 // commit makes what was prepared the copy, or keeps the records in memory, where that failed or fails. It lasts once [copies.sync] has
 // followed.
-func (c *copies) commit(zone string, records []rr.Record, prepared string, err error) error {
+func (c *Copies) Commit(zone string, records []rr.Record, prepared string, err error) error {
 	if err == nil {
-		err = os.Rename(prepared, c.file(zone))
+		err = os.Rename(prepared, c.File(zone))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,38 +175,38 @@ func (c *copies) commit(zone string, records []rr.Record, prepared string, err e
 }
 
 // sync makes what was committed outlive a crash.
-func (c *copies) sync() error {
-	if c.folder == "" {
+func (c *Copies) Sync() error {
+	if c.Folder == "" {
 		return nil
 	}
-	return syncFolder(c.folder)
+	return syncFolder(c.Folder)
 }
 
 // discard removes what was prepared and is not to be the copy.
-func (c *copies) discard(prepared string) {
+func (c *Copies) Discard(prepared string) {
 	if prepared != "" {
 		os.Remove(prepared)
 	}
 }
 
 // sweep removes what a process before has prepared and not committed.
-func (c *copies) sweep() {
-	if c.folder == "" {
+func (c *Copies) Sweep() {
+	if c.Folder == "" {
 		return
 	}
-	left, _ := filepath.Glob(filepath.Join(c.folder, preparing))
+	left, _ := filepath.Glob(filepath.Join(c.Folder, preparing))
 	for _, file := range left {
 		os.Remove(file)
 	}
 }
 
 // confirm notes that the primary has been heard.
-func (c *copies) confirm(zone string, at time.Time) error {
+func (c *Copies) Confirm(zone string, at time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if held, ok := c.held[zone]; ok {
 		c.held[zone] = heldCopy{held.records, at}
 		return nil
 	}
-	return os.Chtimes(c.file(zone), at, at)
+	return os.Chtimes(c.File(zone), at, at)
 }

@@ -13,9 +13,9 @@ import (
 // FuzzCopy: whatever stands in the place of a copy is what was written, or is damaged.
 func FuzzCopy(f *testing.F) {
 	dir := f.TempDir()
-	c := newCopies(dir)
+	c := NewCopies(dir)
 	for _, lines := range [][]string{fake.ZoneLines(1, "x"), fake.ZoneLines(7, "other")[:1], nil} {
-		prepared, err := c.prepare("x", fake.Wired(lines...))
+		prepared, err := c.Prepare("x", fake.Wired(lines...))
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -157,14 +157,14 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 	p := fake.NewPrimary(t)
 	p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 	dir := t.TempDir()
-	c := newCopies(dir)
+	c := NewCopies(dir)
 	long := fake.TimedLines(1, "first", "86400 86400 604800")[:8]
-	prepared, err := c.prepare("example.com", fake.Wired(long...))
-	if err := c.commit("example.com", nil, prepared, err); err != nil {
+	prepared, err := c.Prepare("example.com", fake.Wired(long...))
+	if err := c.Commit("example.com", nil, prepared, err); err != nil {
 		t.Fatal(err)
 	}
 	ahead := time.Now().Add(24 * time.Hour)
-	os.Chtimes(c.file("example.com"), ahead, ahead)
+	os.Chtimes(c.File("example.com"), ahead, ahead)
 	files := secondaryFiles(p.Address(), "")
 	files["mxtrap.toml"] = strings.Replace(files["mxtrap.toml"], `state = "state"`, fmt.Sprintf("state = %q", dir), 1)
 	r := start(t, files)

@@ -212,7 +212,7 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-func compareAnswers(t *testing.T, r *responder, ref reference, query *dns.Msg, texts []string) {
+func compareAnswers(t *testing.T, r *Responder, ref reference, query *dns.Msg, texts []string) {
 	t.Helper()
 	if tooLong(query.Question[0].Name) {
 		return // the library packs it all the same
@@ -221,7 +221,7 @@ func compareAnswers(t *testing.T, r *responder, ref reference, query *dns.Msg, t
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := bytes.Clone(r.respond(packet, make([]byte, 0, dns.MaxMsgSize), client{transport: metrics.TCP}))
+	whole := bytes.Clone(r.Respond(packet, make([]byte, 0, dns.MaxMsgSize), Client{Transport: metrics.TCP}))
 	got, want := new(dns.Msg), new(dns.Msg)
 	if err := got.Unpack(whole); err != nil {
 		t.Fatalf("%v: %v\n%x", query.Question, err, whole)
@@ -251,10 +251,10 @@ func compareAnswers(t *testing.T, r *responder, ref reference, query *dns.Msg, t
 }
 
 // compareUDP asks again over UDP, where a response has at most so many octets.
-func compareUDP(t *testing.T, r *responder, query *dns.Msg, whole []byte, limit int) {
+func compareUDP(t *testing.T, r *Responder, query *dns.Msg, whole []byte, limit int) {
 	t.Helper()
 	packet, _ := query.Pack()
-	got := bytes.Clone(r.respond(packet, make([]byte, 0, zone.MaxUDP), client{}))
+	got := bytes.Clone(r.Respond(packet, make([]byte, 0, zone.MaxUDP), Client{}))
 	if len(whole) <= limit {
 		if !bytes.Equal(got, whole) {
 			t.Fatalf("%v: over UDP %x, over TCP %x", query.Question, got, whole)

@@ -29,15 +29,15 @@ const (
 // tapConfig is where queries and responses are copied to, in the format dnstap.
 type tapConfig struct {
 	socket, file string // one of them at most
-	sample       int64  // every so manieth query
+	Sample       int64  // every so manieth query
 }
 
 // tapConfigOf reads the table [dnstap]; beside makes its paths relative to the server file.
-func tapConfigOf(t *conf.Table, beside func(path string) string) tapConfig {
-	c := tapConfig{sample: 1}
+func ConfigOf(t *conf.Table, beside func(path string) string) tapConfig {
+	c := tapConfig{Sample: 1}
 	t.String("socket", &c.socket)
 	t.String("file", &c.file)
-	t.Int("sample", 1, 1_000_000_000, &c.sample)
+	t.Int("sample", 1, 1_000_000_000, &c.Sample)
 	if c.socket != "" && c.file != "" {
 		t.Fault("file", c.file, "there is a socket already: choose one")
 	}
@@ -47,7 +47,7 @@ func tapConfigOf(t *conf.Table, beside func(path string) string) tapConfig {
 }
 
 // tap copies queries and responses. Who answers never waits for it.
-type tap struct {
+type Tap struct {
 	tapConfig
 	identity, version []byte
 	log               *slog.Logger
@@ -65,25 +65,25 @@ type tapped struct {
 }
 
 // newTap makes a tap; it is nil where nothing is to be copied.
-func newTap(c tapConfig, identity, version string, log *slog.Logger, lost interface{ Inc() }) *tap {
+func newTap(c tapConfig, identity, version string, log *slog.Logger, lost interface{ Inc() }) *Tap {
 	if c.socket == "" && c.file == "" {
 		return nil
 	}
-	return &tap{
+	return &Tap{
 		tapConfig: c, identity: []byte(identity), version: []byte(version), log: log, lost: lost,
 		waiting: make(chan *tapped, tapWaiting), pool: sync.Pool{New: func() any { return new(tapped) }},
 	}
 }
 
 // query copies a query, before its response takes its place.
-func (t *tap) query(packet []byte, from netip.AddrPort, transport metrics.Transport) *tapped {
+func (t *Tap) Query(packet []byte, from netip.AddrPort, transport metrics.Transport) *tapped {
 	m := t.pool.Get().(*tapped)
 	m.query, m.from, m.transport, m.at = append(m.query[:0], packet...), from, transport, time.Now()
 	return m
 }
 
 // response copies the response to a query, and sends both on their way.
-func (t *tap) response(m *tapped, packet []byte) {
+func (t *Tap) Response(m *tapped, packet []byte) {
 	m.response = append(m.response[:0], packet...)
 	select {
 	case t.waiting <- m:
@@ -94,7 +94,7 @@ func (t *tap) response(m *tapped, packet []byte) {
 }
 
 // run writes what is tapped until the context ends.
-func (t *tap) run(ctx context.Context) {
+func (t *Tap) Run(ctx context.Context) {
 	for told := false; ; {
 		err := t.write(ctx)
 		if ctx.Err() != nil {
@@ -113,7 +113,7 @@ func (t *tap) run(ctx context.Context) {
 }
 
 // write opens the file or socket and writes to it until that fails or the context ends.
-func (t *tap) write(ctx context.Context) error {
+func (t *Tap) write(ctx context.Context) error {
 	to, err := t.open(ctx)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (t *tap) write(ctx context.Context) error {
 	}
 }
 
-func (t *tap) open(ctx context.Context) (io.WriteCloser, error) {
+func (t *Tap) open(ctx context.Context) (io.WriteCloser, error) {
 	if t.file != "" {
 		return os.OpenFile(t.file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	}
@@ -154,7 +154,7 @@ func (t *tap) open(ctx context.Context) (io.WriteCloser, error) {
 }
 
 // frames writes the query and the response, a frame each.
-func (t *tap) frames(w *framestream.Writer, m *tapped) error {
+func (t *Tap) frames(w *framestream.Writer, m *tapped) error {
 	family, protocol := dnstap.SocketFamily_INET, dnstap.SocketProtocol_UDP
 	if m.from.Addr().Is6() {
 		family = dnstap.SocketFamily_INET6

@@ -7,7 +7,7 @@ import (
 
 func TestPathsAreRelativeToTheServerFile(t *testing.T) {
 	for text, want := range map[string]tapConfig{
-		"socket = \"tap.sock\"": {socket: "/etc/mxtrap/tap.sock", sample: 1}, "file = \"/var/tap\"\nsample = 5": {file: "/var/tap", sample: 5}, "": {sample: 1},
+		"socket = \"tap.sock\"": {socket: "/etc/mxtrap/tap.sock", Sample: 1}, "file = \"/var/tap\"\nsample = 5": {file: "/var/tap", Sample: 5}, "": {Sample: 1},
 	} {
 		beside := func(path string) string {
 			if path == "" || path[0] == '/' {
@@ -16,7 +16,7 @@ func TestPathsAreRelativeToTheServerFile(t *testing.T) {
 			return "/etc/mxtrap/" + path
 		}
 		var report conf.Report
-		if got := tapConfigOf(conf.Parse("m.toml", []byte(text), &report), beside); got != want || len(report.Problems()) > 0 {
+		if got := ConfigOf(conf.Parse("m.toml", []byte(text), &report), beside); got != want || len(report.Problems()) > 0 {
 			t.Errorf("%q: %+v %v", text, got, report.Problems())
 		}
 	}

@@ -13,19 +13,19 @@ const errorOption = 6
 
 // edns is what a query's OPT record says (RFC 6891).
 type edns struct {
-	present bool
+	Present bool
 	version uint8
 	size    uint16 // the largest UDP response that the client takes
 	do      bool   // copied back (RFC 3225 3)
 	nsid    bool   // the client wants to know which server this is (RFC 5001)
-	error   uint16 // the response says why it is one (RFC 8914); 0: not
+	Error   uint16 // the response says why it is one (RFC 8914); 0: not
 	cookies bool   // there is a cookie
 	cookie  cookie
 }
 
 // parse reads an OPT record, from its class on, and its options. Unknown options are passed over (RFC 6891 6.1.2).
 func (e *edns) parse(fixed, options []byte) bool {
-	e.present = true
+	e.Present = true
 	e.size = binary.BigEndian.Uint16(fixed)
 	e.version = fixed[3]
 	e.do = fixed[4]&0x80 != 0
@@ -54,7 +54,7 @@ func (e *edns) parse(fixed, options []byte) bool {
 
 // limit is the largest response over UDP: 512 octets without EDNS (RFC 1035 4.2.1).
 func (e *edns) limit() int {
-	if !e.present {
+	if !e.Present {
 		return dns.MinMsgSize
 	}
 	return min(max(int(e.size), dns.MinMsgSize), zone.MaxUDP)
@@ -62,7 +62,7 @@ func (e *edns) limit() int {
 
 // optLen is how long the response's OPT record will be.
 func (e *edns) optLen(nsid string) int {
-	if !e.present {
+	if !e.Present {
 		return 0
 	}
 	size := optSize
@@ -72,14 +72,14 @@ func (e *edns) optLen(nsid string) int {
 	if e.cookies {
 		size += cookieOption
 	}
-	if e.error != 0 {
+	if e.Error != 0 {
 		size += errorOption
 	}
 	return size
 }
 
 // appendOPT adds the response's OPT record.
-func (e *edns) appendOPT(out []byte, rcode int, nsid string) []byte {
+func (e *edns) AppendOPT(out []byte, rcode int, nsid string) []byte {
 	flags := uint16(0)
 	if e.do {
 		flags = 0x8000
@@ -94,10 +94,10 @@ func (e *edns) appendOPT(out []byte, rcode int, nsid string) []byte {
 		out = binary.BigEndian.AppendUint16(out, uint16(len(nsid)))
 		out = append(out, nsid...)
 	}
-	if e.error != 0 {
+	if e.Error != 0 {
 		out = binary.BigEndian.AppendUint16(out, dns.EDNS0EDE)
 		out = binary.BigEndian.AppendUint16(out, errorOption-4)
-		out = binary.BigEndian.AppendUint16(out, e.error)
+		out = binary.BigEndian.AppendUint16(out, e.Error)
 	}
 	if e.cookies {
 		out = binary.BigEndian.AppendUint16(out, dns.EDNS0COOKIE)

@@ -24,17 +24,17 @@ type encoder struct {
 
 // The sections that count counts.
 const (
-	answerSection = iota
+	AnswerSection = iota
 	authoritySection
-	additionalSection
+	AdditionalSection
 )
 
 // answer writes the sections, by whole RRsets; what does not fit sets TC (RFC 2181 9).
 func (e *encoder) answer(a *zone.Answer) {
-	e.apex = headerSize + a.Apex()
-	e.names[0] = headerSize
+	e.apex = HeaderSize + a.Apex()
+	e.names[0] = HeaderSize
 	for i := range a.Answer {
-		if !e.item(a, &a.Answer[i], answerSection) {
+		if !e.item(a, &a.Answer[i], AnswerSection) {
 			return
 		}
 	}
@@ -55,7 +55,7 @@ func (e *encoder) answer(a *zone.Answer) {
 func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
 	owner := e.names[item.Owner.Link] + item.Owner.Skip
 	if item.Alias {
-		e.names[item.Owner.Link+1] = len(e.out) + headerSize // where its data will begin: two octets of owner, ten of header
+		e.names[item.Owner.Link+1] = len(e.out) + HeaderSize // where its data will begin: two octets of owner, ten of header
 	}
 	if item.Synthesized() {
 		e.cut = !e.cname(a.Target(item.Owner.Link+1), item.TTL, owner)
@@ -86,13 +86,13 @@ func (e *encoder) rrset(z zone.Body, set zone.RRset, owner, section int) bool {
 // glue adds the addresses of a name server, whose owner is what the NS record names.
 func (e *encoder) glue(a *zone.Answer, g *zone.Glue, servers int) bool {
 	_, records, _ := a.Zone.Wire(a.Authority[0].Set)
-	owner := servers + records.At(g.NS) + headerSize
-	return owner <= maxPointer && e.rrset(a.Zone, g.Set, owner, additionalSection)
+	owner := servers + records.At(g.NS) + HeaderSize
+	return owner <= maxPointer && e.rrset(a.Zone, g.Set, owner, AdditionalSection)
 }
 
 // cname adds the CNAME that a DNAME amounts to (RFC 6672 3.1).
 func (e *encoder) cname(target []byte, ttl uint32, owner int) bool {
-	if len(e.out)+headerSize+len(target) > e.limit {
+	if len(e.out)+HeaderSize+len(target) > e.limit {
 		return false
 	}
 	e.out = append(e.out, 0, 0, 0, byte(dns.TypeCNAME), 0, dns.ClassINET)
@@ -100,7 +100,7 @@ func (e *encoder) cname(target []byte, ttl uint32, owner int) bool {
 	e.out = binary.BigEndian.AppendUint32(e.out, ttl)
 	e.out = binary.BigEndian.AppendUint16(e.out, uint16(len(target)))
 	e.out = append(e.out, target...)
-	e.count[answerSection]++
+	e.count[AnswerSection]++
 	return true
 }
 

@@ -11,12 +11,12 @@ import (
 
 // ask asks another server, signed where there is a key, and ends with the context. What it answers counts even where its signature is not
 // good.
-func ask(ctx context.Context, network, address string, m *dns.Msg, k *key, timeout time.Duration) (*dns.Msg, error) {
+func Ask(ctx context.Context, network, address string, m *dns.Msg, k *Key, timeout time.Duration) (*dns.Msg, error) {
 	client := &dns.Client{Net: network, Timeout: timeout, UDPSize: zone.MaxUDP}
 	if k != nil {
 		m = m.Copy()
-		m.SetTsig(k.name, k.algorithm, fudge, time.Now().Unix())
-		client.TsigSecret = map[string]string{k.name: k.secret}
+		m.SetTsig(k.Name, k.Algorithm, Fudge, time.Now().Unix())
+		client.TsigSecret = map[string]string{k.Name: k.Secret}
 	}
 	conn, err := client.DialContext(ctx, address)
 	if err != nil {

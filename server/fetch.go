@@ -61,10 +61,10 @@ var errUnreachable = errors.New("it cannot be reached")
 
 // fetch gets a zone from a primary, the records that differ where there is a copy already.
 // The caller gives the memory back that the zone holds of the room.
-func fetch(ctx context.Context, room *fetchRoom, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
+func fetch(ctx context.Context, room *fetchRoom, from Peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
 	limit := fetchTime
 	if have != nil {
-		limit = min(limit, max(fetchAtLeast, expiry(have)))
+		limit = min(limit, max(fetchAtLeast, Expiry(have)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -83,8 +83,8 @@ type rcodeError int
 
 func (e rcodeError) Error() string { return "the primary answers " + dns.RcodeToString[int(e)] }
 
-func fetchOnce(ctx context.Context, room *fetchRoom, from peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
-	conn, err := (&net.Dialer{Timeout: fetchDial}).DialContext(ctx, "tcp", from.address())
+func fetchOnce(ctx context.Context, room *fetchRoom, from Peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
+	conn, err := (&net.Dialer{Timeout: fetchDial}).DialContext(ctx, "tcp", from.Address())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
@@ -95,7 +95,7 @@ func fetchOnce(ctx context.Context, room *fetchRoom, from peer, name string, hav
 	if have != nil {
 		request = new(dns.Msg).SetIxfr(name, have.Serial, have.Ns, have.Mbox)
 	}
-	in := &incoming{room: room, conn: conn, key: from.key, id: request.Id, zone: name}
+	in := &incoming{room: room, conn: conn, key: from.Key, id: request.Id, zone: name}
 	packet, err := request.Pack()
 	if err != nil {
 		return nil, err
@@ -104,8 +104,8 @@ func fetchOnce(ctx context.Context, room *fetchRoom, from peer, name string, hav
 		return nil, err
 	}
 	if in.key != nil {
-		signed, mac := in.key.request(packet)
-		packet, in.code = signed, in.key.behind(mac)
+		signed, mac := in.key.Request(packet)
+		packet, in.code = signed, in.key.Behind(mac)
 	}
 	conn.SetDeadline(time.Now().Add(fetchMessage))
 	if _, err := conn.Write(withLength(packet)); err != nil {
@@ -121,7 +121,7 @@ func fetchOnce(ctx context.Context, room *fetchRoom, from peer, name string, hav
 // incoming is a zone that comes in.
 type incoming struct {
 	conn    net.Conn
-	key     *key
+	key     *Key
 	id      uint16
 	zone    string
 	apex    string      // the same in wire format
@@ -246,8 +246,8 @@ func memoryOf(r rr.Record) int64 { return int64(len(r.Owner) + len(r.Data) + fet
 
 // account bounds the memory that records take.
 func (in *incoming) account(r rr.Record) error {
-	if in.memory += memoryOf(r); in.memory > maxRecords {
-		return fmt.Errorf("the zone has more than %d octets with all names whole", maxRecords)
+	if in.memory += memoryOf(r); in.memory > MaxRecords {
+		return fmt.Errorf("the zone has more than %d octets with all names whole", MaxRecords)
 	}
 	if more := in.memory - fetchShare - in.held; more > 0 {
 		if in.held += more; !in.room.take(more) {
@@ -265,14 +265,14 @@ func (in *incoming) take(r rr.Record, class uint16) error {
 	switch {
 	case class != dns.ClassINET || !zone.Within(r.Owner, in.apex):
 		if in.strays++; in.strays == 1 {
-			in.stray = keyName([]byte(r.Owner))
+			in.stray = KeyName([]byte(r.Owner))
 		}
 		return nil
 	case r.Type == dns.TypeSOA && r.Owner != in.apex:
-		return fmt.Errorf("an SOA record at %s", keyName([]byte(r.Owner)))
+		return fmt.Errorf("an SOA record at %s", KeyName([]byte(r.Owner)))
 	}
 	if err := rr.Check(r.Type, r.Data); err != nil {
-		return fmt.Errorf("%s %s: %w", keyName([]byte(r.Owner)), rr.TypeText(r.Type), err)
+		return fmt.Errorf("%s %s: %w", KeyName([]byte(r.Owner)), rr.TypeText(r.Type), err)
 	}
 	in.waiting = append(in.waiting, r)
 	return nil
@@ -303,11 +303,11 @@ func (in *incoming) message() error {
 	if in.octets += len(packet); in.octets > fetchOctets {
 		return fmt.Errorf("the zone has more than %d octets", fetchOctets)
 	}
-	if len(packet) < headerSize {
+	if len(packet) < HeaderSize {
 		return errors.New("a message without a header")
 	}
 	flags := binary.BigEndian.Uint16(packet[2:])
-	if binary.BigEndian.Uint16(packet) != in.id || flags&flagQR == 0 || flags&opcodeMask != 0 {
+	if binary.BigEndian.Uint16(packet) != in.id || flags&FlagQR == 0 || flags&OpcodeMask != 0 {
 		return errors.New("not an answer to what was asked")
 	}
 	t, err := in.parse(packet)
@@ -315,8 +315,8 @@ func (in *incoming) message() error {
 		return err
 	}
 	rcode := int(flags & 0xf)
-	if rcode == dns.RcodeNotAuth && t != nil && t.fault != dns.RcodeSuccess {
-		return fmt.Errorf("the primary does not take the signature: %s", faultText(t.fault))
+	if rcode == dns.RcodeNotAuth && t != nil && t.Fault != dns.RcodeSuccess {
+		return fmt.Errorf("the primary does not take the signature: %s", faultText(t.Fault))
 	}
 	if rcode != dns.RcodeSuccess && t == nil { // who signs it or not: it is no zone
 		return rcodeError(rcode)
@@ -347,10 +347,10 @@ func faultText(fault uint16) string {
 }
 
 // parse takes the records of a message's answer section in, and finds the TSIG record at its end.
-func (in *incoming) parse(packet []byte) (*tsig, error) {
-	at := headerSize
+func (in *incoming) parse(packet []byte) (*Tsig, error) {
+	at := HeaderSize
 	for range binary.BigEndian.Uint16(packet[4:]) {
-		if at = skipName(packet, at) + 4; at < headerSize+4 || at > len(packet) {
+		if at = SkipName(packet, at) + 4; at < HeaderSize+4 || at > len(packet) {
 			return nil, errors.New("a message's question is cut short")
 		}
 	}
@@ -376,7 +376,7 @@ func (in *incoming) parse(packet []byte) (*tsig, error) {
 	if others == 0 {
 		return nil, nil
 	}
-	t, err := readTSIG(packet, begin)
+	t, err := ReadTSIG(packet, begin)
 	if err != nil {
 		return nil, nil // another record, such as an OPT
 	}
@@ -385,7 +385,7 @@ func (in *incoming) parse(packet []byte) (*tsig, error) {
 
 // verify judges a message of an answer to a signed request: the first is signed, and of those that follow one in a hundred at least,
 // whose signature covers those before it (RFC 8945 5.3.1).
-func (in *incoming) verify(packet []byte, t *tsig) error {
+func (in *incoming) verify(packet []byte, t *Tsig) error {
 	switch {
 	case in.key == nil:
 		return nil
@@ -395,12 +395,12 @@ func (in *incoming) verify(packet []byte, t *tsig) error {
 		in.code.Write(packet)
 		in.count++
 		return nil
-	case !in.key.is(t):
+	case !in.key.Is(t):
 		return errors.New("the answer is signed with another key")
 	}
-	if fault := t.judge(packet, in.code, in.later, time.Now()); fault != dns.RcodeSuccess {
+	if fault := t.Judge(packet, in.code, in.later, time.Now()); fault != dns.RcodeSuccess {
 		return fmt.Errorf("the answer's signature is not good: %s", faultText(uint16(fault)))
 	}
-	in.code, in.later, in.count = in.key.behind(t.mac), true, 0
+	in.code, in.later, in.count = in.key.Behind(t.Mac), true, 0
 	return nil
 }

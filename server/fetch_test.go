@@ -23,7 +23,7 @@ func TestABombIsRefused(t *testing.T) {
 			_, err = conn.Write(fake.Framed(packet))
 		}
 	})
-	from, err := (&transfers{}).parsePeer(p.Address())
+	from, err := (&Access{}).ParsePeer(p.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func FuzzZoneFromPrimary(f *testing.F) {
 		f.Add(fake.Framed(packet), false)
 		f.Add(fake.Framed(packet), true)
 	}
-	k, _ := parseKey("ns2", "hmac-sha256 "+fake.Secret)
+	k, _ := ParseKey("ns2", "hmac-sha256 "+fake.Secret)
 	f.Fuzz(func(t *testing.T, stream []byte, signed bool) {
 		ours, theirs := net.Pipe()
 		go func() {

@@ -51,9 +51,9 @@ func (h *hostile) did(what string) {
 func (h *hostile) remember(packet []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	at := headerSize
+	at := HeaderSize
 	for range binary.BigEndian.Uint16(packet[4:]) {
-		if at = skipName(packet, at) + 4; at < headerSize+4 {
+		if at = SkipName(packet, at) + 4; at < HeaderSize+4 {
 			return
 		}
 	}
@@ -322,7 +322,7 @@ func TestPartnersDrawnAtRandomDoNoHarm(t *testing.T) {
 	t.Cleanup(func() { resolver.Shutdown() })
 	files["mxtrap.toml"] = serverFile + fmt.Sprintf("state = \"state\"\nresolver = [%q]\n[transfer]\nallow = [\"127.0.0.1\"]\n", conn.LocalAddr())
 	r := start(t, files, func(s *Server) {
-		s.resolver.firstRetry, s.resolver.minRefresh = 10*time.Millisecond, 10*time.Millisecond
+		s.resolver.FirstRetry, s.resolver.LeastWait = 10*time.Millisecond, 10*time.Millisecond
 	})
 
 	random := h.random()
@@ -382,7 +382,7 @@ func TestPartnersDrawnAtRandomDoNoHarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.files.get(filepath.Join(r.dir, "zones/local.toml")) == nil {
+	if again.files.Get(filepath.Join(r.dir, "zones/local.toml")) == nil {
 		t.Error("the local zone is not served after a start")
 	}
 }

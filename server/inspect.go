@@ -25,47 +25,47 @@ type Inspection struct {
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, lookUp bool, progress Progress) *Inspection {
 	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := loader{sources: c.sources, look: r.known, progress: progress, threads: runtime.GOMAXPROCS(0), copies: newCopies(c.state), numbers: newNumbering(c.state), keys: &c.transfers, waited: readWaiting(c.state)}
-	l := loader.load(ctx, nil)
+	loader := Loader{Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: NewCopies(c.state), Numbers: NewNumbering(c.state), Keys: &c.transfers, Waited: ReadWaiting(c.state)}
+	l := loader.Load(ctx, nil)
 	if lookUp {
 		var hosts []string
-		for f := range l.files.all() {
-			hosts = append(hosts, f.zone.Lookups()...)
+		for f := range l.Files.All() {
+			hosts = append(hosts, f.Zone.Lookups()...)
 		}
-		r.want(hosts)
-		r.lookUp(ctx, hosts)
-		l = loader.load(ctx, nil)
-		for host, why := range r.unknown() {
-			l.report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it: " + why, Warning: true})
+		r.Want(hosts)
+		r.LookUp(ctx, hosts)
+		l = loader.Load(ctx, nil)
+		for host, why := range r.Unknown() {
+			l.Report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it: " + why, Warning: true})
 		}
 	}
-	c.checkState(loader.numbers, &l.report)
-	in := &Inspection{Down: map[string]string{}, Known: r.known}
-	for f := range l.files.all() {
-		switch f.down {
+	c.checkState(loader.Numbers, &l.Report)
+	in := &Inspection{Down: map[string]string{}, Known: r.Known}
+	for f := range l.Files.All() {
+		switch f.Down {
 		case "":
-			in.Zones = append(in.Zones, f.zone)
+			in.Zones = append(in.Zones, f.Zone)
 			continue
-		case unloaded: // the report says why
-		case unreadable:
-			l.report.Add(conf.Problem{File: f.path, Text: f.zone.Name(), Reason: f.down + ": whether it is served is not known here", Warning: true})
+		case Unloaded: // the report says why
+		case Unreadable:
+			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: f.Down + ": whether it is served is not known here", Warning: true})
 		default:
-			l.report.Add(conf.Problem{File: f.path, Text: f.zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.down, Warning: true})
+			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.Down, Warning: true})
 		}
-		in.Down[f.zone.Name()] = f.down
+		in.Down[f.Zone.Name()] = f.Down
 	}
 	slices.SortFunc(in.Zones, func(a, b *zone.Zone) int { return strings.Compare(a.Name(), b.Name()) })
-	in.Problems = l.report.Problems()
+	in.Problems = l.Report.Problems()
 	return in
 }
 
 // checkState warns of serial numbers that may go back with the next start.
-func (c *Config) checkState(n *numbering, report *conf.Report) {
-	file, err := n.unreadable()
+func (c *Config) checkState(n *Numbering, report *conf.Report) {
+	file, err := n.Unreadable()
 	switch {
 	case err != nil:
 		report.Add(conf.Problem{File: file, Reason: "cannot be read by this user, so that served serial numbers are not known here: " + conf.Plain(err).Error(), Warning: true})
-	case c.state == "" && len(c.transfers.allow) > 0:
+	case c.state == "" && len(c.transfers.Allow) > 0:
 		report.Add(conf.Problem{
 			File: c.name(), Key: "transfer.allow", Warning: true,
 			Reason: "zones are transferred, and there is no server.state: after a restart a serial number may be lower than what secondaries have, and they keep old content; name a folder as server.state",

@@ -14,7 +14,7 @@ import (
 
 // rateLimit is how often a client may get the same kind of response over UDP, where its address may be forged: what NSD, Knot and BIND
 // call response rate limiting.
-type rateLimit struct {
+type RateLimit struct {
 	responses int64 // a second; 0: any number
 	slip      int64 // every so manieth response above that is sent empty, with TC set, for clients that are real; 0: none
 	ipv4      int64 // bits of an address that make a client
@@ -23,12 +23,12 @@ type rateLimit struct {
 }
 
 // defaultRateLimit has NSD's numbers. Who asks from this host itself forges nothing.
-var defaultRateLimit = rateLimit{responses: 200, slip: 2, ipv4: 24, ipv6: 64, exempt: []netip.Prefix{
+var defaultRateLimit = RateLimit{responses: 200, slip: 2, ipv4: 24, ipv6: 64, exempt: []netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 }}
 
 // rateLimitOf reads the table [rate_limit].
-func rateLimitOf(t *conf.Table) rateLimit {
+func LimitOf(t *conf.Table) RateLimit {
 	l := defaultRateLimit
 	t.Int("responses", 0, 1_000_000, &l.responses)
 	t.Int("slip", 0, 100, &l.slip)
@@ -38,7 +38,7 @@ func rateLimitOf(t *conf.Table) rateLimit {
 		l.exempt = nil
 	}
 	for _, item := range t.Strings("exempt") {
-		p, err := parsePrefix(item.Text)
+		p, err := ParsePrefix(item.Text)
 		if err != nil {
 			item.Fault(err.Error())
 			continue
@@ -57,18 +57,18 @@ const second = 1_000_000 // in the limiter's microseconds
 
 // limiter holds the token buckets of a rateLimit. A slot is a tag (32 bits of the hash) and the time, in microseconds, at which the
 // bucket will be full again.
-type limiter struct {
-	rateLimit
+type Limiter struct {
+	RateLimit
 	interval uint32 // in which a token comes
 	slots    [limiterSlots]atomic.Uint64
 }
 
 // newLimiter makes a limiter; it is nil where there is no limit.
-func newLimiter(l rateLimit) *limiter {
+func NewLimiter(l RateLimit) *Limiter {
 	if l.responses == 0 {
 		return nil
 	}
-	return &limiter{rateLimit: l, interval: uint32(second / l.responses)}
+	return &Limiter{RateLimit: l, interval: uint32(second / l.responses)}
 }
 
 // The kinds of responses whose rates are limited apart. What a forger can vary at will counts as one: names that do not exist, those that
@@ -84,7 +84,7 @@ const (
 )
 
 // find notes which bucket a query that was looked up has, and fetches it: with those of a whole round at once, one waits for all.
-func (l *limiter) find(q *query, from netip.Addr) {
+func (l *Limiter) find(q *Query, from netip.Addr) {
 	if q.limited = !l.exempts(from); !q.limited {
 		return
 	}
@@ -101,10 +101,10 @@ func (l *limiter) find(q *query, from netip.Addr) {
 }
 
 // over takes a token for the response to a query that was found. It says whether there was none.
-func (l *limiter) over(q *query, now uint32) bool { return q.limited && l.take(q.bucket, now) }
+func (l *Limiter) over(q *Query, now uint32) bool { return q.limited && l.take(q.bucket, now) }
 
 // exempts says whether a client has no limit.
-func (l *limiter) exempts(from netip.Addr) bool {
+func (l *Limiter) exempts(from netip.Addr) bool {
 	for _, p := range l.exempt {
 		if p.Contains(from) {
 			return true
@@ -114,7 +114,7 @@ func (l *limiter) exempts(from netip.Addr) bool {
 }
 
 // network is the part of an address that makes a client, with its family.
-func (l *limiter) network(from netip.Addr) uint64 {
+func (l *Limiter) network(from netip.Addr) uint64 {
 	if from.Is4() {
 		a := from.As4()
 		return uint64(binary.BigEndian.Uint32(a[:])>>(32-l.ipv4)) | 1<<32
@@ -129,10 +129,10 @@ var (
 	limiterKey  = maphash.Bytes(limiterSeed, []byte("key")) | 1
 )
 
-func kindOf(q *query) byte {
+func kindOf(q *Query) byte {
 	a := &q.Answer
 	switch {
-	case q.verdict != dns.RcodeSuccess || q.class == dns.ClassCHAOS || q.notify || q.Zone < 0:
+	case q.Verdict != dns.RcodeSuccess || q.Class == dns.ClassCHAOS || q.notify || q.Zone < 0:
 		return kindError
 	case a.Rcode == dns.RcodeNameError:
 		return kindNoName
@@ -149,7 +149,7 @@ func kindOf(q *query) byte {
 }
 
 // take takes a token out of a bucket.
-func (l *limiter) take(hash uint64, now uint32) (over bool) {
+func (l *Limiter) take(hash uint64, now uint32) (over bool) {
 	slot, tag := &l.slots[hash%limiterSlots], hash>>32
 	for {
 		old := slot.Load()

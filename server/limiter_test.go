@@ -20,7 +20,7 @@ import (
 func TestABucketHoldsTheTokensOfASecond(t *testing.T) {
 	for _, began := range []uint32{0, 1, math.MaxUint32 - second/2} { // the time goes round
 		t.Run(fmt.Sprint(began), func(t *testing.T) {
-			l := newLimiter(rateLimit{responses: 10})
+			l := NewLimiter(RateLimit{responses: 10})
 			now := began
 			for range 10 {
 				if l.take(1<<40|1, now) {
@@ -59,21 +59,21 @@ func TestABucketHoldsTheTokensOfASecond(t *testing.T) {
 }
 
 // asks is a responder whose clock stands still, and the client that asks it over UDP.
-func asks(t *testing.T, l rateLimit) (r *responder, ask func(from, name string, qtype uint16) *dns.Msg) {
+func asks(t *testing.T, l RateLimit) (r *Responder, ask func(from, name string, qtype uint16) *dns.Msg) {
 	r = responderFor(t, trappedZone, "name = \"example.org\"\n[records]\n\"@\" = [\"NS ns.example.com.\"]\n\"*.wild\" = [\"A 192.0.2.80\"]\nsub = [\"NS ns.example.net.\"]\n")
-	snap := *r.state.current.Load()
-	snap.limiter = newLimiter(l)
-	r.state.current.Store(&snap)
+	snap := *r.state.Current.Load()
+	snap.Limiter = NewLimiter(l)
+	r.state.Current.Store(&snap)
 	now := time.Now()
 	return r, func(from, name string, qtype uint16) *dns.Msg {
 		query := packQuery(name, qtype)
-		out := []packet{{data: append(make([]byte, 0, zone.MaxUDP), query...), from: netip.AddrPortFrom(netip.MustParseAddr(from), 53)}}
-		r.respondAll(out, client{now: nowOf(now)})
-		if out[0].data == nil {
+		out := []Packet{{Data: append(make([]byte, 0, zone.MaxUDP), query...), from: netip.AddrPortFrom(netip.MustParseAddr(from), 53)}}
+		r.RespondAll(out, Client{Now: NowOf(now)})
+		if out[0].Data == nil {
 			return nil
 		}
 		m := new(dns.Msg)
-		if err := m.Unpack(out[0].data); err != nil {
+		if err := m.Unpack(out[0].Data); err != nil {
 			t.Fatal(err)
 		}
 		return m
@@ -142,7 +142,7 @@ func TestResponsesAreLimitedByClientAndKind(t *testing.T) {
 }
 
 func TestEverySecondResponseAboveTheLimitSlips(t *testing.T) {
-	r, ask := asks(t, rateLimit{responses: 5, slip: 2, ipv4: 24, ipv6: 64})
+	r, ask := asks(t, RateLimit{responses: 5, slip: 2, ipv4: 24, ipv6: 64})
 	full, slipped, none := 0, 0, 0
 	for range 25 {
 		switch m := ask("192.0.2.1", "example.com.", dns.TypeMX); {
@@ -158,24 +158,24 @@ func TestEverySecondResponseAboveTheLimitSlips(t *testing.T) {
 		t.Errorf("%d full, %d slipped, %d dropped", full, slipped, none)
 	}
 	packet := packQuery("example.com.", dns.TypeMX)
-	if m := r.respond(packet, make([]byte, 0, dns.MaxMsgSize), client{transport: metrics.TCP, addr: netip.MustParseAddr("192.0.2.1")}); len(m) < 50 {
+	if m := r.Respond(packet, make([]byte, 0, dns.MaxMsgSize), Client{Transport: metrics.TCP, Addr: netip.MustParseAddr("192.0.2.1")}); len(m) < 50 {
 		t.Error("TCP is limited")
 	}
 }
 
 func TestLimitingAllocatesNothing(t *testing.T) {
 	r := responderFor(t, trappedZone)
-	snap := *r.state.current.Load()
-	snap.limiter, snap.cookies = newLimiter(rateLimit{responses: 5, slip: 2, ipv4: 24, ipv6: 64}), cookieSecrets{{}}
-	r.state.current.Store(&snap)
+	snap := *r.state.Current.Load()
+	snap.Limiter, snap.Cookies = NewLimiter(RateLimit{responses: 5, slip: 2, ipv4: 24, ipv6: 64}), Cookies{{}}
+	r.state.Current.Store(&snap)
 	m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).SetEdns0(1232, false)
 	m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"}}
 	query, _ := m.Pack()
 	var room [responseRoom]byte
-	out := []packet{{from: netip.MustParseAddrPort("192.0.2.1:53")}}
+	out := []Packet{{from: netip.MustParseAddrPort("192.0.2.1:53")}}
 	if n := testing.AllocsPerRun(1000, func() {
-		out[0].data = append(room[:0], query...)
-		r.respondAll(out, client{now: nowOf(epoch)})
+		out[0].Data = append(room[:0], query...)
+		r.RespondAll(out, Client{Now: NowOf(epoch)})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -188,24 +188,24 @@ func TestServerCookies(t *testing.T) {
 	earlier, _ := parseCookieSecret("dd3bdf9344b678b185a6f5cb60fca715")
 	for _, c := range []struct {
 		name    string
-		secrets cookieSecrets
+		secrets Cookies
 		cookie  string
 		from    string
 		now     uint32
 		good    bool
 		want    string // the server cookie of the response
 	}{
-		{"a new client", cookieSecrets{secret}, "2464c4abcf10c957", "198.51.100.100", 1559731985, false, "010000005cf79f111f8130c3eee29480"},
-		{"a client that comes again", cookieSecrets{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 + 60, true, "010000005cf79f111f8130c3eee29480"},
-		{"after more than half an hour", cookieSecrets{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559734385, true, "010000005cf7a871d4a564a1442aca77"},
-		{"with reserved octets", cookieSecrets{secret}, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203", 1559727985, true, "01abcdef5cf78f71a314227b6679ebf5"},
-		{"with reserved octets, too old", cookieSecrets{secret}, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203", 1559734700, false, "010000005cf7a9acf73a7810aca2381e"},
-		{"over IPv6, with a new secret", cookieSecrets{later, earlier}, "22681ab97d52c298010000005cf7c57926556bd0934c72f8", "2001:db8:220:1:59de:d0f4:8769:82b8", 1559741961, true, "010000005cf7c609a6bb79d16625507a"},
-		{"of another address", cookieSecrets{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.101", 1559731985, false, ""},
-		{"too old", cookieSecrets{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 + cookieAge + 1, false, ""},
-		{"of the future", cookieSecrets{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 - cookieFuture - 1, false, ""},
-		{"of another version", cookieSecrets{secret}, "2464c4abcf10c957020000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985, false, "010000005cf79f111f8130c3eee29480"},
-		{"of another length", cookieSecrets{secret}, "2464c4abcf10c957010000005cf79f11", "198.51.100.100", 1559731985, false, "010000005cf79f111f8130c3eee29480"},
+		{"a new client", Cookies{secret}, "2464c4abcf10c957", "198.51.100.100", 1559731985, false, "010000005cf79f111f8130c3eee29480"},
+		{"a client that comes again", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 + 60, true, "010000005cf79f111f8130c3eee29480"},
+		{"after more than half an hour", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559734385, true, "010000005cf7a871d4a564a1442aca77"},
+		{"with reserved octets", Cookies{secret}, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203", 1559727985, true, "01abcdef5cf78f71a314227b6679ebf5"},
+		{"with reserved octets, too old", Cookies{secret}, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203", 1559734700, false, "010000005cf7a9acf73a7810aca2381e"},
+		{"over IPv6, with a new secret", Cookies{later, earlier}, "22681ab97d52c298010000005cf7c57926556bd0934c72f8", "2001:db8:220:1:59de:d0f4:8769:82b8", 1559741961, true, "010000005cf7c609a6bb79d16625507a"},
+		{"of another address", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.101", 1559731985, false, ""},
+		{"too old", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 + cookieAge + 1, false, ""},
+		{"of the future", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 - cookieFuture - 1, false, ""},
+		{"of another version", Cookies{secret}, "2464c4abcf10c957020000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985, false, "010000005cf79f111f8130c3eee29480"},
+		{"of another length", Cookies{secret}, "2464c4abcf10c957010000005cf79f11", "198.51.100.100", 1559731985, false, "010000005cf79f111f8130c3eee29480"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			octets, _ := hex.DecodeString(c.cookie)
@@ -235,8 +235,8 @@ func TestLimitConfiguration(t *testing.T) {
 	} {
 		var report conf.Report
 		all := conf.Parse("m.toml", []byte(text), &report)
-		rateLimitOf(all.Table("rate_limit"))
-		cookiesOf(all.Table("cookies"))
+		LimitOf(all.Table("rate_limit"))
+		CookiesOf(all.Table("cookies"))
 		got := ""
 		for _, p := range report.Problems() {
 			got += p.String()
@@ -249,19 +249,19 @@ func TestLimitConfiguration(t *testing.T) {
 
 func BenchmarkLimiter(b *testing.B) {
 	r := responderFor(b, trappedZone)
-	out := []packet{{}}
+	out := []Packet{{}}
 	var room [responseRoom]byte
 	query := packQuery("example.com.", dns.TypeMX)
 	for _, limited := range []bool{false, true} {
 		b.Run(fmt.Sprintf("limited=%v", limited), func(b *testing.B) {
-			snap := *r.state.current.Load()
-			if snap.limiter = nil; limited {
-				snap.limiter = newLimiter(rateLimit{responses: 1_000_000, ipv4: 24, ipv6: 64})
+			snap := *r.state.Current.Load()
+			if snap.Limiter = nil; limited {
+				snap.Limiter = NewLimiter(RateLimit{responses: 1_000_000, ipv4: 24, ipv6: 64})
 			}
-			r.state.current.Store(&snap)
+			r.state.Current.Store(&snap)
 			for i := range b.N {
-				out[0] = packet{append(room[:0], query...), netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), 1}), 53)}
-				r.respondAll(out, client{now: now{micros: uint32(i)}})
+				out[0] = Packet{append(room[:0], query...), netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), 1}), 53)}
+				r.RespondAll(out, Client{Now: now{micros: uint32(i)}})
 			}
 		})
 	}
@@ -293,9 +293,9 @@ addresses = ["192.0.2.64/28"]
 // TestNamesThatAForgerMakesUpShareABucket, whatever shape their answers have: or else each would bring him the responses of a second.
 func TestNamesThatAForgerMakesUpShareABucket(t *testing.T) {
 	r := responderFor(t, shapesZone, "name = \"all.test\"\n[records]\n\"@\" = [\"NS ns.shapes.test.\", \"DNAME shapes.test.\"]\n")
-	snap := *r.state.current.Load()
-	snap.limiter = newLimiter(rateLimit{responses: 10})
-	r.state.current.Store(&snap)
+	snap := *r.state.Current.Load()
+	snap.Limiter = NewLimiter(RateLimit{responses: 10})
+	r.state.Current.Store(&snap)
 	owners := strings.Fields("shapes.test ns.shapes.test mail.shapes.test mx1.shapes.test mx2.shapes.test wild.shapes.test alias.shapes.test out.shapes.test loop.shapes.test dname.shapes.test" +
 		" inward.shapes.test nothing.shapes.test self.shapes.test long.shapes.test chain.shapes.test cut.shapes.test ns.cut.shapes.test empty.shapes.test b.c.empty.shapes.test all.test wild.all.test gone.test")
 	types := []uint16{dns.TypeA, dns.TypeMX, dns.TypeANY, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeNS, dns.TypeTXT, dns.TypeSOA, 65000}
@@ -308,10 +308,10 @@ func TestNamesThatAForgerMakesUpShareABucket(t *testing.T) {
 		for range random.IntN(4) {
 			name = fmt.Sprintf("%x.", random.Uint64()>>random.IntN(60)) + name
 		}
-		packets := []packet{{data: packQuery(name, types[random.IntN(len(types))]), from: netip.MustParseAddrPort("192.0.2.200:53")}}
+		packets := []Packet{{Data: packQuery(name, types[random.IntN(len(types))]), from: netip.MustParseAddrPort("192.0.2.200:53")}}
 		r.lookUp(packets, &snap)
 		q := &r.queries[0]
-		if snap.limiter.find(q, packets[0].from.Addr()); q.verdict != noAnswer {
+		if snap.Limiter.find(q, packets[0].from.Addr()); q.Verdict != NoAnswer {
 			buckets[q.bucket] = true
 			shapes[fmt.Sprint(q.Answer.Rcode, len(q.Answer.Answer), len(q.Answer.Authority), q.Answer.Varied)] = true
 		}

@@ -30,7 +30,7 @@ func (l *listener) address() string { return l.tcp.Addr().String() }
 
 // Listeners are all sockets of a server: UDP and TCP for DNS, and TCP for HTTP.
 type Listeners struct {
-	state    *state
+	state    *State
 	metrics  *metrics.Metrics
 	log      *slog.Logger
 	transfer transferHandler
@@ -39,21 +39,21 @@ type Listeners struct {
 	open       map[string]*listener
 	http       *httpListener
 	missing    []netip.AddrPort // addresses that are not there yet
-	unaccepted perMinute        // connections that could not be taken, that the log tells of
+	unaccepted PerMinute        // connections that could not be taken, that the log tells of
 }
 
 // transferHandler answers a request for a zone, which came over a connection.
-type transferHandler func(send func(octets []byte) error, request []byte, c client) error
+type transferHandler func(send func(octets []byte) error, request []byte, c Client) error
 
 // newListeners makes Listeners that have no sockets yet. They take over those that the service manager has opened for this process.
-func newListeners(s *state, m *metrics.Metrics, log *slog.Logger, transfer transferHandler) (*Listeners, error) {
+func NewListeners(s *State, m *metrics.Metrics, log *slog.Logger, transfer transferHandler) (*Listeners, error) {
 	in, err := inherit()
 	return &Listeners{state: s, metrics: m, log: log, transfer: transfer, inherited: in, open: map[string]*listener{}}, err
 }
 
 // listen opens the sockets of these addresses and of that for HTTP, where it is valid, and only when all are open closes those that are no
 // longer asked for. Where an address cannot be had, nothing changes.
-func (s *Listeners) listen(addresses []netip.AddrPort, http netip.AddrPort) error {
+func (s *Listeners) Listen(addresses []netip.AddrPort, http netip.AddrPort) error {
 	opened := map[string]*listener{}
 	var missing []netip.AddrPort
 	undo := func() {
@@ -69,7 +69,7 @@ func (s *Listeners) listen(addresses []netip.AddrPort, http netip.AddrPort) erro
 		}
 		l, err := s.openSockets(addr)
 		if errors.Is(err, syscall.EADDRNOTAVAIL) && len(addresses) > 1 {
-			s.log.Warn("an address is not there yet: the others are served, and it is tried again", "address", name, "every", listenAgain)
+			s.log.Warn("an address is not there yet: the others are served, and it is tried again", "address", name, "every", ListenAgain)
 			missing = append(missing, addr)
 			continue
 		}
@@ -106,10 +106,10 @@ func (s *Listeners) listen(addresses []netip.AddrPort, http netip.AddrPort) erro
 }
 
 // listenAgain is how often an address that is not there is to be tried again: an IPv6 address is tentative for a second or two (RFC 4862 5.4).
-const listenAgain = 3 * time.Second
+const ListenAgain = 3 * time.Second
 
 // listenOnMissing tries the addresses that were not there.
-func (s *Listeners) listenOnMissing() {
+func (s *Listeners) ListenOnMissing() {
 	s.missing = slices.DeleteFunc(s.missing, func(addr netip.AddrPort) bool {
 		l, err := s.openSockets(addr)
 		if err != nil {
@@ -124,7 +124,7 @@ func (s *Listeners) listenOnMissing() {
 }
 
 // addresses are where DNS is served, of those that were asked for.
-func (s *Listeners) addresses(wanted []netip.AddrPort) (served []string) {
+func (s *Listeners) Addresses(wanted []netip.AddrPort) (served []string) {
 	for _, a := range wanted {
 		if l := s.open[a.String()]; l != nil {
 			served = append(served, l.address())
@@ -134,7 +134,7 @@ func (s *Listeners) addresses(wanted []netip.AddrPort) (served []string) {
 }
 
 // httpAddress is where HTTP is served.
-func (s *Listeners) httpAddress() string {
+func (s *Listeners) HttpAddress() string {
 	if s.http == nil {
 		return "off"
 	}
@@ -218,7 +218,7 @@ func (l *listener) close() {
 }
 
 // shut closes everything.
-func (s *Listeners) shut() {
+func (s *Listeners) Shut() {
 	for name, l := range s.open {
 		delete(s.open, name)
 		l.close()

@@ -13,40 +13,40 @@ import (
 )
 
 // zoneFile is a zone as it was last taken in.
-type zoneFile struct {
-	path      string // of the zone file, or what stands for it
-	zone      *zone.Zone
+type File struct {
+	Path      string // of the zone file, or what stands for it
+	Zone      *zone.Zone
 	files     zone.Files
 	source    *zone.Source // nil where nothing will have to be compiled again
-	history   zone.History
-	secondary *secondary // nil where the zone comes from no primary
-	template  string     // of a catalog's members; "" where the zone is no catalog
+	History   zone.History
+	Secondary *Secondary // nil where the zone comes from no primary
+	Template  string     // of a catalog's members; "" where the zone is no catalog
 	catalog   string     // the path of the catalog that lists the zone; "" for none
-	hidden    bool       // only who may transfer the zone is answered, for it lists others' zones
-	down      string     // why it cannot be answered now; "" where it can
-	served    served     // what it is served as; while it is down what it was served as last
+	Hidden    bool       // only who may transfer the zone is answered, for it lists others' zones
+	Down      string     // why it cannot be answered now; "" where it can
+	served    Served     // what it is served as; while it is down what it was served as last
 	written   uint64     // tells what stands in the files, without the trap
 }
 
 // last is what the zone is served as. Its digest is made only when it is asked for.
-func (f *zoneFile) last(name string) served {
-	if f == nil || f.zone.Name() != name {
-		return served{}
+func (f *File) last(name string) Served {
+	if f == nil || f.Zone.Name() != name {
+		return Served{}
 	}
-	if f.down == "" && !f.served.known() {
+	if f.Down == "" && !f.served.Known() {
 		s := f.served
-		s.digest = f.zone.Digest()
+		s.Digest = f.Zone.Digest()
 		return s
 	}
 	return f.served
 }
 
 // renewed is the zone again where its files have not changed, else nil.
-func (f *zoneFile) renewed() *zoneFile {
+func (f *File) renewed() *File {
 	if f == nil {
 		return nil
 	}
-	files, changed, ok := f.files.Renewed(f.path)
+	files, changed, ok := f.files.Renewed(f.Path)
 	switch {
 	case !ok:
 		return nil
@@ -59,76 +59,76 @@ func (f *zoneFile) renewed() *zoneFile {
 }
 
 // loading is the outcome of reading every zone file.
-type loading struct {
-	files    *zoneFiles
-	set      *zone.Set          // of their zones
-	standing []*zoneFile        // those of the set, by its indexes
-	failed   map[string]failure // by path
-	waiting  map[string]bool    // paths that had to give way to others
-	refused  []*zoneFile        // their zones
+type Loading struct {
+	Files    *Files
+	Set      *zone.Set          // of their zones
+	standing []*File            // those of the set, by its indexes
+	Failed   map[string]failure // by path
+	Waiting  map[string]bool    // paths that had to give way to others
+	Refused  []*File            // their zones
 	catalogs []string           // paths, in order
-	unfound  bool               // which zone files there are cannot be told: a fault of the server file
-	numbers  *numbering
-	report   conf.Report
+	Unfound  bool               // which zone files there are cannot be told: a fault of the server file
+	Numbers  *Numbering
+	Report   conf.Report
 }
 
 // failure is a zone that was not taken in.
 type failure struct {
-	zone string // its name, as far as it is known
-	kept bool   // its last good version goes on being served
+	Zone string // its name, as far as it is known
+	Kept bool   // its last good version goes on being served
 }
 
 // loader is what a load depends on beside the configuration.
-type loader struct {
-	sources  sources
-	look     zone.Lookups
-	progress Progress
-	quiet    bool // no warnings are kept, but for their number
-	history  bool // differences between versions are kept
-	copies   *copies
-	arrived  *newCopy // of a zone, to be taken instead of the copy that there is; nil: none
-	numbers  *numbering
-	waited   map[string]bool // paths that had to give way to others when zones were arranged last
-	keys     *transfers      // the keys of primaries are theirs
-	threads  int
-	alone    bool // nobody is answered yet
+type Loader struct {
+	Sources  Sources
+	Look     zone.Lookups
+	Progress Progress
+	Quiet    bool // no warnings are kept, but for their number
+	History  bool // differences between versions are kept
+	Copies   *Copies
+	arrived  *Update // of a zone, to be taken instead of the copy that there is; nil: none
+	Numbers  *Numbering
+	Waited   map[string]bool // paths that had to give way to others when zones were arranged last
+	Keys     *Access         // the keys of primaries are theirs
+	Threads  int
+	Alone    bool // nobody is answered yet
 }
 
 // load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
-func (o loader) load(ctx context.Context, before *zoneFiles) *loading {
-	l := o.loading(newZoneFiles(0))
-	l.report.Quiet = o.quiet
-	if o.sources.path == "" {
-		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.report)
-		if f := o.compile(source, source.Path, nil, &l.report); f != nil {
-			l.files.put(f)
+func (o Loader) Load(ctx context.Context, before *Files) *Loading {
+	l := o.loading(NewFiles(0))
+	l.Report.Quiet = o.Quiet
+	if o.Sources.path == "" {
+		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.Report)
+		if f := o.compile(source, source.Path, nil, &l.Report); f != nil {
+			l.Files.put(f)
 		}
-		l.stand(before, o.waited)
+		l.stand(before, o.Waited)
 		return l
 	}
-	all := o.sources.files(before, &l.report)
-	if l.report.Faults() > 0 {
-		l.unfound = true
+	all := o.Sources.files(before, &l.Report)
+	if l.Report.Faults() > 0 {
+		l.Unfound = true
 		l.unite()
 		return l
 	}
-	files, reports := make([]*zoneFile, len(all)), make([]*conf.Report, len(all))
+	files, reports := make([]*File, len(all)), make([]*conf.Report, len(all))
 	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
-		if known != nil && known.secondary == nil {
+		if known != nil && known.Secondary == nil {
 			files[i] = known
 			return
 		}
-		reports[i] = &conf.Report{Quiet: o.quiet || known != nil}
+		reports[i] = &conf.Report{Quiet: o.Quiet || known != nil}
 		files[i] = o.compile(zone.Load(path, reports[i]), path, old, reports[i])
 	})
-	l.files = newZoneFiles(len(all))
-	rest := rests()
+	l.Files = NewFiles(len(all))
+	rest := Rests()
 	for i, z := range all {
 		rest()
 		if reports[i] != nil {
-			l.report.Join(reports[i])
+			l.Report.Join(reports[i])
 		}
 		f := files[i]
 		if f == nil {
@@ -137,7 +137,7 @@ func (o loader) load(ctx context.Context, before *zoneFiles) *loading {
 		if f == nil {
 			continue
 		}
-		if l.files.put(f); f.template != "" {
+		if l.Files.put(f); f.Template != "" {
 			l.catalogs = append(l.catalogs, z.path)
 		}
 	}
@@ -148,34 +148,34 @@ func (o loader) load(ctx context.Context, before *zoneFiles) *loading {
 }
 
 // loading begins a load with what is there already.
-func (o loader) loading(files *zoneFiles) *loading {
-	return &loading{files: files, failed: map[string]failure{}, numbers: o.numbers}
+func (o Loader) loading(files *Files) *Loading {
+	return &Loading{Files: files, Failed: map[string]failure{}, Numbers: o.Numbers}
 }
 
 // unite makes the set of the zones that were loaded, in any order.
-func (l *loading) unite() {
-	rest := rests()
-	zones := make([]*zone.Zone, 0, l.files.len())
-	l.standing = make([]*zoneFile, 0, l.files.len())
-	for f := range l.files.all() {
+func (l *Loading) unite() {
+	rest := Rests()
+	zones := make([]*zone.Zone, 0, l.Files.Len())
+	l.standing = make([]*File, 0, l.Files.Len())
+	for f := range l.Files.All() {
 		rest()
-		zones, l.standing = append(zones, f.zone), append(l.standing, f)
+		zones, l.standing = append(zones, f.Zone), append(l.standing, f)
 	}
-	l.set = zone.NewSet(zones, rest)
+	l.Set = zone.NewSet(zones, rest)
 }
 
 // each calls do for 0 to n-1, or until the context ends: nobody has a use for the outcome then.
-func (o loader) each(ctx context.Context, n int, do func(i int)) {
+func (o Loader) each(ctx context.Context, n int, do func(i int)) {
 	var next, done atomic.Int64
-	defer o.progress.watch(&done, n)()
+	defer o.Progress.watch(&done, n)()
 	var wg sync.WaitGroup
-	for range max(1, o.threads) {
+	for range max(1, o.Threads) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				do(i)
 				done.Add(1)
-				if !o.alone {
-					yield()
+				if !o.Alone {
+					Yield()
 				}
 			}
 		})
@@ -184,18 +184,18 @@ func (o loader) each(ctx context.Context, n int, do func(i int)) {
 }
 
 // compile makes a zone ready, as the version that follows the one before.
-func (o loader) compile(source *zone.Source, path string, before *zoneFile, report *conf.Report) *zoneFile {
+func (o Loader) compile(source *zone.Source, path string, before *File, report *conf.Report) *File {
 	if source == nil {
 		return nil
 	}
 	if source.Primary() != nil {
 		return o.secondary(source, path, before, report)
 	}
-	z := source.Compile(o.look, report)
+	z := source.Compile(o.Look, report)
 	if z == nil {
 		return nil
 	}
-	f := &zoneFile{path: path, files: source.Files()}
+	f := &File{Path: path, files: source.Files()}
 	if o.serve(f, source, z, before, report); f.source == nil && !report.Keeps() {
 		source.Release()
 	}
@@ -203,19 +203,19 @@ func (o loader) compile(source *zone.Source, path string, before *zoneFile, repo
 }
 
 // serve makes a version of a zone the one that is served: under its serial number, behind the version before.
-func (o loader) serve(f *zoneFile, source *zone.Source, z *zone.Zone, before *zoneFile, report *conf.Report) {
+func (o Loader) serve(f *File, source *zone.Source, z *zone.Zone, before *File, report *conf.Report) {
 	f.written = source.Written()
 	why := "since the last run"
 	last := before.last(z.Name())
-	if last.known() {
+	if last.Known() {
 		if why = "files"; f.written == before.written {
 			why = "trap"
-		} else if f.secondary != nil {
+		} else if f.Secondary != nil {
 			why = "primary"
 		}
 	}
-	if f.zone, f.served, last = o.numbers.number(z, last, why); f.served.goesBackFrom(last) {
-		report.Warn(func() conf.Problem { return goesBack(source.Path, last.own, f.served) })
+	if f.Zone, f.served, last = o.Numbers.Number(z, last, why); f.served.GoesBackFrom(last) {
+		report.Warn(func() conf.Problem { return goesBack(source.Path, last.Own, f.served) })
 	}
 	if len(z.Lookups()) > 0 {
 		f.source = source
@@ -224,49 +224,49 @@ func (o loader) serve(f *zoneFile, source *zone.Source, z *zone.Zone, before *zo
 }
 
 // goesBack tells of a serial number that is lower than before.
-func goesBack(path string, was uint32, now served) conf.Problem {
+func goesBack(path string, was uint32, now Served) conf.Problem {
 	return conf.Problem{
-		File: path, Key: "soa.serial", Text: fmt.Sprint(now.own), Warning: true,
-		Reason: fmt.Sprintf("goes back: it was %d, and secondaries have that; %d is served until it is ahead again", was, now.serial),
+		File: path, Key: "soa.serial", Text: fmt.Sprint(now.Own), Warning: true,
+		Reason: fmt.Sprintf("goes back: it was %d, and secondaries have that; %d is served until it is ahead again", was, now.Serial),
 	}
 }
 
 // follow keeps how a version came to be out of the one before it, and where they are the same that one.
-func (o loader) follow(f, before *zoneFile) {
-	if before == nil || before.down != "" || before.zone.Name() != f.zone.Name() {
+func (o Loader) follow(f, before *File) {
+	if before == nil || before.Down != "" || before.Zone.Name() != f.Zone.Name() {
 		return
 	}
-	if before.zone.Same(f.zone) {
-		f.zone, f.history = before.zone, before.history
-	} else if o.history {
-		f.history = before.history.Then(before.zone, f.zone)
+	if before.Zone.Same(f.Zone) {
+		f.Zone, f.History = before.Zone, before.History
+	} else if o.History {
+		f.History = before.History.Then(before.Zone, f.Zone)
 	}
 }
 
 // unloaded is why a zone is down whose file has faults, and that was not served before.
-const unloaded = "its file cannot be loaded"
+const Unloaded = "its file cannot be loaded"
 
 // fail notes that a zone was not taken in, and returns what goes on being served in its place: the version before, or else one that
 // says that it cannot be answered, where its name is known.
-func (l *loading) fail(path string, old *zoneFile, unserved func() *zone.Zone) *zoneFile {
-	f := failure{zone: path, kept: old != nil && old.down != unloaded}
-	if !f.kept {
+func (l *Loading) fail(path string, old *File, unserved func() *zone.Zone) *File {
+	f := failure{Zone: path, Kept: old != nil && old.Down != Unloaded}
+	if !f.Kept {
 		old = nil
 		if z := unserved(); z != nil {
-			old = &zoneFile{path: path, zone: z, down: unloaded}
+			old = &File{Path: path, Zone: z, Down: Unloaded}
 		}
 	}
 	if old != nil {
-		f.zone = old.zone.Name()
+		f.Zone = old.Zone.Name()
 	}
-	l.failed[path] = f
+	l.Failed[path] = f
 	return old
 }
 
 // served is how many of the zones are there to be answered, now or when their primary has been heard.
-func (l *loading) served() (n int) {
-	for f := range l.files.all() {
-		if f.down != unloaded {
+func (l *Loading) Served() (n int) {
+	for f := range l.Files.All() {
+		if f.Down != Unloaded {
 			n++
 		}
 	}

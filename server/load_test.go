@@ -14,9 +14,9 @@ import (
 )
 
 // sourcesIn are the zone files of a folder.
-func sourcesIn(dir string) sources {
+func sourcesIn(dir string) Sources {
 	t := conf.Parse("", []byte("[server]\nzones = [\"z*.toml\"]\n"), &conf.Report{})
-	return sourcesOf(filepath.Join(dir, "mxtrap.toml"), t.Table("server"), t.Table("catalog"))
+	return SourcesOf(filepath.Join(dir, "mxtrap.toml"), t.Table("server"), t.Table("catalog"))
 }
 
 // hostZone is a zone file of one host.
@@ -33,7 +33,7 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 	sources := sourcesIn(dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	read := 0
-	loader{threads: 1}.each(ctx, 100, func(int) {
+	Loader{Threads: 1}.each(ctx, 100, func(int) {
 		if read++; read == 10 {
 			cancel()
 		}
@@ -41,8 +41,8 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 	if read != 10 {
 		t.Errorf("%d of 100 files were read", read)
 	}
-	if l := (loader{sources: sources, numbers: newNumbering("")}).load(t.Context(), nil); l.files.len() != 100 {
-		t.Errorf("%d zones", l.files.len())
+	if l := (Loader{Sources: sources, Numbers: NewNumbering("")}).Load(t.Context(), nil); l.Files.Len() != 100 {
+		t.Errorf("%d zones", l.Files.Len())
 	}
 }
 
@@ -56,8 +56,8 @@ func BenchmarkGrowth(b *testing.B) {
 			}
 			sources := sourcesIn(dir)
 			for b.Loop() {
-				if l := (loader{sources: sources, numbers: newNumbering(""), quiet: true, alone: true}).load(b.Context(), nil); l.files.len() != n {
-					b.Fatal(l.files.len())
+				if l := (Loader{Sources: sources, Numbers: NewNumbering(""), Quiet: true, Alone: true}).Load(b.Context(), nil); l.Files.Len() != n {
+					b.Fatal(l.Files.Len())
 				}
 			}
 		})
@@ -95,12 +95,12 @@ func TestAFileOfEqualSizeAndTimeIsSeen(t *testing.T) {
 			os.WriteFile(path, []byte(hostZone("a.test", 1)), 0o644)
 			os.Chtimes(path, old, old)
 			sources := sourcesIn(dir)
-			before := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), nil)
+			before := Loader{Sources: sources, Numbers: NewNumbering("")}.Load(t.Context(), nil)
 			time.Sleep(2100 * time.Millisecond) // so that the file is not so fresh that it is read again anyway
-			before = loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), before.files)
+			before = Loader{Sources: sources, Numbers: NewNumbering("")}.Load(t.Context(), before.Files)
 			replace(path, []byte(hostZone("a.test", 2)))
-			after := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), before.files)
-			if before.set.Zones()[0].Digest() == after.set.Zones()[0].Digest() {
+			after := Loader{Sources: sources, Numbers: NewNumbering("")}.Load(t.Context(), before.Files)
+			if before.Set.Zones()[0].Digest() == after.Set.Zones()[0].Digest() {
 				t.Error("the old content is served")
 			}
 		})
@@ -141,16 +141,16 @@ func TestUnchangedZonesAreReused(t *testing.T) {
 	write("fresh.zone.toml", hostZone("fresh.test", 1), 0)
 	write("rewritten.zone.toml", hostZone("rewritten.test", 1), 0)
 	sources := sourcesIn(dir)
-	before := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), nil)
+	before := Loader{Sources: sources, Numbers: NewNumbering("")}.Load(t.Context(), nil)
 	write("b.zone.toml", hostZone("b.test", 2), time.Minute)
 	write("touched.zone.toml", hostZone("touched.test", 1), time.Minute)
 	fresh, _ := os.Stat(filepath.Join(dir, "rewritten.zone.toml"))
 	write("rewritten.zone.toml", hostZone("rewritten.test", 2), 0) // of the same size, and within a tick of the file system's clock
 	os.Chtimes(filepath.Join(dir, "rewritten.zone.toml"), fresh.ModTime(), fresh.ModTime())
-	after := loader{sources: sources, numbers: newNumbering("")}.load(t.Context(), before.files)
+	after := Loader{Sources: sources, Numbers: NewNumbering("")}.Load(t.Context(), before.Files)
 	for name, reused := range map[string]bool{"a": true, "b": false, "touched": false, "fresh": true, "rewritten": false} {
 		path := filepath.Join(dir, name+".zone.toml")
-		if (before.files.get(path).zone == after.files.get(path).zone) != reused {
+		if (before.Files.Get(path).Zone == after.Files.Get(path).Zone) != reused {
 			t.Errorf("%s: reused %v, want %v", name, !reused, reused)
 		}
 	}

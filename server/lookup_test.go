@@ -17,7 +17,7 @@ func TestACoverIsLookedUpAndKeptFresh(t *testing.T) {
 	r := start(t, map[string]string{
 		"mxtrap.toml":  serverFile + "resolver = [\"" + resolver.Addr + "\"]\n",
 		"zones/a.toml": zone,
-	}, func(s *Server) { s.resolver.firstRetry, s.resolver.minRefresh = time.Millisecond, time.Millisecond })
+	}, func(s *Server) { s.resolver.FirstRetry, s.resolver.LeastWait = time.Millisecond, time.Millisecond })
 	eventually := func(what string, f func() bool) {
 		t.Helper()
 		for end := time.Now().Add(patience); !f(); time.Sleep(2 * time.Millisecond) {

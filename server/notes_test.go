@@ -48,18 +48,18 @@ func TestUnderASerialNumberThereIsOneContent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()
-			var inProcess served
+			var inProcess Served
 			for i, v := range c.versions {
 				z := numbered(t, v.own, v.content)
-				n := newNumbering("")
-				one, now, _ := n.number(z, inProcess, "")
-				if now.digest = z.Digest(); one.Serial() != v.want {
+				n := NewNumbering("")
+				one, now, _ := n.Number(z, inProcess, "")
+				if now.Digest = z.Digest(); one.Serial() != v.want {
 					t.Errorf("version %d in one process: serial %d, want %d", i, one.Serial(), v.want)
 				}
 				inProcess = now
 
-				restarted := newNumbering(folder)
-				again, _, _ := restarted.number(z, served{}, "")
+				restarted := NewNumbering(folder)
+				again, _, _ := restarted.Number(z, Served{}, "")
 				if again.Serial() != v.want || zone.SerialOf(again.SOA()) != v.want {
 					t.Errorf("version %d after a restart: serial %d, want %d", i, again.Serial(), v.want)
 				}
@@ -84,9 +84,9 @@ func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
 	folder := t.TempDir()
 	write := func(serial uint32) {
 		t.Helper()
-		n := newNumbering(folder)
+		n := NewNumbering(folder)
 		n.book.last("example.com")
-		if err := n.book.note(map[string]served{"example.com": {serial: serial, own: 1, digest: zone.Digest{1}}}); err != nil {
+		if err := n.book.note(map[string]Served{"example.com": {Serial: serial, Own: 1, Digest: zone.Digest{1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,16 +97,16 @@ func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
 	lines := strings.Count(string(text), "\n")
 	for cut := len(text); cut > bytes.IndexByte(text, '\n'); cut-- { // as a power failure may leave it
 		os.WriteFile(file, text[:cut], 0o600)
-		if got := newBook(folder).last("example.com").serial; got != 8 && got != 7 {
+		if got := newBook(folder).last("example.com").Serial; got != 8 && got != 7 {
 			t.Fatalf("cut to %d octets: serial %d", cut, got)
 		}
 		write(9)
-		if got := newBook(folder).last("example.com").serial; got != 9 {
+		if got := newBook(folder).last("example.com").Serial; got != 9 {
 			t.Fatalf("written on behind a cut at %d: serial %d", cut, got)
 		}
 	}
 	os.WriteFile(file, []byte(strings.Repeat("\x00\xff garbage\n", 3)+strings.Repeat("x", 200_000)+"\n"+string(text)), 0o600)
-	if got := newBook(folder).last("example.com").serial; got != 8 {
+	if got := newBook(folder).last("example.com").Serial; got != 8 {
 		t.Errorf("behind garbage: %d", got)
 	}
 	for range 1100 { // most of it is of the past: it is written anew
@@ -116,14 +116,14 @@ func TestTheBookOfSerialNumbersOutlivesDamage(t *testing.T) {
 	if n := strings.Count(string(text), "\n"); n > 1050 || lines != 2 {
 		t.Errorf("%d lines, at first %d", n, lines)
 	}
-	if got := newBook(folder).last("example.com").serial; got != 10 {
+	if got := newBook(folder).last("example.com").Serial; got != 10 {
 		t.Errorf("after it was written anew: %d", got)
 	}
 }
 
 // FuzzNotes: a book of serial numbers and a list of those that wait may hold anything. What is noted afterwards is read again.
 func FuzzNotes(f *testing.F) {
-	good := served{serial: 7, own: 5, digest: zone.Digest{1}}
+	good := Served{Serial: 7, Own: 5, Digest: zone.Digest{1}}
 	f.Add([]byte(good.line("example.com")))
 	f.Add([]byte(good.line("example.com") + good.line("example.org")[:20]))
 	f.Add([]byte("\"zones/a.toml\"\n\"zones/b.toml"))
@@ -133,17 +133,17 @@ func FuzzNotes(f *testing.F) {
 		os.WriteFile(b.file, text, 0o600)
 		os.WriteFile(waitingFile(dir), text, 0o600)
 		b.last("example.com")
-		if err := b.note(map[string]served{"noted.test": good}); err != nil {
+		if err := b.note(map[string]Served{"noted.test": good}); err != nil {
 			t.Fatal(err)
 		}
 		if got := newBook(dir).last("noted.test"); got != good {
 			t.Fatalf("noted %v, read %v", good, got)
 		}
-		waiting := readWaiting(dir)
-		if err := writeWaiting(dir, waiting); err != nil {
+		waiting := ReadWaiting(dir)
+		if err := WriteWaiting(dir, waiting); err != nil {
 			t.Fatal(err)
 		}
-		if again := readWaiting(dir); !maps.Equal(again, waiting) {
+		if again := ReadWaiting(dir); !maps.Equal(again, waiting) {
 			t.Fatalf("%v, then %v", waiting, again)
 		}
 	})

@@ -11,45 +11,45 @@ import (
 )
 
 // notices judges the NOTIFYs that come in (RFC 1996).
-type notices struct {
-	refresher *refresher
-	outcomes  *prometheus.CounterVec // "taken", "refused"
-	log       *slog.Logger
-	refusals  perMinute
+type Notices struct {
+	Refresher *Refresher
+	Outcomes  *prometheus.CounterVec // "taken", "refused"
+	Log       *slog.Logger
+	refusals  PerMinute
 }
 
 // of returns what judges a NOTIFY of one of these zones, by their names. Only the zone's primary may send one: from its address, or, where
 // the zone has a key, from any address with that key. The refresher then looks at the zone. It is nil where there are no such zones.
-func (n *notices) of(zones map[string]secondary) notify {
+func (n *Notices) Of(zones map[string]Secondary) Notify {
 	if len(zones) == 0 {
 		return nil
 	}
-	return func(name string, from netip.Addr, by *key) (rcode int) {
+	return func(name string, from netip.Addr, by *Key) (rcode int) {
 		z, ok := zones[name]
 		if !ok {
 			n.refuse(name, from)
 			return dns.RcodeNotAuth
 		}
-		known := func(p peer) bool {
-			if p.key != nil {
-				return p.key.same(by)
+		known := func(p Peer) bool {
+			if p.Key != nil {
+				return p.Key.Same(by)
 			}
-			return p.prefix.Addr() == from
+			return p.Prefix.Addr() == from
 		}
-		if !slices.ContainsFunc(z.primaries, known) {
+		if !slices.ContainsFunc(z.Primaries, known) {
 			n.refuse(name, from)
 			return dns.RcodeRefused
 		}
-		n.outcomes.WithLabelValues("taken").Inc()
-		n.refresher.notified(name)
+		n.Outcomes.WithLabelValues("taken").Inc()
+		n.Refresher.notified(name)
 		return dns.RcodeSuccess
 	}
 }
 
 // refuse counts a NOTIFY that is not taken, and logs the first ones of each minute.
-func (n *notices) refuse(name string, from netip.Addr) {
-	n.outcomes.WithLabelValues("refused").Inc()
-	if n.refusals.allow(time.Now()) {
-		n.log.Warn("a NOTIFY is refused: it comes from no primary of the zone, and is not signed with the zone's key", "zone", name, "client", from)
+func (n *Notices) refuse(name string, from netip.Addr) {
+	n.Outcomes.WithLabelValues("refused").Inc()
+	if n.refusals.Allow(time.Now()) {
+		n.Log.Warn("a NOTIFY is refused: it comes from no primary of the zone, and is not signed with the zone's key", "zone", name, "client", from)
 	}
 }

@@ -12,16 +12,16 @@ import (
 )
 
 func TestANotifyIsTakenFromAPrimaryAlone(t *testing.T) {
-	k, other := &key{name: "a."}, &key{name: "b."}
+	k, other := &Key{Name: "a."}, &Key{Name: "b."}
 	m, log := metrics.New(1, "", ""), slog.New(slog.DiscardHandler)
-	n := &notices{refresher: newRefresher(log, m.Refreshes), outcomes: m.Notifies, log: log}
-	judge := n.of(map[string]secondary{
-		"open.test":   {name: "open.test", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32")}}},
-		"signed.test": {name: "signed.test", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32"), key: k}}},
+	n := &Notices{Refresher: NewRefresher(log, m.Refreshes), Outcomes: m.Notifies, Log: log}
+	judge := n.Of(map[string]Secondary{
+		"open.test":   {Name: "open.test", Primaries: []Peer{{Prefix: netip.MustParsePrefix("192.0.2.1/32")}}},
+		"signed.test": {Name: "signed.test", Primaries: []Peer{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Key: k}}},
 	})
 	for _, c := range []struct {
 		zone, from string
-		by         *key
+		by         *Key
 		want       int
 	}{
 		{"open.test", "192.0.2.1", nil, dns.RcodeSuccess}, {"open.test", "192.0.2.1", other, dns.RcodeSuccess}, {"open.test", "192.0.2.2", nil, dns.RcodeRefused},

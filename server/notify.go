@@ -21,7 +21,7 @@ const (
 
 // notifier tells other servers which zones have changed (RFC 1996). Each server has a queue of its own, so that one that does not answer
 // keeps no other waiting; what changes again while it waits is told once.
-type notifier struct {
+type Notifier struct {
 	log      *slog.Logger
 	failures prometheus.Counter
 
@@ -33,24 +33,24 @@ type notifier struct {
 
 // queue is what one server is to be told.
 type queue struct {
-	peer    peer
+	peer    Peer
 	waiting map[string]rr.Record // the SOA records, by zone
 	order   []string             // of waiting, the oldest first
 	senders int
 }
 
-func newNotifier(log *slog.Logger, failures prometheus.Counter) *notifier {
-	return &notifier{log: log, failures: failures, queues: map[string]*queue{}}
+func NewNotifier(log *slog.Logger, failures prometheus.Counter) *Notifier {
+	return &Notifier{log: log, failures: failures, queues: map[string]*queue{}}
 }
 
 // tell notes that servers are to be told of a version of a zone.
-func (n *notifier) tell(soa rr.Record, peers []peer) {
+func (n *Notifier) Tell(soa rr.Record, peers []Peer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range peers {
-		name := p.address()
-		if p.key != nil {
-			name += " " + p.key.name
+		name := p.Address()
+		if p.Key != nil {
+			name += " " + p.Key.Name
 		}
 		q := n.queues[name]
 		if q == nil {
@@ -67,7 +67,7 @@ func (n *notifier) tell(soa rr.Record, peers []peer) {
 }
 
 // start has one more sender work on a queue, where there is room and work for it.
-func (n *notifier) start(q *queue) {
+func (n *Notifier) start(q *queue) {
 	if n.ctx == nil || q.senders >= min(notifyAtOnce, len(q.order)) {
 		return
 	}
@@ -84,7 +84,7 @@ func (n *notifier) start(q *queue) {
 }
 
 // run tells until the context ends.
-func (n *notifier) run(ctx context.Context) (wait func()) {
+func (n *Notifier) Run(ctx context.Context) (wait func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ctx = ctx
@@ -97,7 +97,7 @@ func (n *notifier) run(ctx context.Context) (wait func()) {
 }
 
 // next takes the oldest notice of a queue; where there is none the sender ends.
-func (n *notifier) next(q *queue) (soa rr.Record, to peer, ok bool) {
+func (n *Notifier) next(q *queue) (soa rr.Record, to Peer, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(q.order) == 0 || n.ctx.Err() != nil {
@@ -112,8 +112,8 @@ func (n *notifier) next(q *queue) (soa rr.Record, to peer, ok bool) {
 }
 
 // send sends a notice until it is answered.
-func (n *notifier) send(ctx context.Context, to peer, soa rr.Record) {
-	address, name, serial := to.address(), keyName([]byte(soa.Owner)), zone.SerialOf(soa)
+func (n *Notifier) send(ctx context.Context, to Peer, soa rr.Record) {
+	address, name, serial := to.Address(), KeyName([]byte(soa.Owner)), zone.SerialOf(soa)
 	m := new(dns.Msg).SetNotify(name)
 	m.Authoritative = true
 	if r, _, err := dns.UnpackRR(soa.AppendWire(nil), 0); err == nil {
@@ -123,7 +123,7 @@ func (n *notifier) send(ctx context.Context, to peer, soa rr.Record) {
 	var why error
 	for range notifyTries {
 		began := time.Now()
-		reply, err := ask(ctx, "udp", address, m, to.key, timeout)
+		reply, err := Ask(ctx, "udp", address, m, to.Key, timeout)
 		switch {
 		case reply != nil && reply.Rcode != dns.RcodeSuccess: // it has heard, and will hear no better
 			n.failures.Inc()

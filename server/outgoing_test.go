@@ -20,41 +20,41 @@ import (
 // FuzzTransferRequest: whatever asks for a zone, is signed, or notifies, gets messages that the library reads, and never the zone without
 // its key.
 func FuzzTransferRequest(f *testing.F) {
-	k, _ := parseKey("ns2", "hmac-sha256 "+fake.Secret)
+	k, _ := ParseKey("ns2", "hmac-sha256 "+fake.Secret)
 	for _, m := range []*dns.Msg{
 		new(dns.Msg).SetAxfr("example.com."), new(dns.Msg).SetIxfr("example.com.", 1, ".", "."),
 		new(dns.Msg).SetNotify("example.com."), new(dns.Msg).SetNotify("example.org."), new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).SetEdns0(512, true),
 	} {
 		packet, _ := m.Pack()
 		f.Add(packet)
-		m.SetTsig("ns2.", dns.HmacSHA256, fudge, time.Now().Unix())
+		m.SetTsig("ns2.", dns.HmacSHA256, Fudge, time.Now().Unix())
 		packet, _, _ = dns.TsigGenerate(m, "AAAA"+fake.Secret[4:], "", false)
 		f.Add(packet)
 	}
 	source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n"), &conf.Report{})
-	s := newState(zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {}))
-	snap := s.current.Load()
+	s := NewState(zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {}))
+	snap := s.Current.Load()
 	m := metrics.New(1, "", "")
-	judge := &notices{refresher: newRefresher(slog.New(slog.DiscardHandler), m.Refreshes), outcomes: m.Notifies, log: slog.New(slog.DiscardHandler)}
-	inner := judge.of(map[string]secondary{"example.com": {name: "example.com", primaries: []peer{{prefix: netip.MustParsePrefix("192.0.2.1/32"), key: k}}}})
-	snap.notify = func(zone string, from netip.Addr, by *key) int {
+	judge := &Notices{Refresher: NewRefresher(slog.New(slog.DiscardHandler), m.Refreshes), Outcomes: m.Notifies, Log: slog.New(slog.DiscardHandler)}
+	inner := judge.Of(map[string]Secondary{"example.com": {Name: "example.com", Primaries: []Peer{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Key: k}}}})
+	snap.Notify = func(zone string, from netip.Addr, by *Key) int {
 		rcode := inner(zone, from, by)
 		if rcode == dns.RcodeSuccess {
 			panic("notified without a key")
 		}
 		return rcode
 	}
-	snap.access = &transfers{keys: map[string]*key{k.name: k}, allow: []peer{{key: k}}}
-	r := newResponder(s, m.Worker(0))
-	server := newOutgoing(s, slog.New(slog.DiscardHandler), m.Transfers)
+	snap.Access = &Access{Keys: map[string]*Key{k.Name: k}, Allow: []Peer{{Key: k}}}
+	r := NewResponder(s, m.Worker(0))
+	server := NewOutgoing(s, slog.New(slog.DiscardHandler), m.Transfers)
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		c := client{transport: metrics.UDP, addr: netip.MustParseAddr("192.0.2.1")}
-		if reply := r.respond(packet, make([]byte, 0, dns.MaxMsgSize), c); reply != nil {
+		c := Client{Transport: metrics.UDP, Addr: netip.MustParseAddr("192.0.2.1")}
+		if reply := r.Respond(packet, make([]byte, 0, dns.MaxMsgSize), c); reply != nil {
 			if err := new(dns.Msg).Unpack(reply); err != nil || len(reply) > max(zone.MaxUDP, len(packet)) {
 				t.Fatalf("%d octets: %v", len(reply), err)
 			}
 		}
-		if !transferAsked(packet) {
+		if !AsksTransfer(packet) {
 			return
 		}
 		ours, theirs := net.Pipe()
@@ -63,7 +63,7 @@ func FuzzTransferRequest(f *testing.F) {
 			return err
 		}
 		go func() {
-			server.serve(send, packet, client{transport: metrics.TCP, addr: netip.MustParseAddr("192.0.2.1")})
+			server.Serve(send, packet, Client{Transport: metrics.TCP, Addr: netip.MustParseAddr("192.0.2.1")})
 			ours.Close()
 		}()
 		all, _ := io.ReadAll(theirs)

@@ -54,7 +54,7 @@ type manyPackets struct {
 	drops    uint32 // as the kernel last told
 	lost     uint64 // since overflowed was called
 
-	packets [batchSize]packet
+	packets [batchSize]Packet
 	heads   [batchSize]messageHead
 	vectors [batchSize]unix.Iovec
 	names   [batchSize]unix.RawSockaddrInet6
@@ -101,7 +101,7 @@ func (m *manyPackets) reset() {
 	}
 }
 
-func (m *manyPackets) receive() ([]packet, error) {
+func (m *manyPackets) receive() ([]Packet, error) {
 	m.reset()
 	if err := m.raw.Read(m.read); err != nil {
 		m.received = 0
@@ -113,7 +113,7 @@ func (m *manyPackets) receive() ([]packet, error) {
 	}
 	for i := range m.received {
 		h := &m.heads[i]
-		m.packets[i] = packet{m.buffers[i][:min(h.size, packetSize)], address(&m.names[i])}
+		m.packets[i] = Packet{m.buffers[i][:min(h.size, packetSize)], address(&m.names[i])}
 		if m.wildcard || i == 0 {
 			m.readControl(h)
 		}
@@ -171,12 +171,12 @@ func (m *manyPackets) readControl(h *messageHead) {
 
 func (m *manyPackets) send() (unsent int) {
 	for m.sent = 0; m.sent < m.received; {
-		if m.packets[m.sent].data == nil {
+		if m.packets[m.sent].Data == nil {
 			m.sent++
 			continue
 		}
-		for m.until = m.sent; m.until < m.received && m.packets[m.until].data != nil; m.until++ {
-			m.vectors[m.until].SetLen(len(m.packets[m.until].data))
+		for m.until = m.sent; m.until < m.received && m.packets[m.until].Data != nil; m.until++ {
+			m.vectors[m.until].SetLen(len(m.packets[m.until].Data))
 		}
 		if err := m.raw.Write(m.write); err != nil {
 			return unsent + m.received - m.sent

@@ -10,23 +10,23 @@ type onePacket struct {
 	conn   *net.UDPConn
 	from   netip.AddrPort
 	buffer [packetSize]byte
-	packet [1]packet
+	packet [1]Packet
 }
 
-func (p *onePacket) receive() ([]packet, error) {
+func (p *onePacket) receive() ([]Packet, error) {
 	n, from, err := p.conn.ReadFromUDPAddrPort(p.buffer[:])
 	if err != nil {
 		return nil, err
 	}
-	p.from, p.packet[0] = from, packet{p.buffer[:n], from}
+	p.from, p.packet[0] = from, Packet{p.buffer[:n], from}
 	return p.packet[:], nil
 }
 
 func (p *onePacket) send() (unsent int) {
-	if p.packet[0].data == nil {
+	if p.packet[0].Data == nil {
 		return 0
 	}
-	if _, err := p.conn.WriteToUDPAddrPort(p.packet[0].data, p.from); err != nil {
+	if _, err := p.conn.WriteToUDPAddrPort(p.packet[0].Data, p.from); err != nil {
 		return 1
 	}
 	return 0

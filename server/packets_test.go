@@ -68,12 +68,12 @@ func echoOdd(conn packetConn) error {
 			return err
 		}
 		for i := range packets {
-			p := packets[i].data
+			p := packets[i].Data
 			switch {
 			case len(p) == 0 || (p[len(p)-1]-'0')%2 == 0 && len(p) < packetSize:
-				packets[i].data = nil
+				packets[i].Data = nil
 			case len(p) < packetSize:
-				packets[i].data = append(p[:0], "answer to "+string(p)...)
+				packets[i].Data = append(p[:0], "answer to "+string(p)...)
 			}
 		}
 		if unsent := conn.send(); unsent > 0 {
@@ -112,7 +112,7 @@ func TestABatchGoesThroughTheSocketWithoutAllocation(t *testing.T) {
 	asker := dialUDP(t, udp.LocalAddr().String())
 	source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 192.0.2.53\"]\nmail = [\"A 192.0.2.25\"]\n[trap]\n"), &conf.Report{})
 	zones := zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {})
-	r := newResponder(newState(zones), metrics.New(1, "", "").Worker(0))
+	r := NewResponder(NewState(zones), metrics.New(1, "", "").Worker(0))
 	var queries [][]byte
 	for name, qtype := range map[string]uint16{"example.com.": dns.TypeMX, "mail.example.com.": dns.TypeA, "mx1.example.com.": dns.TypeAAAA, "none.example.com.": dns.TypeTXT} {
 		packet, _ := new(dns.Msg).SetQuestion(name, qtype).Pack()
@@ -128,7 +128,7 @@ func TestABatchGoesThroughTheSocketWithoutAllocation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.respondAll(packets, client{})
+			r.RespondAll(packets, Client{})
 			if unsent := conn.send(); unsent > 0 {
 				t.Fatal(unsent, " unsent")
 			}

@@ -9,13 +9,13 @@ import (
 const mostAMinute = 5
 
 // perMinute lets [mostAMinute] events pass in a minute.
-type perMinute struct {
+type PerMinute struct {
 	mu     sync.Mutex
 	minute int64
 	count  int
 }
 
-func (p *perMinute) allow(now time.Time) bool {
+func (p *PerMinute) Allow(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if minute := now.Unix() / 60; minute != p.minute {

@@ -12,7 +12,7 @@ import (
 )
 
 // become makes the process that of a user who may do less, for good, once its sockets are open.
-func become(name string) error {
+func Become(name string) error {
 	if name == "" {
 		return nil
 	}

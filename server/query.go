@@ -10,31 +10,31 @@ import (
 
 // Sizes of the parts of a message (RFC 1035 4.1, RFC 6891 6.1.2).
 const (
-	headerSize = 12
+	HeaderSize = 12
 	optSize    = 11
 )
 
 // Bits of the header's flags (RFC 1035 4.1.1).
 const (
-	flagQR     = 1 << 15
-	flagAA     = 1 << 10
+	FlagQR     = 1 << 15
+	FlagAA     = 1 << 10
 	flagTC     = 1 << 9
 	flagRD     = 1 << 8
-	opcodeMask = 0xf << 11
+	OpcodeMask = 0xf << 11
 )
 
 // query is a packet that was read.
-type query struct {
+type Query struct {
 	zone.Question
-	packet  []byte
-	class   uint16
-	end     int // of the question section; 0: none could be read
+	Packet  []byte
+	Class   uint16
+	End     int // of the question section; 0: none could be read
 	flags   uint16
-	edns    edns
-	signed  int  // where the TSIG record begins that the packet ends with; 0: it has none
+	Edns    edns
+	Signed  int  // where the TSIG record begins that the packet ends with; 0: it has none
 	notify  bool // a primary says that its zone has changed (RFC 1996)
 	ixfr    bool // over UDP an incremental transfer is asked what the SOA record is (RFC 1995 2)
-	verdict int
+	Verdict int
 	nothing bool   // no question: the client wants a cookie alone (RFC 7873 5.4)
 	limited bool   // the limiter counts the response
 	bucket  uint64 // of the limiter, where it does
@@ -42,25 +42,25 @@ type query struct {
 }
 
 // noAnswer is the verdict on what is not answered at all.
-const noAnswer = -1
+const NoAnswer = -1
 
 // read reads a packet. Its verdict is an RCODE, NOERROR where the question can be looked up, or noAnswer for what has no header or
 // is an answer itself.
-func (q *query) read(packet []byte) {
-	if q.parse(packet); q.verdict == dns.RcodeSuccess && !q.nothing {
-		q.verdict = q.permit()
+func (q *Query) read(packet []byte) {
+	if q.Parse(packet); q.Verdict == dns.RcodeSuccess && !q.nothing {
+		q.Verdict = q.permit()
 	}
 }
 
 // permit is the verdict on a well-formed question.
-func (q *query) permit() (verdict int) {
+func (q *Query) permit() (verdict int) {
 	if q.notify {
-		if q.class != dns.ClassINET || q.Type != dns.TypeSOA {
+		if q.Class != dns.ClassINET || q.Type != dns.TypeSOA {
 			return dns.RcodeNotImplemented
 		}
 		return dns.RcodeSuccess
 	}
-	switch q.class {
+	switch q.Class {
 	case dns.ClassINET, dns.ClassANY:
 	case dns.ClassCHAOS:
 		return dns.RcodeSuccess
@@ -81,54 +81,54 @@ func (q *query) permit() (verdict int) {
 }
 
 // parse reads what the packet says. Its OPT record is read whatever else is wrong, for the answer has one too then (RFC 6891 7).
-func (q *query) parse(packet []byte) {
-	q.packet, q.end, q.Type, q.edns, q.signed, q.notify, q.ixfr, q.nothing = packet, 0, dns.TypeNone, edns{}, 0, false, false, false
-	q.Zone, q.class = -1, 0 // until it is looked up: what the query before was counts no more
-	if q.verdict = noAnswer; len(packet) < headerSize {
+func (q *Query) Parse(packet []byte) {
+	q.Packet, q.End, q.Type, q.Edns, q.Signed, q.notify, q.ixfr, q.nothing = packet, 0, dns.TypeNone, edns{}, 0, false, false, false
+	q.Zone, q.Class = -1, 0 // until it is looked up: what the query before was counts no more
+	if q.Verdict = NoAnswer; len(packet) < HeaderSize {
 		return
 	}
 	q.flags = binary.BigEndian.Uint16(packet[2:])
-	if q.flags&flagQR != 0 {
+	if q.flags&FlagQR != 0 {
 		return
 	}
 	question := q.parseQuestion()
-	q.verdict = dns.RcodeFormatError
+	q.Verdict = dns.RcodeFormatError
 	if at := q.behindQuestions(); at >= 0 {
-		q.verdict = q.parseRecords(at)
+		q.Verdict = q.parseRecords(at)
 	}
-	q.notify = q.flags&opcodeMask == dns.OpcodeNotify<<11
-	q.nothing = q.edns.cookies && binary.BigEndian.Uint16(packet[4:]) == 0
+	q.notify = q.flags&OpcodeMask == dns.OpcodeNotify<<11
+	q.nothing = q.Edns.cookies && binary.BigEndian.Uint16(packet[4:]) == 0
 	switch {
-	case q.flags&opcodeMask != dns.OpcodeQuery && !q.notify:
-		q.verdict = dns.RcodeNotImplemented
+	case q.flags&OpcodeMask != dns.OpcodeQuery && !q.notify:
+		q.Verdict = dns.RcodeNotImplemented
 	case !question && (!q.nothing || q.notify):
-		q.verdict = dns.RcodeFormatError
+		q.Verdict = dns.RcodeFormatError
 	}
 }
 
 // parseQuestion reads the one question that a query has (RFC 9619).
-func (q *query) parseQuestion() bool {
-	if binary.BigEndian.Uint16(q.packet[4:]) != 1 {
+func (q *Query) parseQuestion() bool {
+	if binary.BigEndian.Uint16(q.Packet[4:]) != 1 {
 		return false
 	}
-	at := q.Name.Read(q.packet, headerSize)
-	if at < 0 || at+4 > len(q.packet) {
+	at := q.Name.Read(q.Packet, HeaderSize)
+	if at < 0 || at+4 > len(q.Packet) {
 		return false
 	}
-	q.Type = binary.BigEndian.Uint16(q.packet[at:])
-	q.class = binary.BigEndian.Uint16(q.packet[at+2:])
-	q.end = at + 4
+	q.Type = binary.BigEndian.Uint16(q.Packet[at:])
+	q.Class = binary.BigEndian.Uint16(q.Packet[at+2:])
+	q.End = at + 4
 	return true
 }
 
 // behindQuestions is the offset behind the question section, however many questions there are; -1 where it is cut short.
-func (q *query) behindQuestions() (at int) {
-	if q.end > 0 {
-		return q.end
+func (q *Query) behindQuestions() (at int) {
+	if q.End > 0 {
+		return q.End
 	}
-	at = headerSize
-	for range binary.BigEndian.Uint16(q.packet[4:]) {
-		if at = skipName(q.packet, at); at < 0 || at+4 > len(q.packet) {
+	at = HeaderSize
+	for range binary.BigEndian.Uint16(q.Packet[4:]) {
+		if at = SkipName(q.Packet, at); at < 0 || at+4 > len(q.Packet) {
 			return -1
 		}
 		at += 4
@@ -137,27 +137,27 @@ func (q *query) behindQuestions() (at int) {
 }
 
 // parseRecords passes over the records behind the questions: only an OPT among the additional ones says something to us.
-func (q *query) parseRecords(at int) (verdict int) {
+func (q *Query) parseRecords(at int) (verdict int) {
 	records := 0
-	for i := 6; i < headerSize; i += 2 {
-		records += int(binary.BigEndian.Uint16(q.packet[i:]))
+	for i := 6; i < HeaderSize; i += 2 {
+		records += int(binary.BigEndian.Uint16(q.Packet[i:]))
 	}
-	additional := int(binary.BigEndian.Uint16(q.packet[10:]))
+	additional := int(binary.BigEndian.Uint16(q.Packet[10:]))
 	for ; records > 0; records-- {
 		owner := at
-		if at = skipName(q.packet, at); at < 0 || at+10 > len(q.packet) {
+		if at = SkipName(q.Packet, at); at < 0 || at+10 > len(q.Packet) {
 			return dns.RcodeFormatError
 		}
-		typ := binary.BigEndian.Uint16(q.packet[at:])
+		typ := binary.BigEndian.Uint16(q.Packet[at:])
 		data := at + 10
-		end := data + int(binary.BigEndian.Uint16(q.packet[at+8:]))
-		if end > len(q.packet) {
+		end := data + int(binary.BigEndian.Uint16(q.Packet[at+8:]))
+		if end > len(q.Packet) {
 			return dns.RcodeFormatError
 		}
 		if typ == dns.TypeOPT {
 			// RFC 6891 6.1.1: one, at the root, in the additional section.
-			if records > additional || q.edns.present || q.packet[owner] != 0 || !q.edns.parse(q.packet[at+2:data-2], q.packet[data:end]) {
-				q.edns = edns{present: true}
+			if records > additional || q.Edns.Present || q.Packet[owner] != 0 || !q.Edns.parse(q.Packet[at+2:data-2], q.Packet[data:end]) {
+				q.Edns = edns{Present: true}
 				return dns.RcodeFormatError
 			}
 		}
@@ -165,21 +165,21 @@ func (q *query) parseRecords(at int) (verdict int) {
 			if records > 1 || additional == 0 { // RFC 8945 5.1: it is the last
 				return dns.RcodeFormatError
 			}
-			q.signed = owner
+			q.Signed = owner
 		}
 		at = end
 	}
-	if at != len(q.packet) {
+	if at != len(q.Packet) {
 		return dns.RcodeFormatError
 	}
-	if q.edns.version > 0 {
+	if q.Edns.version > 0 {
 		return dns.RcodeBadVers
 	}
 	return dns.RcodeSuccess
 }
 
 // skipName returns the offset behind a name that may be compressed, -1 where the packet ends first.
-func skipName(packet []byte, at int) int {
+func SkipName(packet []byte, at int) int {
 	for at < len(packet) {
 		switch n := int(packet[at]); {
 		case n == 0:
@@ -196,11 +196,11 @@ func skipName(packet []byte, at int) int {
 }
 
 // transferAsked says whether a packet asks for a zone (RFC 5936, RFC 1995).
-func transferAsked(packet []byte) bool {
-	if len(packet) < headerSize || packet[2]&0xf8 != 0 || binary.BigEndian.Uint16(packet[4:]) != 1 {
+func AsksTransfer(packet []byte) bool {
+	if len(packet) < HeaderSize || packet[2]&0xf8 != 0 || binary.BigEndian.Uint16(packet[4:]) != 1 {
 		return false
 	}
-	at := skipName(packet, headerSize)
+	at := SkipName(packet, HeaderSize)
 	if at < 0 || at+4 > len(packet) {
 		return false
 	}

@@ -5,26 +5,26 @@ import (
 )
 
 // arrival is a copy that has come, and the zone that was made of it.
-type arrival struct {
-	newCopy
-	f *zoneFile
+type Arrival struct {
+	Update
+	File *File
 }
 
 // makeReady makes the zone of a copy that has come, from its file as that was loaded before; nil: it is no use.
-func (o loader) makeReady(u newCopy, before *zoneFile, report *conf.Report) *zoneFile {
-	if before == nil || before.secondary == nil || before.secondary.name != u.name {
+func (o Loader) Ready(u Update, before *File, report *conf.Report) *File {
+	if before == nil || before.Secondary == nil || before.Secondary.Name != u.Name {
 		return nil // the files have changed meanwhile
 	}
 	report.Quiet = true
 	o.arrived = &u
 	source := before.again(report)
-	f := o.compile(source, before.path, before, report)
+	f := o.compile(source, before.Path, before, report)
 	if f == nil {
 		return nil
 	}
-	if f.template != "" && u.records != nil {
+	if f.Template != "" && u.Records != nil {
 		if _, _, err := source.Members(); err != nil { // what it listed before must outlive a restart
-			report.Add(conf.Problem{File: before.path, Text: u.name, Reason: "a catalog from its primary is broken: what it listed before stays: " + err.Error()})
+			report.Add(conf.Problem{File: before.Path, Text: u.Name, Reason: "a catalog from its primary is broken: what it listed before stays: " + err.Error()})
 			return nil
 		}
 	}
@@ -34,7 +34,7 @@ func (o loader) makeReady(u newCopy, before *zoneFile, report *conf.Report) *zon
 
 // takeIn puts zones that were made ready among those that are served, and makes those anew whose trap depends on look-ups where these
 // have found something. Refused are the zones that had to give way before.
-func (o loader) takeIn(arrived []arrival, looked bool, before *zoneFiles, refused []*zoneFile) *loading {
+func (o Loader) TakeIn(arrived []Arrival, looked bool, before *Files, refused []*File) *Loading {
 	l := o.loading(before.clone())
 	l.again(refused)
 	if looked {
@@ -42,27 +42,27 @@ func (o loader) takeIn(arrived []arrival, looked bool, before *zoneFiles, refuse
 	}
 	for i := range arrived {
 		a := &arrived[i]
-		if looked && len(a.f.zone.Lookups()) > 0 {
-			if f := o.makeReady(a.newCopy, before.get(a.path), &conf.Report{}); f != nil {
-				a.f = f
+		if looked && len(a.File.Zone.Lookups()) > 0 {
+			if f := o.Ready(a.Update, before.Get(a.Path), &conf.Report{}); f != nil {
+				a.File = f
 			}
 		}
-		l.files.put(a.f)
+		l.Files.put(a.File)
 	}
-	l.stand(before, o.waited)
+	l.stand(before, o.Waited)
 	o.renew(l, before, refused)
 	return l
 }
 
 // lookAgain makes the zones anew whose trap depends on look-ups.
-func (o loader) lookAgain(l *loading) {
-	for f := range l.files.all() {
-		if len(f.zone.Lookups()) == 0 || f.source == nil {
+func (o Loader) lookAgain(l *Loading) {
+	for f := range l.Files.All() {
+		if len(f.Zone.Lookups()) == 0 || f.source == nil {
 			continue
 		}
-		if again := o.compile(f.source, f.path, f, &l.report); again != nil {
+		if again := o.compile(f.source, f.Path, f, &l.Report); again != nil {
 			again.catalog = f.catalog
-			l.files.put(again)
+			l.Files.put(again)
 		}
 	}
 }

@@ -28,30 +28,30 @@ const (
 )
 
 // secondary is a zone that comes from a primary.
-type secondary struct {
-	name      string // without its final dot
-	path      string // of its zone file
-	template  string // what the zone is made from instead, where a catalog lists it
-	text      []byte // of that file, or template, as it was loaded
-	primaries []peer
-	soa       *dns.SOA  // of the copy, as the primary has it; nil: there is none, or it has expired
-	confirmed time.Time // when a primary was last heard of the copy; zero: not known
-	lost      bool      // the copy can no longer be read: the whole zone is to be fetched
+type Secondary struct {
+	Name      string // without its final dot
+	Path      string // of its zone file
+	Template  string // what the zone is made from instead, where a catalog lists it
+	Text      []byte // of that file, or template, as it was loaded
+	Primaries []Peer
+	Soa       *dns.SOA  // of the copy, as the primary has it; nil: there is none, or it has expired
+	Confirmed time.Time // when a primary was last heard of the copy; zero: not known
+	Lost      bool      // the copy can no longer be read: the whole zone is to be fetched
 }
 
 // newCopy is a copy of a zone to be taken in; without records, one that has expired.
-type newCopy struct {
-	secondary
-	records   []rr.Record
-	prepared  string // the file that it is in, to be committed
-	unwritten error  // why it could not be written there
+type Update struct {
+	Secondary
+	Records   []rr.Record
+	Prepared  string // the file that it is in, to be committed
+	Unwritten error  // why it could not be written there
 	held      int64  // octets of memory that it has of the refresher's
 	zone      *refreshing
 }
 
 // octets is how much memory the records of the copy take.
-func (c *newCopy) octets() (sum int64) {
-	for _, r := range c.records {
+func (c *Update) Octets() (sum int64) {
+	for _, r := range c.Records {
 		sum += memoryOf(r)
 	}
 	return sum
@@ -59,14 +59,14 @@ func (c *newCopy) octets() (sum int64) {
 
 // refresher keeps the copies of secondary zones fresh (RFC 1034 4.3.5): it looks at their primaries when the SOA record's times say so,
 // and when it is notified.
-type refresher struct {
+type Refresher struct {
 	log     *slog.Logger
 	results *prometheus.CounterVec
-	updates chan newCopy
+	Updates chan Update
 	memory  fetchRoom
 
 	mu       sync.Mutex
-	copies   *copies
+	copies   *Copies
 	zones    map[string]*refreshing // by name
 	looks    schedule               // of the zones that do not wait for anything else
 	expiries schedule
@@ -78,7 +78,7 @@ type refresher struct {
 
 // refreshing is a zone with what is next to be done for it.
 type refreshing struct {
-	secondary
+	Secondary
 	look, expire appointment
 	next         time.Time // when it is to be looked at
 	began        time.Time // the last look
@@ -95,18 +95,18 @@ type refreshing struct {
 
 // expiry is how long a copy is served after its primary was heard: long enough for a look that fails to be made again, whatever the SOA
 // record says, as BIND has it too.
-func expiry(soa *dns.SOA) time.Duration {
+func Expiry(soa *dns.SOA) time.Duration {
 	return max(seconds(soa.Expire), seconds(soa.Refresh)+seconds(soa.Retry), 2*leastWait)
 }
 
-func newRefresher(log *slog.Logger, results *prometheus.CounterVec) *refresher {
-	return &refresher{
-		log: log, results: results, updates: make(chan newCopy), zones: map[string]*refreshing{}, lines: map[string]*line{}, wake: make(chan struct{}, 1),
+func NewRefresher(log *slog.Logger, results *prometheus.CounterVec) *Refresher {
+	return &Refresher{
+		log: log, results: results, Updates: make(chan Update), zones: map[string]*refreshing{}, lines: map[string]*line{}, wake: make(chan struct{}, 1),
 	}
 }
 
 // use takes the zones that there are now.
-func (r *refresher) use(c *copies, zones []secondary) {
+func (r *Refresher) Use(c *Copies, zones []Secondary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.copies = c
@@ -114,24 +114,24 @@ func (r *refresher) use(c *copies, zones []secondary) {
 	r.zones = make(map[string]*refreshing, len(zones))
 	now := time.Now()
 	for _, s := range zones {
-		z := before[s.name]
+		z := before[s.Name]
 		switch {
 		case z == nil:
 			z = &refreshing{next: now}
 			z.look.zone, z.expire.zone = z, z
-			if s.soa != nil && !s.confirmed.IsZero() {
-				z.next = s.confirmed.Add(seconds(s.soa.Refresh))
+			if s.Soa != nil && !s.Confirmed.IsZero() {
+				z.next = s.Confirmed.Add(seconds(s.Soa.Refresh))
 			}
-		case s.lost && !z.lost || s.soa == nil && z.soa != nil || !slices.EqualFunc(z.primaries, s.primaries, peer.same):
+		case s.Lost && !z.Lost || s.Soa == nil && z.Soa != nil || !slices.EqualFunc(z.Primaries, s.Primaries, Peer.Same):
 			z.next, z.again, z.asked, z.waiting = now, z.busy, 0, false
 		}
-		if s.confirmed.Before(z.confirmed) {
-			s.confirmed = z.confirmed
-		} else if s.confirmed.IsZero() {
-			s.confirmed = now // it is asked now, and expires as if it had been heard
+		if s.Confirmed.Before(z.Confirmed) {
+			s.Confirmed = z.Confirmed
+		} else if s.Confirmed.IsZero() {
+			s.Confirmed = now // it is asked now, and expires as if it had been heard
 		}
-		z.secondary = s
-		r.zones[s.name] = z
+		z.Secondary = s
+		r.zones[s.Name] = z
 		r.arrange(z)
 	}
 	for name, z := range before {
@@ -146,11 +146,11 @@ func (r *refresher) use(c *copies, zones []secondary) {
 }
 
 // forget drops the lines of primaries that no zone has any more.
-func (r *refresher) forget() {
+func (r *Refresher) forget() {
 	used := make(map[string]bool, len(r.lines))
 	for _, z := range r.zones {
-		for _, p := range z.primaries {
-			used[p.address()] = true
+		for _, p := range z.Primaries {
+			used[p.Address()] = true
 		}
 	}
 	maps.DeleteFunc(r.lines, func(address string, l *line) bool { return !used[address] && l.idle() })
@@ -159,13 +159,13 @@ func (r *refresher) forget() {
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
 
 // signal has the schedule looked at.
-func (r *refresher) signal() { signal(r.wake) }
+func (r *Refresher) signal() { Signal(r.wake) }
 
 // arrange puts a zone where it belongs in the schedules.
-func (r *refresher) arrange(z *refreshing) {
-	if z.soa == nil {
+func (r *Refresher) arrange(z *refreshing) {
+	if z.Soa == nil {
 		r.expiries.drop(&z.expire)
-	} else if at := z.confirmed.Add(expiry(z.soa)).Add(time.Millisecond); z.expire.place == 0 || !at.Equal(z.expire.at) {
+	} else if at := z.Confirmed.Add(Expiry(z.Soa)).Add(time.Millisecond); z.expire.place == 0 || !at.Equal(z.expire.at) {
 		r.expiries.set(&z.expire, at)
 	}
 	if z.waiting || z.busy || z.unsettled {
@@ -176,7 +176,7 @@ func (r *refresher) arrange(z *refreshing) {
 }
 
 // notified has a zone looked at now, or as soon as its primary has been left alone long enough.
-func (r *refresher) notified(zone string) {
+func (r *Refresher) notified(zone string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	z := r.zones[zone]
@@ -197,8 +197,8 @@ func (r *refresher) notified(zone string) {
 }
 
 // wait puts a zone into the line of the primary that it asks.
-func (r *refresher) wait(z *refreshing) {
-	address := z.primaries[z.asked].address()
+func (r *Refresher) wait(z *refreshing) {
+	address := z.Primaries[z.asked].Address()
 	l := r.lines[address]
 	if l == nil {
 		l = &line{}
@@ -209,7 +209,7 @@ func (r *refresher) wait(z *refreshing) {
 }
 
 // queue has a line's turn come.
-func (r *refresher) queue(l *line) {
+func (r *Refresher) queue(l *line) {
 	if !l.inTurn {
 		l.inTurn = true
 		r.turn = append(r.turn, l)
@@ -217,7 +217,7 @@ func (r *refresher) queue(l *line) {
 }
 
 // run keeps zones fresh until the context ends.
-func (r *refresher) run(ctx context.Context) (wait func()) {
+func (r *Refresher) Run(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -226,7 +226,7 @@ func (r *refresher) run(ctx context.Context) (wait func()) {
 				running.Go(func() { r.refresh(ctx, a) })
 			}
 			for _, s := range gone {
-				r.send(ctx, newCopy{secondary: s})
+				r.send(ctx, Update{Secondary: s})
 			}
 			timer := time.NewTimer(wait)
 			select {
@@ -244,22 +244,22 @@ func (r *refresher) run(ctx context.Context) (wait func()) {
 
 // asking is a look at a primary of a zone.
 type asking struct {
-	secondary
+	Secondary
 	zone   *refreshing
-	from   peer
+	from   Peer
 	line   *line
-	copies *copies
+	copies *Copies
 }
 
 // due are the looks that are to be made now, the zones that have expired, and how long it is until the next of either. A look that there
 // is no room for waits until another one ends.
-func (r *refresher) due(now time.Time) (due []asking, gone []secondary, wait time.Duration) {
+func (r *Refresher) due(now time.Time) (due []asking, gone []Secondary, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	z, untilExpiry := r.expiries.due(now)
 	for ; z != nil; z, untilExpiry = r.expiries.due(now) {
-		z.soa, z.failed = nil, 0
-		gone = append(gone, z.secondary)
+		z.Soa, z.failed = nil, 0
+		gone = append(gone, z.Secondary)
 	}
 	z, untilLook := r.looks.due(now)
 	for ; z != nil; z, untilLook = r.looks.due(now) {
@@ -277,7 +277,7 @@ func (r *refresher) due(now time.Time) (due []asking, gone []secondary, wait tim
 		z.waiting, z.busy, z.notified, z.began = false, true, false, now
 		r.busy++
 		l.busy++
-		due = append(due, asking{z.secondary, z, z.primaries[z.asked], l, r.copies})
+		due = append(due, asking{z.Secondary, z, z.Primaries[z.asked], l, r.copies})
 	}
 	return due, gone, min(untilExpiry, untilLook)
 }
@@ -292,7 +292,7 @@ const (
 )
 
 // refresh looks at a primary.
-func (r *refresher) refresh(ctx context.Context, a asking) {
+func (r *Refresher) refresh(ctx context.Context, a asking) {
 	what, err := r.ask(ctx, a)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -305,14 +305,14 @@ func (r *refresher) refresh(ctx context.Context, a asking) {
 	if what != sent {
 		r.ended(z, what == current)
 	}
-	if r.zones[z.name] == z {
+	if r.zones[z.Name] == z {
 		r.arrange(z)
 	}
 	r.signal()
 }
 
 // settled hears whether a copy was taken in that was sent.
-func (r *refresher) settled(u newCopy, taken bool) {
+func (r *Refresher) Settled(u Update, taken bool) {
 	r.memory.give(u.held)
 	z := u.zone
 	if z == nil {
@@ -327,26 +327,26 @@ func (r *refresher) settled(u newCopy, taken bool) {
 	} else {
 		r.results.WithLabelValues("taken").Inc()
 	}
-	if r.zones[z.name] == z {
+	if r.zones[z.Name] == z {
 		r.arrange(z)
 	}
 	r.signal()
 }
 
 // ended notes how a look has ended, and when the next one is to be made: at the next primary, where this one was of no use.
-func (r *refresher) ended(z *refreshing, heard bool) {
+func (r *Refresher) ended(z *refreshing, heard bool) {
 	now := time.Now()
 	wait := leastWait
 	switch {
-	case heard && z.soa != nil:
-		z.failed, z.asked, z.confirmed = 0, 0, now
-		wait = max(wait, seconds(z.soa.Refresh))
-	case !heard && z.asked+1 < len(z.primaries):
+	case heard && z.Soa != nil:
+		z.failed, z.asked, z.Confirmed = 0, 0, now
+		wait = max(wait, seconds(z.Soa.Refresh))
+	case !heard && z.asked+1 < len(z.Primaries):
 		z.asked++
 		wait = 0
-	case z.soa != nil && !z.lost:
+	case z.Soa != nil && !z.Lost:
 		z.failed, z.asked = z.failed+1, 0
-		wait = max(wait, seconds(z.soa.Retry))
+		wait = max(wait, seconds(z.Soa.Retry))
 	default:
 		wait = min(firstWait<<min(z.failed, 20), mostWait)
 		z.failed, z.asked = z.failed+1, 0
@@ -358,21 +358,21 @@ func (r *refresher) ended(z *refreshing, heard bool) {
 }
 
 // ask asks a primary, and has taken in what is new.
-func (r *refresher) ask(ctx context.Context, a asking) (outcome, error) {
-	have, c := a.soa, a.copies
-	if a.lost {
+func (r *Refresher) ask(ctx context.Context, a asking) (outcome, error) {
+	have, c := a.Soa, a.copies
+	if a.Lost {
 		have = nil
 	}
-	in, err := fetch(ctx, &r.memory, a.from, a.name, have, func() ([]rr.Record, error) {
-		records, _, err := c.read(a.name)
+	in, err := fetch(ctx, &r.memory, a.from, a.Name, have, func() ([]rr.Record, error) {
+		records, _, err := c.Read(a.Name)
 		return records, err
 	})
 	if errors.Is(err, errCurrent) {
 		if errors.Is(err, errBehind) {
-			r.log.Warn("a primary has an earlier version than its copy here: the copy is served on", "zone", a.name, "primary", a.from.prefix.Addr(), "serial", a.soa.Serial)
+			r.log.Warn("a primary has an earlier version than its copy here: the copy is served on", "zone", a.Name, "primary", a.from.Prefix.Addr(), "serial", a.Soa.Serial)
 		}
-		if err := c.confirm(a.name, time.Now()); err != nil {
-			r.log.Error("it cannot be noted that a primary was heard", "zone", a.name, "folder", c.folder, "error", err)
+		if err := c.Confirm(a.Name, time.Now()); err != nil {
+			r.log.Error("it cannot be noted that a primary was heard", "zone", a.Name, "folder", c.Folder, "error", err)
 		}
 		r.results.WithLabelValues("current").Inc()
 		return current, nil
@@ -382,24 +382,24 @@ func (r *refresher) ask(ctx context.Context, a asking) (outcome, error) {
 	}
 	if err != nil {
 		r.results.WithLabelValues("failed").Inc()
-		r.log.Warn("a zone could not be had from its primary", "zone", a.name, "primary", a.from.address(), "error", err)
+		r.log.Warn("a zone could not be had from its primary", "zone", a.Name, "primary", a.from.Address(), "error", err)
 		return failed, err
 	}
 	if in.strays > 0 {
-		r.log.Warn("a primary sends records that are not of the zone: they are passed over", "zone", a.name, "primary", a.from.prefix.Addr(), "records", in.strays, "first", in.stray)
+		r.log.Warn("a primary sends records that are not of the zone: they are passed over", "zone", a.Name, "primary", a.from.Prefix.Addr(), "records", in.strays, "first", in.stray)
 	}
-	prepared, unwritten := c.prepare(a.name, in.records)
+	prepared, unwritten := c.Prepare(a.Name, in.records)
 	r.mu.Lock()
 	a.zone.unsettled = true
 	r.mu.Unlock()
-	r.send(ctx, newCopy{a.secondary, in.records, prepared, unwritten, in.held, a.zone})
+	r.send(ctx, Update{a.Secondary, in.records, prepared, unwritten, in.held, a.zone})
 	return sent, nil
 }
 
 // send has an update taken in.
-func (r *refresher) send(ctx context.Context, u newCopy) {
+func (r *Refresher) send(ctx context.Context, u Update) {
 	select {
-	case r.updates <- u:
+	case r.Updates <- u:
 	case <-ctx.Done():
 	}
 }

@@ -20,26 +20,26 @@ func (s *Server) logProblems(problems []conf.Problem) {
 }
 
 // countFailures counts the zones that were not taken in, and tells of them.
-func (s *Server) countFailures(l *loading) {
+func (s *Server) countFailures(l *Loading) {
 	var zones []string
 	defer func() { s.metrics.LoadFailed(zones) }()
-	for _, path := range slices.Sorted(maps.Keys(l.failed)) {
-		f := l.failed[path]
-		zones = append(zones, f.zone)
+	for _, path := range slices.Sorted(maps.Keys(l.Failed)) {
+		f := l.Failed[path]
+		zones = append(zones, f.Zone)
 		text := "a zone could not be loaded, and there is no earlier version to serve: it is answered with SERVFAIL, where its name is known"
-		if f.kept {
+		if f.Kept {
 			text = "a zone could not be loaded: its last good version is served on"
 		}
-		s.Log.Error(text, "zone", f.zone, "file", path)
+		s.Log.Error(text, "zone", f.Zone, "file", path)
 	}
 }
 
 // logDown tells at the end of a start how many zones cannot be answered.
 func (s *Server) logDown() {
 	down := map[string]int{}
-	for f := range s.files.all() {
-		if f.down != "" {
-			down[f.down]++
+	for f := range s.files.All() {
+		if f.Down != "" {
+			down[f.Down]++
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(down)) {

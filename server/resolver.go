@@ -36,14 +36,14 @@ const (
 
 // resolver looks the addresses of hosts outside the zones up and keeps them fresh. The last good answer stays until there is a
 // better one.
-type resolver struct {
+type Resolver struct {
 	metrics *metrics.Metrics
 	log     *slog.Logger
 	wake    chan struct{} // something is wanted anew
 	changed chan struct{} // some address is new
 	ended   chan struct{}
 
-	minRefresh, firstRetry time.Duration
+	LeastWait, FirstRetry time.Duration
 
 	mu      sync.Mutex
 	servers []string // host:port; empty: those of /etc/resolv.conf
@@ -57,16 +57,16 @@ type lookedUp struct {
 	err   error        // why the last one failed
 }
 
-func newResolver(servers []string, m *metrics.Metrics, log *slog.Logger) *resolver {
-	return &resolver{
+func newResolver(servers []string, m *metrics.Metrics, log *slog.Logger) *Resolver {
+	return &Resolver{
 		metrics: m, log: log, servers: servers, hosts: map[string]*lookedUp{},
-		minRefresh: minRefresh, firstRetry: firstRetry,
+		LeastWait: minRefresh, FirstRetry: firstRetry,
 		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 }
 
 // resolversOf reads the key "resolver" of the table [server]: host:port each.
-func resolversOf(t *conf.Table) (servers []string) {
+func ServersOf(t *conf.Table) (servers []string) {
 	for _, item := range t.Strings("resolver") {
 		addr, err := parseResolver(item.Text)
 		if err != nil {
@@ -90,7 +90,7 @@ func parseResolver(s string) (string, error) {
 }
 
 // known tells the addresses of a host, nil before the first answer.
-func (r *resolver) known(host string) []netip.Addr {
+func (r *Resolver) Known(host string) []netip.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if h := r.hosts[host]; h != nil {
@@ -100,7 +100,7 @@ func (r *resolver) known(host string) []netip.Addr {
 }
 
 // want says which hosts are to be kept fresh; others are forgotten.
-func (r *resolver) want(hosts []string) {
+func (r *Resolver) Want(hosts []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.hosts
@@ -111,17 +111,17 @@ func (r *resolver) want(hosts []string) {
 		}
 	}
 	r.showWaiting()
-	signal(r.wake)
+	Signal(r.wake)
 }
 
 // use changes the resolvers that are asked.
-func (r *resolver) use(servers []string) {
+func (r *Resolver) Use(servers []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.servers = servers
 }
 
-func (r *resolver) showWaiting() {
+func (r *Resolver) showWaiting() {
 	waiting := 0
 	for _, h := range r.hosts {
 		if h.addrs == nil {
@@ -132,12 +132,12 @@ func (r *resolver) showWaiting() {
 }
 
 // run looks up what is due until the context ends. It returns a channel that tells when addresses have changed.
-func (r *resolver) run(ctx context.Context) <-chan struct{} {
+func (r *Resolver) Run(ctx context.Context) <-chan struct{} {
 	go func() {
 		defer close(r.ended)
 		for ctx.Err() == nil {
-			if r.lookUp(ctx, r.due(time.Now())) {
-				signal(r.changed)
+			if r.LookUp(ctx, r.due(time.Now())) {
+				Signal(r.changed)
 			}
 			timer := time.NewTimer(time.Until(r.nextDue()))
 			select {
@@ -152,9 +152,9 @@ func (r *resolver) run(ctx context.Context) <-chan struct{} {
 }
 
 // wait waits for run to end.
-func (r *resolver) wait() { <-r.ended }
+func (r *Resolver) Wait() { <-r.ended }
 
-func (r *resolver) due(now time.Time) (hosts []string) {
+func (r *Resolver) due(now time.Time) (hosts []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for host, h := range r.hosts {
@@ -166,7 +166,7 @@ func (r *resolver) due(now time.Time) (hosts []string) {
 	return hosts
 }
 
-func (r *resolver) nextDue() time.Time {
+func (r *Resolver) nextDue() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := time.Now().Add(maxRefresh)
@@ -179,7 +179,7 @@ func (r *resolver) nextDue() time.Time {
 }
 
 // lookUp looks hosts up, a few at a time, and says whether an address has changed.
-func (r *resolver) lookUp(ctx context.Context, hosts []string) (changed bool) {
+func (r *Resolver) LookUp(ctx context.Context, hosts []string) (changed bool) {
 	var wg sync.WaitGroup
 	places := make(chan struct{}, lookupsAtime)
 	news := make([]bool, len(hosts))
@@ -188,7 +188,7 @@ func (r *resolver) lookUp(ctx context.Context, hosts []string) (changed bool) {
 		wg.Go(func() {
 			defer func() { <-places }()
 			addrs, ttl, err := r.ask(ctx, host)
-			news[i] = ctx.Err() == nil && r.learn(host, addrs, ttl, err)
+			news[i] = ctx.Err() == nil && r.Learn(host, addrs, ttl, err)
 		})
 	}
 	wg.Wait()
@@ -196,7 +196,7 @@ func (r *resolver) lookUp(ctx context.Context, hosts []string) (changed bool) {
 }
 
 // learn takes the outcome of a look-up in, and says whether it is news.
-func (r *resolver) learn(host string, addrs []netip.Addr, ttl time.Duration, err error) (news bool) {
+func (r *Resolver) Learn(host string, addrs []netip.Addr, ttl time.Duration, err error) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.hosts[host]
@@ -207,16 +207,16 @@ func (r *resolver) learn(host string, addrs []netip.Addr, ttl time.Duration, err
 	switch {
 	case err != nil && h.addrs == nil:
 		r.metrics.LookupFailures.Inc()
-		h.due = time.Now().Add(r.firstRetry)
+		h.due = time.Now().Add(r.FirstRetry)
 		r.log.Warn("a host outside the zones cannot be looked up; its exchange is served as written, and nothing leads to it", "host", host, "error", err)
 		return false
 	case err != nil:
 		r.metrics.LookupFailures.Inc()
-		h.due = time.Now().Add(r.minRefresh)
+		h.due = time.Now().Add(r.LeastWait)
 		r.log.Warn("a host outside the zones cannot be looked up; its last good addresses are kept", "host", host, "error", err)
 		return false
 	}
-	h.due = time.Now().Add(min(max(ttl, r.minRefresh), maxRefresh))
+	h.due = time.Now().Add(min(max(ttl, r.LeastWait), maxRefresh))
 	if slices.Equal(h.addrs, addrs) {
 		return false
 	}
@@ -228,7 +228,7 @@ func (r *resolver) learn(host string, addrs []netip.Addr, ttl time.Duration, err
 
 // ask asks the resolvers in turn for the addresses of a host. Both families must be answered, if only with nothing: half an answer
 // would take a family away.
-func (r *resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, ttl time.Duration, err error) {
+func (r *Resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, ttl time.Duration, err error) {
 	r.mu.Lock()
 	servers := r.servers
 	r.mu.Unlock()
@@ -264,9 +264,9 @@ func (r *resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, tt
 func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]netip.Addr, ttl *time.Duration) error {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(host), typ)
 	m.SetEdns0(zone.MaxUDP, false)
-	reply, err := ask(ctx, "udp", server, m, nil, lookupWait)
+	reply, err := Ask(ctx, "udp", server, m, nil, lookupWait)
 	if err == nil && reply.Truncated {
-		reply, err = ask(ctx, "tcp", server, m, nil, lookupWait)
+		reply, err = Ask(ctx, "tcp", server, m, nil, lookupWait)
 	}
 	if err != nil {
 		return err
@@ -323,7 +323,7 @@ func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Du
 }
 
 // unknown are the hosts that have no address yet, and why.
-func (r *resolver) unknown() map[string]string {
+func (r *Resolver) Unknown() map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hosts := map[string]string{}

@@ -20,20 +20,20 @@ func TestALookUpIsRefreshedByItsTTL(t *testing.T) {
 	resolver.TTL = 7
 	resolver.Answer("198.51.100.7")
 	r := newResolver([]string{resolver.Addr}, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	r.want([]string{"bob.fallback.host"})
+	r.Want([]string{"bob.fallback.host"})
 	due := func() time.Duration {
-		if !r.lookUp(context.Background(), []string{"bob.fallback.host"}) {
+		if !r.LookUp(context.Background(), []string{"bob.fallback.host"}) {
 			t.Error("no news")
 		}
 		d := time.Until(r.nextDue())
-		r.want(nil)
-		r.want([]string{"bob.fallback.host"})
+		r.Want(nil)
+		r.Want([]string{"bob.fallback.host"})
 		return d
 	}
 	if d := due(); d < 29*time.Second || d > 30*time.Second {
 		t.Errorf("a TTL of 7 s is refreshed in %v, want 30 s", d)
 	}
-	r.minRefresh = time.Second
+	r.LeastWait = time.Second
 	if d := due(); d < 6*time.Second || d > 7*time.Second {
 		t.Errorf("a TTL of 7 s is refreshed in %v, want that", d)
 	}

@@ -12,18 +12,18 @@ import (
 )
 
 // packet is a query, and then its response.
-type packet struct {
-	data []byte
+type Packet struct {
+	Data []byte
 	from netip.AddrPort
 }
 
 // client is what a response depends on beside the query.
-type client struct {
-	transport metrics.Transport
-	family    metrics.Family
-	addr      netip.Addr
-	port      uint16
-	now       now
+type Client struct {
+	Transport metrics.Transport
+	Family    metrics.Family
+	Addr      netip.Addr
+	Port      uint16
+	Now       now
 }
 
 // now is the time of a batch.
@@ -32,7 +32,7 @@ type now struct {
 	micros  uint32 // since the process began; goes round in 71 minutes
 }
 
-func nowOf(t time.Time) now {
+func NowOf(t time.Time) now {
 	return now{uint32(t.Unix()), uint32(t.Sub(epoch).Microseconds())}
 }
 
@@ -40,22 +40,22 @@ func nowOf(t time.Time) now {
 var epoch = time.Now()
 
 // responder answers queries by rounds. It belongs to one goroutine. Between rounds it holds nothing but memory that it uses again.
-type responder struct {
-	state    *state
+type Responder struct {
+	state    *State
 	counters *metrics.Worker
-	queries  [zone.Round]query
+	queries  [zone.Round]Query
 	asked    [zone.Round]*zone.Question
 	limited  int64 // responses held back
 	untapped int64 // queries since the last one that was copied
 	encoder  encoder
 }
 
-func newResponder(s *state, counters *metrics.Worker) *responder {
-	return &responder{state: s, counters: counters}
+func NewResponder(s *State, counters *metrics.Worker) *Responder {
+	return &Responder{state: s, counters: counters}
 }
 
 // respondAll answers the packets of a batch, each in its place; no data stand for what gets no answer.
-func (r *responder) respondAll(packets []packet, c client) {
+func (r *Responder) RespondAll(packets []Packet, c Client) {
 	for len(packets) > 0 {
 		n := min(len(packets), zone.Round)
 		r.round(packets[:n], c)
@@ -63,111 +63,111 @@ func (r *responder) respondAll(packets []packet, c client) {
 	}
 }
 
-func (r *responder) round(packets []packet, c client) {
-	snap := r.state.current.Load()
+func (r *Responder) round(packets []Packet, c Client) {
+	snap := r.state.Current.Load()
 	r.lookUp(packets, snap)
-	if snap.limiter != nil && c.transport == metrics.UDP {
+	if snap.Limiter != nil && c.Transport == metrics.UDP {
 		for i := range packets {
-			snap.limiter.find(&r.queries[i], packets[i].from.Addr())
+			snap.Limiter.find(&r.queries[i], packets[i].from.Addr())
 		}
 	}
 	for i := range packets {
 		p := &packets[i]
-		c.addr, c.port = p.from.Addr(), p.from.Port()
-		p.data = r.write(&r.queries[i], p.data[:0], c, snap)
+		c.Addr, c.Port = p.from.Addr(), p.from.Port()
+		p.Data = r.write(&r.queries[i], p.Data[:0], c, snap)
 	}
 }
 
 // respond answers one packet into out, which must have room for the largest response of the transport. It returns nil for what gets
 // no answer. It allocates nothing.
-func (r *responder) respond(query, out []byte, c client) []byte {
-	snap := r.state.current.Load()
-	r.lookUp([]packet{{data: query}}, snap)
+func (r *Responder) Respond(query, out []byte, c Client) []byte {
+	snap := r.state.Current.Load()
+	r.lookUp([]Packet{{Data: query}}, snap)
 	return r.write(&r.queries[0], out, c, snap)
 }
 
 // lookUp reads the packets of a round and finds what they ask for.
-func (r *responder) lookUp(packets []packet, snap *snapshot) {
+func (r *Responder) lookUp(packets []Packet, snap *Snapshot) {
 	asked := r.asked[:0]
 	for i := range packets {
 		q := &r.queries[i]
-		q.read(packets[i].data)
-		if q.verdict == dns.RcodeSuccess && q.class != dns.ClassCHAOS && !q.notify && !q.nothing {
+		q.read(packets[i].Data)
+		if q.Verdict == dns.RcodeSuccess && q.Class != dns.ClassCHAOS && !q.notify && !q.nothing {
 			asked = append(asked, &q.Question)
 		}
 	}
-	snap.zones.LookUp(asked)
+	snap.Zones.LookUp(asked)
 }
 
 // write writes the response to a query that was looked up, and copies both to the tap where that is its turn.
-func (r *responder) write(q *query, out []byte, c client, snap *snapshot) []byte {
-	if snap.tap == nil || q.verdict == noAnswer {
+func (r *Responder) write(q *Query, out []byte, c Client, snap *Snapshot) []byte {
+	if snap.Tap == nil || q.Verdict == NoAnswer {
 		return r.compose(q, out, c, snap)
 	}
-	if r.untapped++; r.untapped < snap.tap.sample {
+	if r.untapped++; r.untapped < snap.Tap.Sample {
 		return r.compose(q, out, c, snap)
 	}
 	r.untapped = 0
-	m := snap.tap.query(q.packet, netip.AddrPortFrom(c.addr, c.port), c.transport)
+	m := snap.Tap.Query(q.Packet, netip.AddrPortFrom(c.Addr, c.Port), c.Transport)
 	reply := r.compose(q, out, c, snap)
-	snap.tap.response(m, reply)
+	snap.Tap.Response(m, reply)
 	return reply
 }
 
 // compose writes the response to a query that was looked up.
-func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []byte {
-	if q.verdict == noAnswer {
-		if len(q.packet) < headerSize {
+func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []byte {
+	if q.Verdict == NoAnswer {
+		if len(q.Packet) < HeaderSize {
 			r.counters.Dropped(metrics.Malformed)
 		} else {
 			r.counters.Dropped(metrics.Response)
 		}
 		return nil
 	}
-	r.counters.Query(c.transport, c.family, q.Type)
-	var sig *signature
-	if q.signed > 0 {
+	r.counters.Query(c.Transport, c.Family, q.Type)
+	var sig *Signature
+	if q.Signed > 0 {
 		sig = r.verify(q, snap)
 	}
-	trusted := sig.verified() != nil || c.transport == metrics.TCP
-	trusted = snap.answerCookie(q, c) || trusted
+	trusted := sig.Verified() != nil || c.Transport == metrics.TCP
+	trusted = snap.AnswerCookie(q, c) || trusted
 	e := &r.encoder
-	e.begin(q, out, c, snap.nsid, sig.room())
-	rcode, authoritative := q.verdict, false
+	e.begin(q, out, c, snap.Nsid, sig.Room())
+	rcode, authoritative := q.Verdict, false
 	switch {
 	case rcode != dns.RcodeSuccess:
 		if q.Type == dns.TypeAXFR {
-			q.edns.error = dns.ExtendedErrorCodeProhibited
+			q.Edns.Error = dns.ExtendedErrorCodeProhibited
 		}
 	case q.nothing:
-		if !q.edns.cookies { // they are switched off
+		if !q.Edns.cookies { // they are switched off
 			rcode = dns.RcodeFormatError
 		}
 	case q.notify:
 		rcode = snap.judge(q, sig, c)
 		authoritative = rcode == dns.RcodeSuccess
-	case q.ixfr && (!snap.access.permits(c.addr, sig.verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
+	case q.ixfr && (!snap.Access.Permits(c.Addr, sig.Verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
 		rcode = dns.RcodeRefused
-		q.edns.error = dns.ExtendedErrorCodeProhibited
-	case q.class == dns.ClassCHAOS:
+		q.Edns.Error = dns.ExtendedErrorCodeProhibited
+	case q.Class == dns.ClassCHAOS:
 		rcode, authoritative = r.chaos(q, snap)
 	case q.Zone < 0:
 		rcode = dns.RcodeRefused
-		q.edns.error = dns.ExtendedErrorCodeNotAuthoritative
-	case len(snap.hidden) > 0 && snap.hidden[q.Zone] && !snap.access.permits(c.addr, sig.verified()):
+		q.Edns.Error = dns.ExtendedErrorCodeNotAuthoritative
+	case len(snap.Hidden) > 0 && snap.Hidden[q.Zone] && !snap.Access.Permits(c.Addr, sig.Verified()):
 		rcode = dns.RcodeRefused
-		q.edns.error = dns.ExtendedErrorCodeProhibited
-	case len(snap.down) > 0 && snap.down[q.Zone]:
+		q.Edns.Error = dns.ExtendedErrorCodeProhibited
+	case len(snap.Down) > 0 && snap.Down[q.Zone]:
 		rcode = dns.RcodeServerFailure
-		q.edns.error = dns.ExtendedErrorCodeNotReady
+		q.Edns.Error = dns.ExtendedErrorCodeNotReady
 	default:
 		r.count(q, snap)
 		e.answer(&q.Answer)
 		// NSD answers the class ANY without AA.
-		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.class == dns.ClassINET
+		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.Class == dns.ClassINET
 	}
-	if !trusted && snap.limiter != nil && snap.limiter.over(q, c.now.micros) {
-		if !r.slips(snap.limiter.slip) {
+	if !trusted && snap.Limiter != nil && snap.Limiter.over(q, c.Now.micros) {
+		if !r.slips(snap.Limiter.slip) {
 			r.counters.Dropped(metrics.RateLimited)
 			return nil
 		}
@@ -176,53 +176,53 @@ func (r *responder) compose(q *query, out []byte, c client, snap *snapshot) []by
 		rcode, authoritative = dns.RcodeSuccess, false
 	}
 	r.counters.Response(rcode, e.cut)
-	return sig.sign(e.end(q, rcode, authoritative, snap.nsid))
+	return sig.Sign(e.end(q, rcode, authoritative, snap.Nsid))
 }
 
 // slips says whether a response above the limit is sent empty.
-func (r *responder) slips(every int64) bool {
+func (r *Responder) slips(every int64) bool {
 	r.limited++
 	return every > 0 && r.limited%every == 0
 }
 
 // verify judges the signature of a query, which may change its verdict.
-func (r *responder) verify(q *query, snap *snapshot) *signature {
-	sig, err := verify(q.packet, q.signed, snap.access.keys)
+func (r *Responder) verify(q *Query, snap *Snapshot) *Signature {
+	sig, err := Verify(q.Packet, q.Signed, snap.Access.Keys)
 	if err != nil {
-		q.verdict = dns.RcodeFormatError
-	} else if rcode := sig.rcode(); rcode != dns.RcodeSuccess {
-		q.verdict = rcode
+		q.Verdict = dns.RcodeFormatError
+	} else if rcode := sig.Rcode(); rcode != dns.RcodeSuccess {
+		q.Verdict = rcode
 	}
 	return sig
 }
 
 // count counts a query for its zone, and for the trap.
-func (r *responder) count(q *query, snap *snapshot) {
-	if len(snap.counts) == 0 {
+func (r *Responder) count(q *Query, snap *Snapshot) {
+	if len(snap.Counts) == 0 {
 		return
 	}
-	c, a := &snap.counts[q.Zone], &q.Answer
-	r.counters.Add(c.zone, metrics.ZoneQueries)
+	c, a := &snap.Counts[q.Zone], &q.Answer
+	r.counters.Add(c.Zone, metrics.ZoneQueries)
 	if a.Trapped {
-		r.counters.Add(c.zone, metrics.ZoneMX)
+		r.counters.Add(c.Zone, metrics.ZoneMX)
 	}
 	if a.Decoy > 0 {
-		decoy := a.Decoy - 1 - c.covers
-		r.counters.Add(c.decoys, decoy*metrics.DecoyCounters+metrics.DecoyCounter(q.Type))
+		decoy := a.Decoy - 1 - c.Covers
+		r.counters.Add(c.Decoys, decoy*metrics.DecoyCounters+metrics.DecoyCounter(q.Type))
 	}
 }
 
 // chaos tells about the server itself (RFC 4892).
-func (r *responder) chaos(q *query, snap *snapshot) (rcode int, authoritative bool) {
+func (r *Responder) chaos(q *Query, snap *Snapshot) (rcode int, authoritative bool) {
 	if q.Type != dns.TypeTXT && q.Type != dns.TypeANY {
 		return dns.RcodeRefused, false
 	}
 	text := ""
 	switch string(q.Name.Wire()) {
 	case "\x07version\x04bind\x00", "\x07version\x06server\x00":
-		text = snap.version
+		text = snap.Version
 	case "\x02id\x06server\x00", "\x08hostname\x04bind\x00":
-		text = snap.id
+		text = snap.Id
 	}
 	if text == "" {
 		return dns.RcodeRefused, false
@@ -232,44 +232,44 @@ func (r *responder) chaos(q *query, snap *snapshot) (rcode int, authoritative bo
 }
 
 // begin copies the question, its letters as the client wrote them, and makes room for the OPT record and a signature.
-func (e *encoder) begin(q *query, out []byte, c client, nsid string, signature int) {
+func (e *encoder) begin(q *Query, out []byte, c Client, nsid string, signature int) {
 	e.limit = dns.MaxMsgSize
-	if c.transport == metrics.UDP {
-		e.limit = q.edns.limit()
+	if c.Transport == metrics.UDP {
+		e.limit = q.Edns.limit()
 	}
-	e.limit -= q.edns.optLen(nsid) + signature
-	e.out = append(out[:0], q.packet[:max(headerSize, q.end)]...)
+	e.limit -= q.Edns.optLen(nsid) + signature
+	e.out = append(out[:0], q.Packet[:max(HeaderSize, q.End)]...)
 	e.count, e.cut = [3]uint16{}, false
 }
 
 // empty takes all back but the question, and has the client ask again over TCP.
-func (e *encoder) empty(q *query) {
-	e.out = e.out[:max(headerSize, q.end)]
+func (e *encoder) empty(q *Query) {
+	e.out = e.out[:max(HeaderSize, q.End)]
 	e.count, e.cut = [3]uint16{}, true
 }
 
 // end adds the OPT record and fills the header in.
-func (e *encoder) end(q *query, rcode int, authoritative bool, nsid string) []byte {
-	if q.edns.present {
-		e.out = q.edns.appendOPT(e.out, rcode, nsid)
-		e.count[additionalSection]++
+func (e *encoder) end(q *Query, rcode int, authoritative bool, nsid string) []byte {
+	if q.Edns.Present {
+		e.out = q.Edns.AppendOPT(e.out, rcode, nsid)
+		e.count[AdditionalSection]++
 	}
 	flags := uint16(0)
 	if authoritative {
-		flags |= flagAA
+		flags |= FlagAA
 	}
 	if e.cut {
 		flags |= flagTC
 	}
-	q.putHeader(e.out, rcode, flags, e.count)
+	q.PutHeader(e.out, rcode, flags, e.count)
 	return e.out
 }
 
 // putHeader fills the header of a response in, whose question is the query's, where that has one.
-func (q *query) putHeader(out []byte, rcode int, flags uint16, count [3]uint16) {
-	binary.BigEndian.PutUint16(out[2:], q.flags&(opcodeMask|flagRD)|flagQR|uint16(rcode&0xf)|flags)
+func (q *Query) PutHeader(out []byte, rcode int, flags uint16, count [3]uint16) {
+	binary.BigEndian.PutUint16(out[2:], q.flags&(OpcodeMask|flagRD)|FlagQR|uint16(rcode&0xf)|flags)
 	questions := uint16(0)
-	if q.end > 0 {
+	if q.End > 0 {
 		questions = 1
 	}
 	binary.BigEndian.PutUint16(out[4:], questions)
@@ -281,7 +281,7 @@ func (q *query) putHeader(out []byte, rcode int, flags uint16, count [3]uint16) 
 // text adds a TXT record of one string in the class CH, at the question's name.
 func (e *encoder) text(s string) {
 	e.out = append(e.out, 0, 0, 0, byte(dns.TypeTXT), 0, dns.ClassCHAOS, 0, 0, 0, 0, 0, byte(len(s)+1), byte(len(s)))
-	pointer(e.out[len(e.out)-13:], headerSize)
+	pointer(e.out[len(e.out)-13:], HeaderSize)
 	e.out = append(e.out, s...)
-	e.count[answerSection]++
+	e.count[AnswerSection]++
 }

@@ -17,9 +17,9 @@ import (
 // TestEveryAnswerToAnOPTHasOne (RFC 6891 7), whatever else is wrong with the query.
 func TestEveryAnswerToAnOPTHasOne(t *testing.T) {
 	r := responderFor(t, trappedZone)
-	snap := *r.state.current.Load()
-	snap.cookies = cookieSecrets{ownCookieSecret}
-	r.state.current.Store(&snap)
+	snap := *r.state.Current.Load()
+	snap.Cookies = Cookies{ownCookieSecret}
+	r.state.Current.Store(&snap)
 	header := func(flags, questions, additional string) string {
 		return "abcd" + flags + questions + "00000000" + additional
 	}
@@ -51,7 +51,7 @@ func TestEveryAnswerToAnOPTHasOne(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out := r.respond(packet, make([]byte, 0, 65536), client{transport: metrics.UDP, addr: netip.MustParseAddr("192.0.2.1")})
+			out := r.Respond(packet, make([]byte, 0, 65536), Client{Transport: metrics.UDP, Addr: netip.MustParseAddr("192.0.2.1")})
 			m := new(dns.Msg)
 			if err := m.Unpack(out); err != nil {
 				t.Fatalf("%x: %v", out, err)
@@ -69,10 +69,10 @@ func TestEveryAnswerToAnOPTHasOne(t *testing.T) {
 // TestErrorsOfTSIGHaveThePresentTime: a client would else say that its clock is wrong (RFC 8945 5.3.2).
 func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
 	r := responderFor(t, trappedZone)
-	k, _ := parseKey("known", "hmac-sha256 "+fake.Secret)
-	snap := *r.state.current.Load()
-	snap.access = &transfers{keys: map[string]*key{k.name: k}}
-	r.state.current.Store(&snap)
+	k, _ := ParseKey("known", "hmac-sha256 "+fake.Secret)
+	snap := *r.state.Current.Load()
+	snap.Access = &Access{Keys: map[string]*Key{k.Name: k}}
+	r.state.Current.Store(&snap)
 	other := "b3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3Q="
 	for _, c := range []struct {
 		name, key, algorithm, secret string
@@ -88,12 +88,12 @@ func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
-			m.SetTsig(c.key, c.algorithm, fudge, time.Now().Add(-c.age).Unix())
+			m.SetTsig(c.key, c.algorithm, Fudge, time.Now().Add(-c.age).Unix())
 			packet, mac, err := dns.TsigGenerate(m, c.secret, "", false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			out := r.respond(packet, make([]byte, 0, 65536), client{transport: metrics.UDP, addr: netip.MustParseAddr("192.0.2.1")})
+			out := r.Respond(packet, make([]byte, 0, 65536), Client{Transport: metrics.UDP, Addr: netip.MustParseAddr("192.0.2.1")})
 			reply := new(dns.Msg)
 			if err := reply.Unpack(out); err != nil {
 				t.Fatal(err)
@@ -115,18 +115,18 @@ func TestErrorsOfTSIGHaveThePresentTime(t *testing.T) {
 // TestWhatWasLookedUpBeforeSaysNothingOfAQueryWithoutAQuestion: the memory of a round is used again, and holds the query before.
 func TestWhatWasLookedUpBeforeSaysNothingOfAQueryWithoutAQuestion(t *testing.T) {
 	r := responderFor(t, strings.Replace(trappedZone, `"example.com"`, `"a.very.long.name.of.a.zone.example.com"`, 1))
-	snap := *r.state.current.Load()
-	snap.cookies, snap.limiter = cookieSecrets{ownCookieSecret}, newLimiter(rateLimit{responses: 1000, slip: 2, ipv4: 24, ipv6: 64})
-	r.state.current.Store(&snap)
+	snap := *r.state.Current.Load()
+	snap.Cookies, snap.Limiter = Cookies{ownCookieSecret}, NewLimiter(RateLimit{responses: 1000, slip: 2, ipv4: 24, ipv6: 64})
+	r.state.Current.Store(&snap)
 	negative, _ := new(dns.Msg).SetQuestion("nothing.below.a.very.long.name.of.a.zone.example.com.", dns.TypeA).Pack()
 	short := new(dns.Msg).SetQuestion("a.", dns.TypeA)
 	bad, _ := short.Pack()
 	bad = append(bad, 0) // FORMERR behind a short name
 	nothing, _ := hex.DecodeString("abcd00000000000000000001" + "000029020000000000000c000a00080102030405060708")
 	for _, query := range [][]byte{negative, bad, nothing} {
-		packets := []packet{{data: append(make([]byte, 0, 65536), query...), from: netip.MustParseAddrPort("192.0.2.1:53")}}
-		r.respondAll(packets, client{transport: metrics.UDP})
-		if len(packets[0].data) == 0 {
+		packets := []Packet{{Data: append(make([]byte, 0, 65536), query...), from: netip.MustParseAddrPort("192.0.2.1:53")}}
+		r.RespondAll(packets, Client{Transport: metrics.UDP})
+		if len(packets[0].Data) == 0 {
 			t.Errorf("no answer to %x", query)
 		}
 	}

@@ -33,7 +33,7 @@ var trappedZone = func() string {
 const responseRoom = 1600
 
 // responderFor makes a responder that serves zones, given as zone files.
-func responderFor(t testing.TB, texts ...string) *responder {
+func responderFor(t testing.TB, texts ...string) *Responder {
 	t.Helper()
 	var zones []*zone.Zone
 	for i, text := range texts {
@@ -47,25 +47,25 @@ func responderFor(t testing.TB, texts ...string) *responder {
 		}
 		zones = append(zones, z)
 	}
-	s := newState(zone.NewSet(zones, func() {}))
-	snap := s.current.Load()
-	snap.nsid, snap.version, snap.id = "ns-test", "mxtrap test", "ns-test"
-	return newResponder(s, metrics.New(1, "", "").Worker(0))
+	s := NewState(zone.NewSet(zones, func() {}))
+	snap := s.Current.Load()
+	snap.Nsid, snap.Version, snap.Id = "ns-test", "mxtrap test", "ns-test"
+	return NewResponder(s, metrics.New(1, "", "").Worker(0))
 }
 
 // respondTo asks one question in full and holds what every response must hold.
-func respondTo(t testing.TB, r *responder, m *dns.Msg, c client) *dns.Msg {
+func respondTo(t testing.TB, r *Responder, m *dns.Msg, c Client) *dns.Msg {
 	t.Helper()
 	packet, err := m.Pack()
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply := bytes.Clone(r.respond(packet, make([]byte, 0, dns.MaxMsgSize), c))
+	reply := bytes.Clone(r.Respond(packet, make([]byte, 0, dns.MaxMsgSize), c))
 	if reply == nil {
 		return nil
 	}
 	limit := dns.MaxMsgSize
-	if c.transport == metrics.UDP {
+	if c.Transport == metrics.UDP {
 		limit = dns.MinMsgSize
 		if opt := m.IsEdns0(); opt != nil {
 			limit = min(zone.MaxUDP, max(limit, int(opt.UDPSize())))
@@ -137,10 +137,10 @@ func TestAnswers(t *testing.T) {
 }
 
 // parseDig reads a question as dig's command line has it: $ dig NAME TYPE [CLASS] [+OPTION ...].
-func parseDig(t *testing.T, line string) (*dns.Msg, client) {
+func parseDig(t *testing.T, line string) (*dns.Msg, Client) {
 	t.Helper()
 	words := strings.Fields(strings.TrimPrefix(line, "$ dig "))
-	m, c := new(dns.Msg), client{}
+	m, c := new(dns.Msg), Client{}
 	m.SetQuestion(dns.Fqdn(words[0]), dns.StringToType[words[1]])
 	if strings.HasPrefix(words[1], "TYPE") {
 		n, _ := strconv.Atoi(words[1][4:])
@@ -159,7 +159,7 @@ func parseDig(t *testing.T, line string) (*dns.Msg, client) {
 		case "ANY":
 			m.Question[0].Qclass = dns.ClassANY
 		case "+tcp":
-			c.transport = metrics.TCP
+			c.Transport = metrics.TCP
 		case "+noedns":
 			opt = nil
 		case "+norec":
@@ -231,7 +231,7 @@ func TestMalformed(t *testing.T) {
 		"recursion desired is copied, and nothing else": {change(func(p []byte) []byte { p[2], p[3] = 0x07, 0xff; return p }), "NOERROR"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reply := r.respond(c.packet, make([]byte, 0, zone.MaxUDP), client{})
+			reply := r.Respond(c.packet, make([]byte, 0, zone.MaxUDP), Client{})
 			got := "silence"
 			if reply != nil {
 				m := new(dns.Msg)
@@ -241,7 +241,7 @@ func TestMalformed(t *testing.T) {
 				if got = dns.RcodeToString[m.Rcode]; m.Rcode == dns.RcodeBadVers {
 					got = "BADVERS"
 				}
-				if flags := binary.BigEndian.Uint16(reply[2:]); flags&^(opcodeMask|0xf) != flagQR|flagAA|flagRD && got == "NOERROR" {
+				if flags := binary.BigEndian.Uint16(reply[2:]); flags&^(OpcodeMask|0xf) != FlagQR|FlagAA|flagRD && got == "NOERROR" {
 					t.Errorf("flags %04x", flags)
 				}
 			}
@@ -286,7 +286,7 @@ func TestRespondAllocatesNothing(t *testing.T) {
 	for _, q := range hotQueries {
 		t.Run(q.name, func(t *testing.T) {
 			packet := packQuery(q.qname, q.qtype)
-			if n := testing.AllocsPerRun(1000, func() { r.respond(packet, out, client{}) }); n != 0 {
+			if n := testing.AllocsPerRun(1000, func() { r.Respond(packet, out, Client{}) }); n != 0 {
 				t.Errorf("%v allocations per response", n)
 			}
 		})
@@ -302,21 +302,21 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 		}
 	}
 	for _, packet := range packets {
-		want = append(want, bytes.Clone(r.respond(packet, make([]byte, 0, zone.MaxUDP), client{})))
+		want = append(want, bytes.Clone(r.Respond(packet, make([]byte, 0, zone.MaxUDP), Client{})))
 	}
-	room, got := make([][responseRoom]byte, len(packets)), make([]packet, len(packets))
+	room, got := make([][responseRoom]byte, len(packets)), make([]Packet, len(packets))
 	answer := func() {
 		for i, query := range packets {
-			got[i].data = append(room[i][:0], query...)
+			got[i].Data = append(room[i][:0], query...)
 		}
-		r.respondAll(got, client{})
+		r.RespondAll(got, Client{})
 	}
 	if n := testing.AllocsPerRun(100, answer); n != 0 {
 		t.Errorf("%v allocations per batch", n)
 	}
 	for i := range want {
-		if !bytes.Equal(got[i].data, want[i]) {
-			t.Errorf("packet %d: got %x, want %x", i, got[i].data, want[i])
+		if !bytes.Equal(got[i].Data, want[i]) {
+			t.Errorf("packet %d: got %x, want %x", i, got[i].Data, want[i])
 		}
 	}
 }
@@ -329,7 +329,7 @@ func BenchmarkRespond(b *testing.B) {
 			packet := packQuery(q.qname, q.qtype)
 			b.ReportAllocs()
 			for b.Loop() {
-				r.respond(packet, out, client{})
+				r.Respond(packet, out, Client{})
 			}
 		})
 	}
@@ -363,19 +363,19 @@ func FuzzEDNS(f *testing.F) {
 	})
 }
 
-func checkResponse(t *testing.T, r *responder, packet []byte, tcp bool) {
-	c, limit := client{}, zone.MaxUDP
+func checkResponse(t *testing.T, r *Responder, packet []byte, tcp bool) {
+	c, limit := Client{}, zone.MaxUDP
 	if tcp {
-		c, limit = client{transport: metrics.TCP}, dns.MaxMsgSize
+		c, limit = Client{Transport: metrics.TCP}, dns.MaxMsgSize
 	}
-	reply := r.respond(packet, make([]byte, 0, limit), c)
+	reply := r.Respond(packet, make([]byte, 0, limit), c)
 	if reply == nil {
-		if len(packet) >= headerSize && packet[2]&0x80 == 0 {
+		if len(packet) >= HeaderSize && packet[2]&0x80 == 0 {
 			t.Fatalf("no response to %x", packet)
 		}
 		return
 	}
-	if len(reply) > limit || len(reply) < headerSize || !bytes.Equal(reply[:2], packet[:2]) {
+	if len(reply) > limit || len(reply) < HeaderSize || !bytes.Equal(reply[:2], packet[:2]) {
 		t.Fatalf("response %x to %x", reply, packet)
 	}
 	if err := new(dns.Msg).Unpack(reply); err != nil && len(packet) < 2000 {

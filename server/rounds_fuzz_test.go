@@ -25,34 +25,34 @@ func FuzzRounds(f *testing.F) {
 	f.Add(pack(new(dns.Msg).SetQuestion("nothing.below.example.com.", dns.TypeA), new(dns.Msg).SetQuestion(".", dns.TypeA), cookie), uint8(1))
 	f.Add(pack(new(dns.Msg).SetQuestion("example.com.", dns.TypeMX), new(dns.Msg).SetNotify("example.com."), new(dns.Msg).SetAxfr("example.com."), cookie), uint8(4))
 	f.Add(pack(new(dns.Msg).SetQuestion("version.bind.", dns.TypeTXT), new(dns.Msg).SetIxfr("example.com.", 1, ".", ".")), uint8(2))
-	k, _ := parseKey("known", "hmac-sha256 "+fake.Secret)
+	k, _ := ParseKey("known", "hmac-sha256 "+fake.Secret)
 	signed := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
-	signed.SetTsig(k.name, k.algorithm, fudge, 0)
-	if packet, _, err := dns.TsigGenerate(signed, k.secret, "", false); err == nil {
+	signed.SetTsig(k.Name, k.Algorithm, Fudge, 0)
+	if packet, _, err := dns.TsigGenerate(signed, k.Secret, "", false); err == nil {
 		f.Add(fake.Framed(packet), uint8(1))
 	}
 	r := responderFor(f, trappedZone)
-	snap := *r.state.current.Load()
-	snap.cookies, snap.limiter, snap.access = cookieSecrets{ownCookieSecret}, newLimiter(defaultRateLimit), &transfers{keys: map[string]*key{k.name: k}}
-	r.state.current.Store(&snap)
+	snap := *r.state.Current.Load()
+	snap.Cookies, snap.Limiter, snap.Access = Cookies{ownCookieSecret}, NewLimiter(defaultRateLimit), &Access{Keys: map[string]*Key{k.Name: k}}
+	r.state.Current.Store(&snap)
 	f.Fuzz(func(t *testing.T, stream []byte, atOnce uint8) {
-		var round []packet
+		var round []Packet
 		play := func() {
 			queries := make([][]byte, len(round))
 			for i := range round {
-				queries[i] = append([]byte(nil), round[i].data...)
+				queries[i] = append([]byte(nil), round[i].Data...)
 			}
-			r.respondAll(round, client{transport: metrics.UDP})
+			r.RespondAll(round, Client{Transport: metrics.UDP})
 			for i, p := range round {
-				if n := len(p.data); n > 0 && (n < headerSize || n > zone.MaxUDP || p.data[0] != queries[i][0] || p.data[1] != queries[i][1] || p.data[2]&0x80 == 0) {
-					t.Fatalf("%x is answered with %x", queries[i], p.data)
+				if n := len(p.Data); n > 0 && (n < HeaderSize || n > zone.MaxUDP || p.Data[0] != queries[i][0] || p.Data[1] != queries[i][1] || p.Data[2]&0x80 == 0) {
+					t.Fatalf("%x is answered with %x", queries[i], p.Data)
 				}
 			}
 			round = round[:0]
 		}
 		for len(stream) >= 2 {
 			n := min(int(stream[0])<<8|int(stream[1]), len(stream)-2)
-			round = append(round, packet{data: append(make([]byte, 0, 65536), stream[2:2+n]...), from: netip.MustParseAddrPort("192.0.2.1:53")})
+			round = append(round, Packet{Data: append(make([]byte, 0, 65536), stream[2:2+n]...), from: netip.MustParseAddrPort("192.0.2.1:53")})
 			if stream = stream[2+n:]; len(round) > int(atOnce%16) {
 				play()
 			}

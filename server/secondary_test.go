@@ -19,8 +19,8 @@ import (
 // copied is a copy of a zone as it is kept.
 func copied(t *testing.T, lines ...string) string {
 	t.Helper()
-	c := newCopies(t.TempDir())
-	prepared, err := c.prepare("x", fake.Wired(lines...))
+	c := NewCopies(t.TempDir())
+	prepared, err := c.Prepare("x", fake.Wired(lines...))
 	if err != nil {
 		t.Fatal(err)
 	}

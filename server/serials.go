@@ -22,32 +22,32 @@ import (
 )
 
 // served is what a zone was served as: under a serial number there is one content, for good.
-type served struct {
-	serial uint32 // that it was served under; 0 and no digest: not known
-	own    uint32 // that the operator's files or the primary gave it then
-	digest zone.Digest
+type Served struct {
+	Serial uint32 // that it was served under; 0 and no digest: not known
+	Own    uint32 // that the operator's files or the primary gave it then
+	Digest zone.Digest
 }
 
-func (s served) known() bool { return s.digest != zone.Digest{} }
+func (s Served) Known() bool { return s.Digest != zone.Digest{} }
 
 // goesBackFrom says whether the own number is lower than before.
-func (s served) goesBackFrom(before served) bool {
-	return before.known() && zone.Later(before.own, s.own)
+func (s Served) GoesBackFrom(before Served) bool {
+	return before.Known() && zone.Later(before.Own, s.Own)
 }
 
 // numbering gives the zones of one load their serial numbers, by one rule: a zone has its own number, where that is ahead of the one
 // that was served last (RFC 1982); else the last one while the content is the same, and one more when it is another. The own number
 // that goes back counts as a change. What was served last is known of the version before, or from the file of serial numbers.
-type numbering struct {
+type Numbering struct {
 	book *book
 
 	mu      sync.Mutex
-	entries map[string]served // to be noted in the book
+	entries map[string]Served // to be noted in the book
 	changes []renumbered
 }
 
-func newNumbering(folder string) *numbering {
-	return &numbering{book: newBook(folder), entries: map[string]served{}}
+func NewNumbering(folder string) *Numbering {
+	return &Numbering{book: newBook(folder), entries: map[string]Served{}}
 }
 
 // renumbered is a zone whose serial number is not its own.
@@ -60,18 +60,18 @@ type renumbered struct {
 }
 
 // number gives a version of a zone its number, as the one that follows what was served before, and returns both.
-func (n *numbering) number(z *zone.Zone, before served, why string) (numbered *zone.Zone, now, last served) {
-	if !before.known() {
+func (n *Numbering) Number(z *zone.Zone, before Served, why string) (numbered *zone.Zone, now, last Served) {
+	if !before.Known() {
 		before = n.book.last(z.Name())
 	}
-	now = served{serial: z.Serial(), own: z.Serial()}
-	if n.book != nil || before.known() {
-		now.digest = z.Digest()
+	now = Served{Serial: z.Serial(), Own: z.Serial()}
+	if n.book != nil || before.Known() {
+		now.Digest = z.Digest()
 	}
-	back := now.goesBackFrom(before)
-	if before.known() && !zone.Later(now.own, before.serial) {
-		if now.serial = before.serial; now.digest != before.digest || back {
-			now.serial++
+	back := now.GoesBackFrom(before)
+	if before.Known() && !zone.Later(now.Own, before.Serial) {
+		if now.Serial = before.Serial; now.Digest != before.Digest || back {
+			now.Serial++
 		}
 	}
 	n.mu.Lock()
@@ -79,28 +79,28 @@ func (n *numbering) number(z *zone.Zone, before served, why string) (numbered *z
 	if n.book != nil && now != before {
 		n.entries[z.Name()] = now
 	}
-	if now.serial != now.own && now.serial != before.serial {
-		n.changes = append(n.changes, renumbered{z.Name(), before.serial, now.serial, why, back, before.own, now.own})
+	if now.Serial != now.Own && now.Serial != before.Serial {
+		n.changes = append(n.changes, renumbered{z.Name(), before.Serial, now.Serial, why, back, before.Own, now.Own})
 	}
-	return z.Numbered(now.serial), now, before
+	return z.Numbered(now.Serial), now, before
 }
 
 // settle gives a name the number of the zone that has it in the end, where several had asked for it; one that is not known: none has.
-func (n *numbering) settle(name string, holder served) {
+func (n *Numbering) Settle(name string, holder Served) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.entries, name)
-	n.changes = slices.DeleteFunc(n.changes, func(c renumbered) bool { return c.zone == name && c.now != holder.serial })
-	if n.book != nil && holder.known() && n.book.last(name) != holder {
+	n.changes = slices.DeleteFunc(n.changes, func(c renumbered) bool { return c.zone == name && c.now != holder.Serial })
+	if n.book != nil && holder.Known() && n.book.last(name) != holder {
 		n.entries[name] = holder
 	}
 }
 
 // knows says whether a zone of that name was served, by a process before this one too.
-func (n *numbering) knows(name string) bool { return n.book.last(name).known() }
+func (n *Numbering) Knows(name string) bool { return n.book.last(name).Known() }
 
 // unreadable is the file of serial numbers where it cannot be read, and why.
-func (n *numbering) unreadable() (file string, err error) {
+func (n *Numbering) Unreadable() (file string, err error) {
 	if n.book == nil {
 		return "", nil
 	}
@@ -108,7 +108,7 @@ func (n *numbering) unreadable() (file string, err error) {
 }
 
 // publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.
-func (n *numbering) publish(log *slog.Logger) {
+func (n *Numbering) Publish(log *slog.Logger) {
 	if n.book != nil && n.book.err != nil {
 		log.Error("the serial numbers that were served cannot be read: those that are served now may go back", "file", n.book.file, "error", n.book.err)
 	}
@@ -130,7 +130,7 @@ type book struct {
 
 	once    sync.Once
 	lines   int
-	entries map[string]served
+	entries map[string]Served
 	err     error
 }
 
@@ -143,9 +143,9 @@ func newBook(folder string) *book {
 }
 
 // last is what a zone was served as.
-func (b *book) last(zone string) served {
+func (b *book) last(zone string) Served {
 	if b == nil {
-		return served{}
+		return Served{}
 	}
 	b.once.Do(b.read)
 	return b.entries[zone]
@@ -155,7 +155,7 @@ func (b *book) last(zone string) served {
 const maxBook = 1 << 30
 
 func (b *book) read() {
-	b.entries = map[string]served{}
+	b.entries = map[string]Served{}
 	info, err := os.Stat(b.file)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxBook) {
 		err = errors.New("not a file of serial numbers")
@@ -176,27 +176,27 @@ func (b *book) read() {
 }
 
 // line is what the file holds of a zone. It ends with a sum, so that a line that was cut is none.
-func (s served) line(zone string) string {
-	text := fmt.Sprintf("%s %d %d %x", zone, s.serial, s.own, s.digest)
+func (s Served) line(zone string) string {
+	text := fmt.Sprintf("%s %d %d %x", zone, s.Serial, s.Own, s.Digest)
 	return fmt.Sprintf("%s %08x\n", text, crc32.ChecksumIEEE([]byte(text)))
 }
 
-func parseServed(line string) (zone string, s served, ok bool) {
+func parseServed(line string) (zone string, s Served, ok bool) {
 	words := strings.Fields(line)
-	if len(words) != 5 || len(words[3]) != 2*len(s.digest) {
+	if len(words) != 5 || len(words[3]) != 2*len(s.Digest) {
 		return "", s, false
 	}
 	text, _ := strings.CutSuffix(line, " "+words[4])
 	serial, err1 := strconv.ParseUint(words[1], 10, 32)
 	own, err2 := strconv.ParseUint(words[2], 10, 32)
-	_, err3 := hex.Decode(s.digest[:], []byte(words[3]))
-	s.serial, s.own = uint32(serial), uint32(own)
+	_, err3 := hex.Decode(s.Digest[:], []byte(words[3]))
+	s.Serial, s.Own = uint32(serial), uint32(own)
 	ok = err1 == nil && err2 == nil && err3 == nil && words[4] == fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text)))
 	return words[0], s, ok
 }
 
 // note writes what zones are served as from now on, before they are. The file is written anew where most of it is of the past.
-func (b *book) note(entries map[string]served) error {
+func (b *book) note(entries map[string]Served) error {
 	if b == nil || len(entries) == 0 {
 		return nil
 	}

@@ -41,22 +41,22 @@ type Server struct {
 	Options
 	metrics    *metrics.Metrics
 	processors int // that the Go runtime has while nothing is loaded
-	state      state
+	state      State
 
 	// What follows is owned by the goroutine that runs Run.
 	listeners *Listeners
 	config    *Config
-	files     *zoneFiles
-	copies    *copies
-	tap       *tap // nil: nothing is copied
-	notifier  *notifier
-	refresher *refresher
-	notices   *notices
-	resolver  *resolver
+	files     *Files
+	copies    *Copies
+	tap       *Tap // nil: nothing is copied
+	notifier  *Notifier
+	refresher *Refresher
+	notices   *Notices
+	resolver  *Resolver
 
 	arrivals arrivals
 	waiting  map[string]bool // paths whose zones had to give way to others
-	refused  []*zoneFile     // those zones
+	refused  []*File         // those zones
 	whole    bool            // the first load took in every file
 }
 
@@ -74,24 +74,24 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
-	s.notifier = newNotifier(o.Log, s.metrics.NotifyFailures)
+	s.notifier = NewNotifier(o.Log, s.metrics.NotifyFailures)
 	s.tap = newTap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
-	s.refresher = newRefresher(o.Log, s.metrics.Refreshes)
-	s.notices = &notices{refresher: s.refresher, log: o.Log, outcomes: s.metrics.Notifies}
-	s.waiting = readWaiting(c.state)
-	s.copiesIn(c.state).sweep()
+	s.refresher = NewRefresher(o.Log, s.metrics.Refreshes)
+	s.notices = &Notices{Refresher: s.refresher, Log: o.Log, Outcomes: s.metrics.Notifies}
+	s.waiting = ReadWaiting(c.state)
+	s.copiesIn(c.state).Sweep()
 	first := s.loader(c)
-	first.quiet, first.threads, first.alone = true, s.processors, true
-	l := first.load(ctx, nil)
+	first.Quiet, first.Threads, first.Alone = true, s.processors, true
+	l := first.Load(ctx, nil)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if l.served() == 0 {
-		return nil, Problems(l.report.Problems())
+	if l.Served() == 0 {
+		return nil, Problems(l.Report.Problems())
 	}
-	s.logProblems(l.report.Problems())
-	s.whole = l.report.Faults() == 0
-	if n := l.report.Warnings(); n > 0 && c.Path != "" {
+	s.logProblems(l.Report.Problems())
+	s.whole = l.Report.Faults() == 0
+	if n := l.Report.Warnings(); n > 0 && c.Path != "" {
 		o.Log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
 	}
 	s.publish(c, l)
@@ -102,32 +102,32 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 // Run serves until the context ends, then lets the queries under way finish. A receive from reload reads the configuration again.
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var err error
-	transfers := newOutgoing(&s.state, s.Log, s.metrics.Transfers)
-	if s.listeners, err = newListeners(&s.state, s.metrics, s.Log, transfers.serve); err == nil {
-		err = s.listeners.listen(s.config.Listen, s.config.Metrics)
+	transfers := NewOutgoing(&s.state, s.Log, s.metrics.Transfers)
+	if s.listeners, err = NewListeners(&s.state, s.metrics, s.Log, transfers.Serve); err == nil {
+		err = s.listeners.Listen(s.config.Listen, s.config.Metrics)
 	}
 	if err == nil {
-		if err = become(s.config.user); err != nil {
+		if err = Become(s.config.user); err != nil {
 			err = fmt.Errorf("server.user: %q: %w", s.config.user, err)
 		}
 	}
 	if err != nil {
-		s.listeners.shut()
+		s.listeners.Shut()
 		return err
 	}
-	looked := s.resolver.run(ctx)
-	notifierDone, refresherDone := s.notifier.run(ctx), s.refresher.run(ctx)
+	looked := s.resolver.Run(ctx)
+	notifierDone, refresherDone := s.notifier.Run(ctx), s.refresher.Run(ctx)
 	var tapping sync.WaitGroup
 	tapCtx, stopTap := context.WithCancel(context.Background())
 	defer stopTap()
 	if s.tap != nil {
-		tapping.Go(func() { s.tap.run(tapCtx) })
+		tapping.Go(func() { s.tap.Run(tapCtx) })
 	}
 	s.metrics.Reloaded(s.whole, time.Now())
 	s.metrics.SetReady(true)
-	s.Log.Info("serving", "zones", s.files.len(), "listen", fmt.Sprint(s.listeners.addresses(s.config.Listen)), "metrics", s.listeners.httpAddress())
+	s.Log.Info("serving", "zones", s.files.Len(), "listen", fmt.Sprint(s.listeners.Addresses(s.config.Listen)), "metrics", s.listeners.HttpAddress())
 	s.logDown()
-	again := time.NewTicker(listenAgain)
+	again := time.NewTicker(ListenAgain)
 	defer again.Stop()
 	s.Notify(Ready)
 	pace := time.NewTimer(0)
@@ -141,8 +141,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.Notify(Stopping)
 			s.Log.Info("stopping")
 			s.metrics.SetReady(false)
-			s.listeners.shut()
-			s.resolver.wait()
+			s.listeners.Shut()
+			s.resolver.Wait()
 			stopTap()
 			tapping.Wait()
 			notifierDone()
@@ -153,14 +153,14 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.takeArrivals(ctx)
 			s.reload(ctx)
 			s.Notify(Ready)
-		case u := <-s.refresher.updates:
+		case u := <-s.refresher.Updates:
 			s.arrive(u)
 		case <-looked:
 			s.arrivals.looked = true
 		case <-pace.C:
 			s.takeArrivals(ctx)
 		case <-again.C:
-			s.listeners.listenOnMissing()
+			s.listeners.ListenOnMissing()
 		}
 	}
 }
@@ -180,17 +180,17 @@ func (s *Server) reload(ctx context.Context) {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := whileServing(ctx, func() *loading { return s.loader(c).load(ctx, s.files) })
+	l := WhileServing(ctx, func() *Loading { return s.loader(c).Load(ctx, s.files) })
 	if l == nil {
 		return
 	}
-	s.logProblems(l.report.Problems())
-	if l.unfound {
+	s.logProblems(l.Report.Problems())
+	if l.Unfound {
 		s.Log.Error("not reloaded: which zone files there are cannot be told; everything stays as it was")
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	if err := s.listeners.listen(c.Listen, c.Metrics); err != nil {
+	if err := s.listeners.Listen(c.Listen, c.Metrics); err != nil {
 		s.Log.Error("not reloaded: everything stays as it was", "error", err)
 		s.metrics.Reloaded(false, began)
 		return
@@ -203,51 +203,51 @@ func (s *Server) reload(ctx context.Context) {
 		s.Log.Warn("a change of [dnstap] takes effect when mxtrap is started again")
 		c.tap = s.config.tap
 	}
-	s.resolver.use(c.Resolvers)
+	s.resolver.Use(c.Resolvers)
 	s.publish(c, l)
 	s.countFailures(l)
-	ok := l.report.Faults() == 0
+	ok := l.Report.Faults() == 0
 	s.metrics.Reloaded(ok, time.Now())
-	s.Log.Info("reloaded", "zones", s.files.len(), "failed", len(l.failed), "took", time.Since(began).Round(time.Millisecond))
+	s.Log.Info("reloaded", "zones", s.files.Len(), "failed", len(l.Failed), "took", time.Since(began).Round(time.Millisecond))
 }
 
 // publish makes what was loaded what is served.
-func (s *Server) publish(c *Config, l *loading) {
+func (s *Server) publish(c *Config, l *Loading) {
 	defer s.arrivals.published(time.Now())
-	l.numbers.publish(s.Log)
-	if !maps.Equal(l.waiting, s.waiting) {
-		if err := writeWaiting(c.state, l.waiting); err != nil {
+	l.Numbers.Publish(s.Log)
+	if !maps.Equal(l.Waiting, s.waiting) {
+		if err := WriteWaiting(c.state, l.Waiting); err != nil {
 			s.Log.Error("it cannot be noted which zones had to give way: after the next start others of the same names may be served", "folder", c.state, "error", err)
 		}
-		s.waiting = l.waiting
+		s.waiting = l.Waiting
 	}
-	s.refused = l.refused
-	next := &snapshot{tap: s.tap, zones: l.set, nsid: c.NSID, access: &c.transfers, histories: map[*zone.Zone]zone.History{}, cookies: c.cookies, limiter: s.limiter(c)}
+	s.refused = l.Refused
+	next := &Snapshot{Tap: s.tap, Zones: l.Set, Nsid: c.NSID, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
 	if c.Chaos {
-		next.version = "mxtrap " + s.Version
-		next.id = c.identity()
+		next.Version = "mxtrap " + s.Version
+		next.Id = c.identity()
 	}
-	secondaries := map[string]secondary{}
+	secondaries := map[string]Secondary{}
 	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
-	rest := rests()
-	for f := range l.files.all() {
+	rest := Rests()
+	for f := range l.Files.All() {
 		rest()
-		if f.history != nil {
-			next.histories[f.zone] = f.history
+		if f.History != nil {
+			next.Histories[f.Zone] = f.History
 		}
-		if f.down != "" {
-			down[f.zone] = true
+		if f.Down != "" {
+			down[f.Zone] = true
 		}
-		if f.hidden {
-			hidden[f.zone] = true
+		if f.Hidden {
+			hidden[f.Zone] = true
 		}
-		if f.secondary != nil {
-			secondaries[f.secondary.name] = *f.secondary
+		if f.Secondary != nil {
+			secondaries[f.Secondary.Name] = *f.Secondary
 		}
 	}
 	var wanted []string
 	var shown []metrics.Zone
-	for _, z := range next.zones.Zones() {
+	for _, z := range next.Zones.Zones() {
 		rest()
 		wanted = append(wanted, z.Lookups()...)
 		if !c.ZoneMetrics {
@@ -256,28 +256,28 @@ func (s *Server) publish(c *Config, l *loading) {
 		counts, show := s.count(z)
 		_, secondary := secondaries[z.Name()]
 		show.Down, show.Follows = down[z], secondary || len(z.Lookups()) > 0
-		next.counts = append(next.counts, counts)
+		next.Counts = append(next.Counts, counts)
 		shown = append(shown, show)
 	}
-	next.notify = s.notices.of(secondaries)
-	next.down, next.hidden = indexes(next.zones, down), indexes(next.zones, hidden)
-	s.metrics.ZonesDown.Set(float64(len(next.down)))
-	s.metrics.SetAnswered(len(next.down) < len(next.zones.Zones()))
-	before := s.state.current.Load()
-	s.config, s.files = c, l.files
-	s.state.current.Store(next)
+	next.Notify = s.notices.Of(secondaries)
+	next.Down, next.Hidden = indexes(next.Zones, down), indexes(next.Zones, hidden)
+	s.metrics.ZonesDown.Set(float64(len(next.Down)))
+	s.metrics.SetAnswered(len(next.Down) < len(next.Zones.Zones()))
+	before := s.state.Current.Load()
+	s.config, s.files = c, l.Files
+	s.state.Current.Store(next)
 	s.tell(before, next)
-	s.refresher.use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
-	s.metrics.Show(l.files.len(), shown)
-	s.resolver.want(wanted)
+	s.refresher.Use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
+	s.metrics.Show(l.Files.Len(), shown)
+	s.resolver.Want(wanted)
 }
 
 // limiter is that of the configuration: the one before, where its numbers are the same.
-func (s *Server) limiter(c *Config) *limiter {
-	if before := s.state.current.Load(); before != nil && before.limiter != nil && reflect.DeepEqual(before.limiter.rateLimit, c.rateLimit) {
-		return before.limiter
+func (s *Server) limiter(c *Config) *Limiter {
+	if before := s.state.Current.Load(); before != nil && before.Limiter != nil && reflect.DeepEqual(before.Limiter.RateLimit, c.rateLimit) {
+		return before.Limiter
 	}
-	return newLimiter(c.rateLimit)
+	return NewLimiter(c.rateLimit)
 }
 
 // identity is what the server is called.
@@ -304,26 +304,26 @@ func indexes(set *zone.Set, of map[*zone.Zone]bool) map[int]bool {
 }
 
 // tell tells the other servers which versions are new.
-func (s *Server) tell(before, now *snapshot) {
-	if len(now.access.notify) == 0 {
+func (s *Server) tell(before, now *Snapshot) {
+	if len(now.Access.Notify) == 0 {
 		return
 	}
-	for i, z := range now.zones.Zones() {
-		if now.down[i] {
+	for i, z := range now.Zones.Zones() {
+		if now.Down[i] {
 			continue
 		}
 		var old *zone.Zone
 		if before != nil {
-			old = before.zones.Named(z.Name())
+			old = before.Zones.Named(z.Name())
 		}
 		if old == nil || old.Serial() != z.Serial() {
-			s.notifier.tell(z.SOA(), now.access.notify)
+			s.notifier.Tell(z.SOA(), now.Access.Notify)
 		}
 	}
 }
 
 // count finds the counters of a zone.
-func (s *Server) count(z *zone.Zone) (zoneCounts, metrics.Zone) {
+func (s *Server) count(z *zone.Zone) (ZoneCounts, metrics.Zone) {
 	show := metrics.Zone{Name: z.Name(), Serial: z.Serial(), Queries: s.metrics.Reserve(z.Name(), metrics.ZoneCounters)}
 	key, covers := []byte(z.Name()), 0
 	for _, h := range z.Hosts() {
@@ -337,5 +337,5 @@ func (s *Server) count(z *zone.Zone) (zoneCounts, metrics.Zone) {
 	if len(show.Decoys) > 0 {
 		show.Hosts = s.metrics.Reserve(string(key), len(show.Decoys)*metrics.DecoyCounters)
 	}
-	return zoneCounts{zone: show.Queries, decoys: show.Hosts, covers: covers}, show
+	return ZoneCounts{Zone: show.Queries, Decoys: show.Hosts, Covers: covers}, show
 }

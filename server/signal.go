@@ -1,7 +1,7 @@
 package server
 
 // signal makes a channel of one place ready to be received from.
-func signal(c chan struct{}) {
+func Signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

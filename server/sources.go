@@ -12,15 +12,15 @@ import (
 )
 
 // sources are where zones come from, as a server file says it.
-type sources struct {
+type Sources struct {
 	path    string      // of the server file; "": the embedded example is the one zone
 	zones   []conf.Item // files and patterns
 	produce string      // the catalog of all zones that is made; "" for none
 }
 
 // sourcesOf reads zones of the table [server] of a server file, and the table [catalog].
-func sourcesOf(path string, server, catalog *conf.Table) sources {
-	s := sources{path: path, zones: []conf.Item{server.Item("zones", "zones/*.toml")}}
+func SourcesOf(path string, server, catalog *conf.Table) Sources {
+	s := Sources{path: path, zones: []conf.Item{server.Item("zones", "zones/*.toml")}}
 	if server.Has("zones") {
 		if s.zones = server.Strings("zones"); len(s.zones) == 0 {
 			server.Fault("zones", "", "names no zone file")
@@ -34,12 +34,12 @@ func sourcesOf(path string, server, catalog *conf.Table) sources {
 // found is a zone file that there is now.
 type found struct {
 	path   string
-	before *zoneFile // what was there at the last load; nil where nothing was
+	before *File // what was there at the last load; nil where nothing was
 }
 
 // files finds the zone files, each once.
-func (s *sources) files(before *zoneFiles, report *conf.Report) []found {
-	all := make([]found, 0, before.len())
+func (s *Sources) files(before *Files, report *conf.Report) []found {
+	all := make([]found, 0, before.Len())
 	for _, item := range s.zones {
 		pattern := item.Text
 		if !filepath.IsAbs(pattern) {
@@ -57,7 +57,7 @@ func (s *sources) files(before *zoneFiles, report *conf.Report) []found {
 	if len(s.zones) == 1 {
 		return all
 	}
-	rest := rests()
+	rest := Rests()
 	slices.SortFunc(all, func(a, b found) int {
 		rest()
 		return strings.Compare(a.path, b.path)
@@ -66,7 +66,7 @@ func (s *sources) files(before *zoneFiles, report *conf.Report) []found {
 }
 
 // glob appends the files of a pattern, in any order. Where that is the name alone, as in zones/*.toml, there may be very many.
-func glob(all []found, pattern string, before *zoneFiles) ([]found, error) {
+func glob(all []found, pattern string, before *Files) ([]found, error) {
 	folder, name := filepath.Split(pattern)
 	if strings.ContainsAny(folder, `*?[\`) || !strings.ContainsAny(name, "*?[") {
 		paths, err := filepath.Glob(pattern)
@@ -74,7 +74,7 @@ func glob(all []found, pattern string, before *zoneFiles) ([]found, error) {
 			if base := filepath.Base(path); base[0] == '.' && name[:min(1, len(name))] != "." {
 				continue
 			}
-			all = append(all, found{path, before.get(path)})
+			all = append(all, found{path, before.Get(path)})
 		}
 		return all, err
 	}
@@ -100,7 +100,7 @@ func glob(all []found, pattern string, before *zoneFiles) ([]found, error) {
 			}
 		}
 		if before != nil {
-			yield()
+			Yield()
 		}
 	}
 }

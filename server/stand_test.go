@@ -17,10 +17,10 @@ type world struct {
 	t       *testing.T
 	random  *rand.Rand
 	texts   map[string]string // of zone files, and of members by their path; "" in a file that is broken
-	made    map[*zoneFile]string
-	serving *zoneFiles
+	made    map[*File]string
+	serving *Files
 	waiting map[string]bool
-	refused []*zoneFile
+	refused []*File
 	set     *zone.Set
 	history []string
 }
@@ -55,23 +55,23 @@ func (w *world) told(transfer string) string {
 }
 
 // load makes everything ready as [loader.load] does.
-func (w *world) load(before *zoneFiles, waited map[string]bool) *loading {
-	o := loader{numbers: newNumbering(""), waited: waited}
-	l := o.loading(newZoneFiles(0))
+func (w *world) load(before *Files, waited map[string]bool) *Loading {
+	o := Loader{Numbers: NewNumbering(""), Waited: waited}
+	l := o.loading(NewFiles(0))
 	for _, path := range slices.Sorted(maps.Keys(w.texts)) {
-		old := before.get(path)
+		old := before.Get(path)
 		if f := w.ready(o, path, old); f != nil {
-			l.files.put(f)
+			l.Files.put(f)
 		} else if f := l.fail(path, old, noZone); f != nil {
-			l.files.put(f)
+			l.Files.put(f)
 		}
 	}
 	l.stand(before, waited)
 	return l
 }
 
-func (w *world) ready(o loader, path string, old *zoneFile) *zoneFile {
-	if old != nil && old.down == "" && w.made[old] == w.texts[path] {
+func (w *world) ready(o Loader, path string, old *File) *File {
+	if old != nil && old.Down == "" && w.made[old] == w.texts[path] {
 		return old
 	}
 	report := conf.Report{Quiet: true}
@@ -87,28 +87,28 @@ func (w *world) ready(o loader, path string, old *zoneFile) *zoneFile {
 }
 
 // serves is who has each name.
-func serves(files *zoneFiles) map[string]string {
+func serves(files *Files) map[string]string {
 	names := map[string]string{}
-	for f := range files.all() {
-		if f.down == "" {
-			names[f.zone.Name()] = f.path
+	for f := range files.All() {
+		if f.Down == "" {
+			names[f.Zone.Name()] = f.Path
 		}
 	}
 	return names
 }
 
 // check holds what must hold of whatever is served.
-func (w *world) check(l *loading) {
+func (w *world) check(l *Loading) {
 	w.t.Helper()
-	if l.set.Twins() {
+	if l.Set.Twins() {
 		w.t.Fatalf("two zones of a name\n%s", strings.Join(w.history, "\n"))
 	}
-	if len(l.standing) != l.files.len() {
-		w.t.Fatalf("%d zones of %d stand\n%s", len(l.standing), l.files.len(), strings.Join(w.history, "\n"))
+	if len(l.standing) != l.Files.Len() {
+		w.t.Fatalf("%d zones of %d stand\n%s", len(l.standing), l.Files.Len(), strings.Join(w.history, "\n"))
 	}
-	for _, z := range l.set.Zones() {
-		if s := z.Shadowed(l.set); len(s) > 0 {
-			w.t.Fatalf("a host of %s lies in %s\n%s", z.Name(), l.set.Zones()[s[0]].Name(), strings.Join(w.history, "\n"))
+	for _, z := range l.Set.Zones() {
+		if s := z.Shadowed(l.Set); len(s) > 0 {
+			w.t.Fatalf("a host of %s lies in %s\n%s", z.Name(), l.Set.Zones()[s[0]].Name(), strings.Join(w.history, "\n"))
 		}
 	}
 }
@@ -122,14 +122,14 @@ func (w *world) step() {
 		if w.random.IntN(3) == 0 {
 			path = fmt.Sprintf("catalog%d (%s)", w.random.IntN(2), name)
 		}
-		old := w.serving.get(path)
+		old := w.serving.Get(path)
 		switch do := w.random.IntN(10); {
 		case do < 3:
 			delete(w.texts, path)
 		case do == 3 && !strings.HasPrefix(path, "catalog"):
 			w.texts[path] = ""
-		case do < 6 && old != nil && old.down == "" && w.made[old] == w.texts[path] && transfer == "" && maps.Equal(before, w.texts):
-			w.texts[path], transfer = w.text(old.zone.Name()), path
+		case do < 6 && old != nil && old.Down == "" && w.made[old] == w.texts[path] && transfer == "" && maps.Equal(before, w.texts):
+			w.texts[path], transfer = w.text(old.Zone.Name()), path
 		default:
 			w.texts[path] = w.text(name)
 		}
@@ -139,51 +139,51 @@ func (w *world) step() {
 	}
 	w.history = append(w.history, w.told(transfer))
 	served := serves(w.serving)
-	var l *loading
+	var l *Loading
 	if transfer == "" {
 		l = w.load(w.serving, w.waiting)
 	} else {
-		o := loader{numbers: newNumbering(""), waited: w.waiting}
+		o := Loader{Numbers: NewNumbering(""), Waited: w.waiting}
 		l = o.loading(w.serving.clone())
-		f := w.ready(o, transfer, w.serving.get(transfer))
+		f := w.ready(o, transfer, w.serving.Get(transfer))
 		l.again(w.refused)
-		l.files.put(f)
+		l.Files.put(f)
 		l.stand(w.serving, w.waiting)
-		if l.files.get(transfer) != f {
+		if l.Files.Get(transfer) != f {
 			w.texts[transfer] = before[transfer] // the copy is not taken
-			l.giveUp(f)
+			l.GiveUp(f)
 		}
 	}
 	w.check(l)
-	now := serves(l.files)
+	now := serves(l.Files)
 	for name, path := range served {
 		text, there := w.texts[path]
-		same := there && (text == "" || text == before[path] && w.made[w.serving.get(path)] == text)
+		same := there && (text == "" || text == before[path] && w.made[w.serving.Get(path)] == text)
 		if same && (now[name] == "" || strings.HasPrefix(path, "file") && now[name] != path) {
 			w.t.Fatalf("%s was served by %s, whose file has not changed, and is by %q\n%s", name, path, now[name], strings.Join(w.history, "\n"))
 		}
 	}
-	w.serving, w.waiting, w.refused, w.set = l.files, l.waiting, l.refused, l.set
-	if again := w.load(w.serving, w.waiting); !maps.Equal(serves(again.files), now) {
-		w.t.Fatalf("a reload without a change: %v, then %v\n%s", now, serves(again.files), strings.Join(w.history, "\n"))
+	w.serving, w.waiting, w.refused, w.set = l.Files, l.Waiting, l.Refused, l.Set
+	if again := w.load(w.serving, w.waiting); !maps.Equal(serves(again.Files), now) {
+		w.t.Fatalf("a reload without a change: %v, then %v\n%s", now, serves(again.Files), strings.Join(w.history, "\n"))
 	}
 	for path, text := range w.texts {
-		f := l.files.get(path)
+		f := l.Files.Get(path)
 		if text == "" || f != nil && w.made[f] != text {
 			return // a last good version is served, which no start knows
 		}
 	}
 	again := w.load(nil, w.waiting)
 	w.check(again)
-	if !maps.Equal(serves(again.files), now) {
-		w.t.Fatalf("after a start %v, and %v before\n%s", serves(again.files), now, strings.Join(w.history, "\n"))
+	if !maps.Equal(serves(again.Files), now) {
+		w.t.Fatalf("after a start %v, and %v before\n%s", serves(again.Files), now, strings.Join(w.history, "\n"))
 	}
 }
 
 // TestWhicheverZonesComeTheyStandTogether: whatever comes and goes, what is served stays, and a start serves the same.
 func TestWhicheverZonesComeTheyStandTogether(t *testing.T) {
 	for seed := range uint64(300) {
-		w := &world{t: t, random: rand.New(rand.NewPCG(seed, 1)), texts: map[string]string{}, made: map[*zoneFile]string{}, serving: newZoneFiles(0)}
+		w := &world{t: t, random: rand.New(rand.NewPCG(seed, 1)), texts: map[string]string{}, made: map[*File]string{}, serving: NewFiles(0)}
 		for range 25 {
 			w.step()
 		}

@@ -41,7 +41,7 @@ func (s *Listeners) serveTCP(l *listener) {
 		Listeners: s, counters: s.metrics.Worker(s.workers()),
 		places: places{most: tcpConnections, perClient: tcpClientConnections},
 	}
-	t.responders.New = func() any { return newResponder(s.state, t.counters) }
+	t.responders.New = func() any { return NewResponder(s.state, t.counters) }
 	t.batches.New = func() any { return new([tcpBatch]byte) }
 	var running sync.WaitGroup
 	for {
@@ -52,7 +52,7 @@ func (s *Listeners) serveTCP(l *listener) {
 			return
 		}
 		if err != nil {
-			if s.unaccepted.allow(time.Now()) {
+			if s.unaccepted.Allow(time.Now()) {
 				s.log.Error("a TCP connection cannot be taken", "listen", l.address(), "error", conf.Plain(err))
 			}
 			time.Sleep(10 * time.Millisecond) // such as no file descriptors: passing
@@ -79,9 +79,9 @@ func (s *Listeners) serveTCP(l *listener) {
 // serve answers the queries of a connection in order; those that have come in together are answered together (RFC 7766 6.2.1.1).
 // While it waits for its client it holds neither a responder nor a batch.
 func (t *tcpServer) serve(conn *place) {
-	c := client{transport: metrics.TCP, addr: addressOf(conn), port: conn.RemoteAddr().(*net.TCPAddr).AddrPort().Port()}
-	if c.addr.Is6() {
-		c.family = metrics.IPv6
+	c := Client{Transport: metrics.TCP, Addr: addressOf(conn), Port: conn.RemoteAddr().(*net.TCPAddr).AddrPort().Port()}
+	if c.Addr.Is6() {
+		c.Family = metrics.IPv6
 	}
 	in := bufio.NewReaderSize(conn, 2+tcpQuery)
 	for {
@@ -95,7 +95,7 @@ func (t *tcpServer) serve(conn *place) {
 			return
 		}
 		conn.move()
-		if packet := message(in); transferAsked(packet) {
+		if packet := message(in); AsksTransfer(packet) {
 			if t.transfer(conn.send, packet, c) != nil {
 				return
 			}
@@ -107,11 +107,11 @@ func (t *tcpServer) serve(conn *place) {
 }
 
 // answer answers the query that has come in, and those that have come in whole behind it.
-func (t *tcpServer) answer(conn *place, in *bufio.Reader, c client) error {
+func (t *tcpServer) answer(conn *place, in *bufio.Reader, c Client) error {
 	batch := t.batches.Get().(*[tcpBatch]byte)
 	defer t.batches.Put(batch)
 	began := time.Now()
-	c.now = nowOf(began)
+	c.Now = NowOf(began)
 	out, answers, end := t.respond(in, batch[:0], c)
 	if answers == 0 {
 		return end
@@ -128,12 +128,12 @@ func (t *tcpServer) answer(conn *place, in *bufio.Reader, c client) error {
 var errNotQuery = errors.New("not a query")
 
 // respond appends a batch of answers, each behind its length (RFC 1035 4.2.2).
-func (t *tcpServer) respond(in *bufio.Reader, out []byte, c client) (batch []byte, answers int, end error) {
-	r := t.responders.Get().(*responder)
+func (t *tcpServer) respond(in *bufio.Reader, out []byte, c Client) (batch []byte, answers int, end error) {
+	r := t.responders.Get().(*Responder)
 	defer t.responders.Put(r)
-	for packet := message(in); packet != nil && !transferAsked(packet) && cap(out)-len(out) >= tcpRoom; packet = message(in) {
+	for packet := message(in); packet != nil && !AsksTransfer(packet) && cap(out)-len(out) >= tcpRoom; packet = message(in) {
 		at := len(out)
-		reply := r.respond(packet, out[at+2:at+2], c)
+		reply := r.Respond(packet, out[at+2:at+2], c)
 		if reply == nil {
 			return out, answers, errNotQuery
 		}

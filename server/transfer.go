@@ -24,42 +24,42 @@ const (
 
 // outgoing gives zones to those who may transfer them.
 type outgoing struct {
-	state   *state
+	state   *State
 	log     *slog.Logger
 	results *prometheus.CounterVec // by kind, "refused" and "failed" among them
 	places  chan struct{}          // holds a token for each transfer that is under way
 }
 
-func newOutgoing(s *state, log *slog.Logger, results *prometheus.CounterVec) *outgoing {
+func NewOutgoing(s *State, log *slog.Logger, results *prometheus.CounterVec) *outgoing {
 	return &outgoing{state: s, log: log, results: results, places: make(chan struct{}, transfersAtOnce)}
 }
 
 // serve answers a request for a zone, whole or by its differences, in as many messages as that takes. The error says that the connection
 // is of no use any more.
-func (o *outgoing) serve(send func(octets []byte) error, packet []byte, c client) error {
-	snap := o.state.current.Load()
-	var q query
-	q.parse(packet)
-	w := &transferWriter{send: send, query: &q, nsid: snap.nsid}
-	snap.answerCookie(&q, c)
+func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c Client) error {
+	snap := o.state.Current.Load()
+	var q Query
+	q.Parse(packet)
+	w := &transferWriter{send: send, query: &q, nsid: snap.Nsid}
+	snap.AnswerCookie(&q, c)
 	var err error
-	if q.verdict == dns.RcodeSuccess && q.signed > 0 {
-		w.signature, err = verify(packet, q.signed, snap.access.keys)
+	if q.Verdict == dns.RcodeSuccess && q.Signed > 0 {
+		w.signature, err = Verify(packet, q.Signed, snap.Access.Keys)
 	}
 	switch {
-	case q.verdict == noAnswer:
+	case q.Verdict == NoAnswer:
 		return errors.New("an answer to no question")
 	case err != nil:
 		return w.refuse(dns.RcodeFormatError)
-	case q.verdict != dns.RcodeSuccess:
-		return w.refuse(q.verdict)
+	case q.Verdict != dns.RcodeSuccess:
+		return w.refuse(q.Verdict)
 	}
-	name := keyName(q.Name.Wire())
+	name := KeyName(q.Name.Wire())
 	began, kind := time.Now(), "axfr"
 	z, rcode := transferable(snap, &q, name, w.signature, c)
 	if rcode != dns.RcodeSuccess {
 		o.results.WithLabelValues("refused").Inc()
-		o.log.Debug("a zone transfer was refused", "zone", name, "client", c.addr, "rcode", dns.RcodeToString[rcode])
+		o.log.Debug("a zone transfer was refused", "zone", name, "client", c.Addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
 	}
 	select {
@@ -72,7 +72,7 @@ func (o *outgoing) serve(send func(octets []byte) error, packet []byte, c client
 	var steps zone.History
 	serial, incremental := knownSerial(&q)
 	if incremental {
-		steps = snap.histories[z].Since(serial)
+		steps = snap.Histories[z].Since(serial)
 	}
 	switch {
 	case incremental && !zone.Later(z.Serial(), serial):
@@ -89,38 +89,38 @@ func (o *outgoing) serve(send func(octets []byte) error, packet []byte, c client
 	}
 	if err != nil {
 		o.results.WithLabelValues("failed").Inc()
-		o.log.Warn("a zone transfer failed", "zone", z.Name(), "client", c.addr, "error", err)
+		o.log.Warn("a zone transfer failed", "zone", z.Name(), "client", c.Addr, "error", err)
 		return err
 	}
 	o.results.WithLabelValues(kind).Inc()
-	o.log.Info("a zone was transferred", "zone", z.Name(), "serial", z.Serial(), "client", c.addr, "kind", kind, "records", w.records,
+	o.log.Info("a zone was transferred", "zone", z.Name(), "serial", z.Serial(), "client", c.Addr, "kind", kind, "records", w.records,
 		"took", time.Since(began).Round(time.Microsecond))
 	return nil
 }
 
 // transferable finds the zone that a transfer asks for, where that client may have it.
-func transferable(s *snapshot, q *query, name string, sig *signature, c client) (z *zone.Zone, rcode int) {
-	if rcode := sig.rcode(); rcode != dns.RcodeSuccess {
+func transferable(s *Snapshot, q *Query, name string, sig *Signature, c Client) (z *zone.Zone, rcode int) {
+	if rcode := sig.Rcode(); rcode != dns.RcodeSuccess {
 		return nil, rcode
 	}
-	if q.class != dns.ClassINET || !s.access.permits(c.addr, sig.verified()) {
+	if q.Class != dns.ClassINET || !s.Access.Permits(c.Addr, sig.Verified()) {
 		return nil, dns.RcodeRefused
 	}
-	if z = s.zones.Named(name); z == nil {
+	if z = s.Zones.Named(name); z == nil {
 		return nil, dns.RcodeNotAuth // RFC 5936 2.2.1
 	}
-	if len(s.down) > 0 && s.down[slices.Index(s.zones.Zones(), z)] {
+	if len(s.Down) > 0 && s.Down[slices.Index(s.Zones.Zones(), z)] {
 		return nil, dns.RcodeServerFailure
 	}
 	return z, dns.RcodeSuccess
 }
 
 // knownSerial is the version that an incremental request says its client has: that of the SOA record behind the question.
-func knownSerial(q *query) (serial uint32, ok bool) {
-	if q.Type != dns.TypeIXFR || binary.BigEndian.Uint16(q.packet[6:]) != 0 || binary.BigEndian.Uint16(q.packet[8:]) != 1 {
+func knownSerial(q *Query) (serial uint32, ok bool) {
+	if q.Type != dns.TypeIXFR || binary.BigEndian.Uint16(q.Packet[6:]) != 0 || binary.BigEndian.Uint16(q.Packet[8:]) != 1 {
 		return 0, false
 	}
-	r, _, _, err := rr.Unpack(q.packet, q.end)
+	r, _, _, err := rr.Unpack(q.Packet, q.End)
 	if err != nil || r.Type != dns.TypeSOA || rr.Check(r.Type, r.Data) != nil {
 		return 0, false
 	}
@@ -130,12 +130,12 @@ func knownSerial(q *query) (serial uint32, ok bool) {
 // transferWriter sends records in messages of some size, each with the question, for names to point to (RFC 5936 2.2.1).
 type transferWriter struct {
 	send      func([]byte) error
-	query     *query
+	query     *Query
 	nsid      string
 	message   *rr.Packer // that is being filled; nil: none
 	sent      int        // messages
 	records   int        // in all
-	signature *signature
+	signature *Signature
 }
 
 func (w *transferWriter) whole(z *zone.Zone) error {
@@ -185,13 +185,13 @@ func (w *transferWriter) begin() {
 		return
 	}
 	packet := make([]byte, 0, transferMessage+1024)
-	packet = append(packet, w.query.packet[:max(headerSize, w.query.end)]...)
+	packet = append(packet, w.query.Packet[:max(HeaderSize, w.query.End)]...)
 	w.message = rr.NewPacker(packet, string(w.query.Name.Wire()))
 }
 
 // refuse answers with an error, and says why (RFC 8914).
 func (w *transferWriter) refuse(rcode int) error {
-	w.query.edns.error = map[int]uint16{
+	w.query.Edns.Error = map[int]uint16{
 		dns.RcodeRefused: dns.ExtendedErrorCodeProhibited, dns.RcodeServerFailure: dns.ExtendedErrorCodeNotReady,
 	}[rcode]
 	return w.flush(rcode)
@@ -203,15 +203,15 @@ func (w *transferWriter) flush(rcode int) error {
 	packet := w.message.Packet
 	flags := uint16(0)
 	if rcode == dns.RcodeSuccess {
-		flags = flagAA
+		flags = FlagAA
 	}
-	count := [3]uint16{answerSection: uint16(w.message.Count)}
-	if w.query.edns.present && w.sent == 0 { // RFC 5936 2.2.5: the first message has one
-		packet = w.query.edns.appendOPT(packet, rcode, w.nsid)
-		count[additionalSection]++
+	count := [3]uint16{AnswerSection: uint16(w.message.Count)}
+	if w.query.Edns.Present && w.sent == 0 { // RFC 5936 2.2.5: the first message has one
+		packet = w.query.Edns.AppendOPT(packet, rcode, w.nsid)
+		count[AdditionalSection]++
 	}
-	w.query.putHeader(packet, rcode, flags, count)
-	packet = w.signature.sign(packet)
+	w.query.PutHeader(packet, rcode, flags, count)
+	packet = w.signature.Sign(packet)
 	w.message = nil
 	w.sent++
 	return w.send(withLength(packet))

@@ -123,7 +123,7 @@ func TestALargeZoneIsTransferredInManySignedMessages(t *testing.T) {
 		"zones/z.toml": text.String(),
 	})
 	request := new(dns.Msg).SetAxfr("example.com.")
-	request.SetTsig("ns2.", dns.HmacSHA512, fudge, time.Now().Unix())
+	request.SetTsig("ns2.", dns.HmacSHA512, Fudge, time.Now().Unix())
 	transfer := &dns.Transfer{TsigSecret: map[string]string{"ns2.": fake.Secret}}
 	envelopes, err := transfer.In(request, r.addr)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestOthersAreToldOfChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	k, _ := parseKey("ns2", "hmac-sha256 "+fake.Secret)
+	k, _ := ParseKey("ns2", "hmac-sha256 "+fake.Secret)
 	next := func(answered bool) *dns.Msg {
 		t.Helper()
 		buf := make([]byte, 1500)
@@ -161,15 +161,15 @@ func TestOthersAreToldOfChanges(t *testing.T) {
 		if err := m.Unpack(buf[:n]); err != nil {
 			t.Fatal(err)
 		}
-		var q query
-		q.parse(buf[:n])
-		sig, err := verify(buf[:n], q.signed, map[string]*key{k.name: k})
-		if err != nil || sig.verified() != k {
+		var q Query
+		q.Parse(buf[:n])
+		sig, err := Verify(buf[:n], q.Signed, map[string]*Key{k.Name: k})
+		if err != nil || sig.Verified() != k {
 			t.Fatal(err, sig)
 		}
 		if answered {
 			reply, _ := new(dns.Msg).SetReply(m).Pack()
-			conn.WriteTo(sig.sign(reply), from)
+			conn.WriteTo(sig.Sign(reply), from)
 		}
 		if m.Opcode != dns.OpcodeNotify || !m.Authoritative || m.Question[0].Name != "example.com." || m.Question[0].Qtype != dns.TypeSOA {
 			t.Error(m)
@@ -213,7 +213,7 @@ func TestASignedQueryGetsASignedAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
-			m.SetTsig(c.key, dns.HmacSHA256, fudge, time.Now().Unix()+c.skew)
+			m.SetTsig(c.key, dns.HmacSHA256, Fudge, time.Now().Unix()+c.skew)
 			packet, mac, err := dns.TsigGenerate(m, c.secret, "", false)
 			if err != nil {
 				t.Fatal(err)

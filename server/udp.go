@@ -26,7 +26,7 @@ const (
 // packetConn receives and sends UDP packets by batches. It belongs to one goroutine.
 type packetConn interface {
 	// receive waits for packets. The data of each have room for its response, which takes their place; nil there is no response.
-	receive() (packets []packet, err error)
+	receive() (packets []Packet, err error)
 	// send sends the responses that stand in the place of the packets of receive, and says how many could not be sent.
 	send() (unsent int)
 	// overflowed is how many packets the kernel has dropped since the last call, because the socket was full.
@@ -54,8 +54,8 @@ func ipVersion(a netip.Addr) string {
 
 // serveUDP answers what a socket receives until its read deadline has passed.
 func (s *Listeners) serveUDP(conn packetConn, family metrics.Family, counters *metrics.Worker) {
-	r := newResponder(s.state, counters)
-	c := client{transport: metrics.UDP, family: family}
+	r := NewResponder(s.state, counters)
+	c := Client{Transport: metrics.UDP, Family: family}
 	for {
 		packets, err := conn.receive()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -66,8 +66,8 @@ func (s *Listeners) serveUDP(conn packetConn, family metrics.Family, counters *m
 			continue
 		}
 		began := time.Now()
-		c.now = nowOf(began)
-		r.respondAll(packets, c)
+		c.Now = NowOf(began)
+		r.RespondAll(packets, c)
 		counters.DroppedMany(metrics.Unsent, uint64(conn.send()))
 		counters.DroppedMany(metrics.Overflow, conn.overflowed())
 		counters.Took(time.Since(began), len(packets))

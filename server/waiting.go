@@ -20,7 +20,7 @@ import (
 func waitingFile(folder string) string { return filepath.Join(folder, "waiting") }
 
 // readWaiting reads them. What cannot be read is no reason not to serve: then the other rules hold.
-func readWaiting(folder string) map[string]bool {
+func ReadWaiting(folder string) map[string]bool {
 	waiting := map[string]bool{}
 	if folder == "" {
 		return waiting
@@ -35,7 +35,7 @@ func readWaiting(folder string) map[string]bool {
 }
 
 // writeWaiting writes them.
-func writeWaiting(folder string, waiting map[string]bool) error {
+func WriteWaiting(folder string, waiting map[string]bool) error {
 	if folder == "" {
 		return nil
 	}

@@ -7,4 +7,4 @@ import (
 )
 
 // yield lets another thread have the processor, which else would wait until the kernel's time slice is over, some milliseconds.
-func yield() { syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+func Yield() { syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

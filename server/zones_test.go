@@ -7,13 +7,13 @@ import (
 )
 
 func TestZoneFilesAreFoundByTheirPaths(t *testing.T) {
-	a, b := &zoneFile{path: "a"}, &zoneFile{path: "b"}
-	z := newZoneFiles(0)
+	a, b := &File{Path: "a"}, &File{Path: "b"}
+	z := NewFiles(0)
 	z.put(a)
 	z.index[maphash.String(pathSeed, "b")] = 0 // as if both had one hash
-	want := func(what string, path string, f *zoneFile) {
+	want := func(what string, path string, f *File) {
 		t.Helper()
-		if got := z.get(path); got != f {
+		if got := z.Get(path); got != f {
 			t.Errorf("%s: %v, want %v", what, got, f)
 		}
 		if got := z.find([]byte(path)); got.path != path || got.before != f {
@@ -28,16 +28,16 @@ func TestZoneFilesAreFoundByTheirPaths(t *testing.T) {
 	z.remove("a")
 	want("taken out", "a", nil)
 	want("behind one that was taken out", "b", b)
-	again := &zoneFile{path: "a"}
+	again := &File{Path: "a"}
 	z.put(again)
 	want("put in again", "a", again)
-	replaced := &zoneFile{path: "b"}
+	replaced := &File{Path: "b"}
 	z.put(replaced)
 	want("replaced", "b", replaced)
-	if got := slices.Collect(z.all()); z.len() != 2 || !slices.Equal(got, []*zoneFile{replaced, again}) {
-		t.Errorf("%d zones: %v", z.len(), got)
+	if got := slices.Collect(z.All()); z.Len() != 2 || !slices.Equal(got, []*File{replaced, again}) {
+		t.Errorf("%d zones: %v", z.Len(), got)
 	}
-	if got := slices.Collect(copied.all()); copied.len() != 2 || !slices.Equal(got, []*zoneFile{a, b}) {
-		t.Errorf("the copy has %d zones: %v", copied.len(), got)
+	if got := slices.Collect(copied.All()); copied.Len() != 2 || !slices.Equal(got, []*File{a, b}) {
+		t.Errorf("the copy has %d zones: %v", copied.Len(), got)
 	}
 }
