@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mxtrap/server"
+	"mxtrap/server/load"
 	"mxtrap/zone/conf"
 )
 
@@ -19,7 +20,7 @@ func TestTheExamplesLoad(t *testing.T) {
 	if c == nil {
 		t.Fatal(report.Problems())
 	}
-	in := server.Inspect(context.Background(), c, false, server.Progress{})
+	in := server.Inspect(context.Background(), c, false, load.Progress{})
 	for _, p := range in.Problems {
 		if !p.Warning || !strings.Contains(p.Reason, "not globally routable") {
 			t.Error(p)

@@ -5,16 +5,20 @@ import (
 	"slices"
 	"time"
 
+	"mxtrap/server/load"
+	"mxtrap/server/pace"
+	"mxtrap/server/state"
+	"mxtrap/server/transfer"
 	"mxtrap/zone/conf"
 )
 
 // arrivals are zones that have come from their primaries and are made ready, and wait to be served together with others: to publish
 // takes time for each zone that there is, so it has a share of the time, and what comes meanwhile waits.
 type arrivals struct {
-	list   []Arrival
-	loader Loader // of them all
-	octets int64  // that their records have in memory
-	looked bool   // look-ups have found something
+	list   []load.Arrival
+	loader load.Loader // of them all
+	octets int64       // that their records have in memory
+	looked bool        // look-ups have found something
 
 	last time.Time     // when zones were published last
 	took time.Duration // and how long that took
@@ -43,11 +47,11 @@ func (a *arrivals) published(began time.Time) { a.last, a.took = time.Now(), tim
 
 // arrive makes a zone ready that has a new copy, or that has expired. A copy that cannot be served with its trap is not taken: what was
 // served before is served on, until it expires.
-func (s *Server) arrive(u Update) {
+func (s *Server) arrive(u transfer.Update) {
 	a := &s.arrivals
 	if u.Records == nil {
 		now := s.files.Get(u.Path)
-		waits := slices.ContainsFunc(a.list, func(other Arrival) bool { return other.Path == u.Path })
+		waits := slices.ContainsFunc(a.list, func(other load.Arrival) bool { return other.Path == u.Path })
 		if waits || now == nil || now.Down != "" || now.Secondary == nil || now.Secondary.Confirmed.After(u.Confirmed) {
 			return // a new version has come meanwhile
 		}
@@ -67,12 +71,12 @@ func (s *Server) arrive(u Update) {
 		s.refresher.Settled(u, false)
 		return
 	}
-	a.list = append(a.list, Arrival{u, f})
+	a.list = append(a.list, load.Arrival{Update: u, File: f})
 	a.octets += u.Octets()
 }
 
 // refuse gives up a copy that has come.
-func (s *Server) refuse(u Update) {
+func (s *Server) refuse(u transfer.Update) {
 	s.copies.Discard(u.Prepared)
 	s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.Name)
 }
@@ -86,8 +90,8 @@ func (s *Server) takeArrivals(ctx context.Context) {
 	if len(list) == 0 {
 		o = s.loader(s.config)
 	}
-	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, Loader{}, 0, false
-	l := WhileServing(ctx, func() *Loading { return o.TakeIn(list, looked, s.files, s.refused) })
+	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, load.Loader{}, 0, false
+	l := pace.WhileServing(ctx, func() *load.Loading { return o.TakeIn(list, looked, s.files, s.refused) })
 	if l == nil {
 		return
 	}
@@ -107,7 +111,7 @@ func (s *Server) takeArrivals(ctx context.Context) {
 }
 
 // commit makes the copies last of the zones that will be served, and says which those are.
-func (s *Server) commit(l *Loading, list []Arrival) (taken []bool) {
+func (s *Server) commit(l *load.Loading, list []load.Arrival) (taken []bool) {
 	taken = make([]bool, len(list))
 	committed := false
 	for i, a := range list {
@@ -137,24 +141,24 @@ func (s *Server) commit(l *Loading, list []Arrival) (taken []bool) {
 }
 
 // loader is what loads of a running server depend on.
-func (s *Server) loader(c *Config) Loader {
-	return Loader{
+func (s *Server) loader(c *Config) load.Loader {
+	return load.Loader{
 		Sources: c.sources, Look: s.resolver.Known, Progress: s.Progress, Threads: max(1, s.processors/2), // the others answer
-		History: len(c.transfers.Allow) > 0, Copies: s.copiesIn(c.state), Numbers: NewNumbering(c.state), Keys: &c.transfers, Waited: s.waiting,
+		History: len(c.transfers.Allow) > 0, Copies: s.copiesIn(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: s.waiting,
 	}
 }
 
 // copiesIn are the copies in the folder of the configuration: those before, where that is the same.
-func (s *Server) copiesIn(folder string) *Copies {
+func (s *Server) copiesIn(folder string) *state.Copies {
 	if s.copies == nil || s.copies.Folder != folder {
-		s.copies = NewCopies(folder)
+		s.copies = state.NewCopies(folder)
 	}
 	return s.copies
 }
 
 // takeMembers takes in which zones catalogs list now.
 func (s *Server) takeMembers(ctx context.Context, catalogs []string) {
-	l := WhileServing(ctx, func() *Loading { return s.loader(s.config).Relist(ctx, catalogs, s.files, s.refused) })
+	l := pace.WhileServing(ctx, func() *load.Loading { return s.loader(s.config).Relist(ctx, catalogs, s.files, s.refused) })
 	if l == nil {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mxtrap/server/fake"
+	"mxtrap/server/transfer"
 	"mxtrap/zone/conf"
 )
 
@@ -64,8 +65,8 @@ func (s *Server) restarted(t *testing.T) string {
 }
 
 // comes is a copy that has come for a zone.
-func (s *Server) comes(path string, lines ...string) Update {
-	u := Update{Secondary: *s.files.Get(path).Secondary}
+func (s *Server) comes(path string, lines ...string) transfer.Update {
+	u := transfer.Update{Secondary: *s.files.Get(path).Secondary}
 	if len(lines) > 0 {
 		u.Records = fake.Wired(lines...)
 		u.Prepared, u.Unwritten = s.copies.Prepare(u.Name, u.Records)

@@ -8,6 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 
+	"mxtrap/server/answer"
+	"mxtrap/server/load"
+	"mxtrap/server/peer"
+	"mxtrap/server/resolve"
+	"mxtrap/server/tap"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
@@ -18,20 +23,20 @@ type Config struct {
 	Listen      []netip.AddrPort
 	Metrics     netip.AddrPort // not valid: no HTTP
 	Resolvers   []string       // host:port; empty: those of /etc/resolv.conf
-	NSID        string
-	Chaos       bool // answer version.bind and id.server
-	Workers     int  // per UDP address; 0: one per CPU
-	ZoneMetrics bool
+	nsid        string
+	chaos       bool // answer version.bind and id.server
+	workers     int  // per UDP address; 0: one per CPU
+	zoneMetrics bool
 	user        string // that the process becomes once its sockets are open; "": it stays who it is
 	state       string // the folder of what must outlive the process; "": none
-	tap         tapConfig
-	transfers   Access
-	rateLimit   RateLimit
-	cookies     Cookies
-	LogLevel    slog.Level
-	LogJSON     bool
+	tap         tap.Config
+	transfers   peer.Access
+	rateLimit   answer.RateLimit
+	cookies     answer.Cookies
+	logLevel    slog.Level
+	logJSON     bool
 
-	sources Sources
+	sources load.Sources
 }
 
 // maxWorkers bounds the sockets of one address.
@@ -65,17 +70,17 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 		return nil
 	}
 	c := &Config{
-		Path: path, Chaos: true, ZoneMetrics: true,
+		Path: path, chaos: true, zoneMetrics: true,
 		Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5353")},
 		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
 	}
 	server := t.Table("server")
-	c.sources = SourcesOf(path, server, t.Table("catalog"))
+	c.sources = load.SourcesOf(path, server, t.Table("catalog"))
 	c.readServer(server)
-	c.rateLimit = LimitOf(t.Table("rate_limit"))
-	c.cookies = CookiesOf(t.Table("cookies"))
-	c.transfers = AccessOf(t.Table("keys"), t.Table("transfer"))
-	c.tap = ConfigOf(t.Table("dnstap"), c.beside)
+	c.rateLimit = answer.LimitOf(t.Table("rate_limit"))
+	c.cookies = answer.CookiesOf(t.Table("cookies"))
+	c.transfers = peer.AccessOf(t.Table("keys"), t.Table("transfer"))
+	c.tap = tap.ConfigOf(t.Table("dnstap"), c.beside)
 	c.readLog(t.Table("log"))
 	t.Close()
 	return c
@@ -110,19 +115,19 @@ func (c *Config) readServer(t *conf.Table) {
 			}
 		}
 	}
-	c.Resolvers = ServersOf(t)
+	c.Resolvers = resolve.ServersOf(t)
 	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	t.String("state", &state)
 	c.state = c.beside(state)
 	t.String("user", &c.user)
-	if t.String("nsid", &c.NSID); len(c.NSID) > maxNSID {
+	if t.String("nsid", &c.nsid); len(c.nsid) > maxNSID {
 		t.Fault("nsid", "", fmt.Sprintf("longer than %d octets", maxNSID))
 	}
 	var workers int64
 	t.Int("workers", 0, maxWorkers, &workers)
-	c.Workers = int(workers)
-	t.Bool("chaos", &c.Chaos)
-	t.Bool("zone_metrics", &c.ZoneMetrics)
+	c.workers = int(workers)
+	t.Bool("chaos", &c.chaos)
+	t.Bool("zone_metrics", &c.zoneMetrics)
 	t.Close()
 }
 
@@ -139,12 +144,12 @@ func (c *Config) readLog(t *conf.Table) {
 	if t.String("level", &level); !slices.Contains([]string{"debug", "info", "warn", "error"}, level) {
 		t.Fault("level", level, "must be debug, info, warn or error")
 	} else {
-		c.LogLevel.UnmarshalText([]byte(level))
+		c.logLevel.UnmarshalText([]byte(level))
 	}
 	if t.String("format", &format); format != "text" && format != "json" {
 		t.Fault("format", format, "must be text or json")
 	}
-	c.LogJSON = format == "json"
+	c.logJSON = format == "json"
 	t.Close()
 }
 
@@ -182,8 +187,8 @@ func Reachable(a netip.AddrPort) netip.AddrPort {
 
 // Logger makes the log that the configuration asks for.
 func (c *Config) Logger() *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogJSON {
+	options := &slog.HandlerOptions{Level: c.logLevel}
+	if c.logJSON {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, options))

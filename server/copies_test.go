@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/server/fake"
+	"mxtrap/server/state"
 	"mxtrap/zone/rr"
 )
 
@@ -157,7 +158,7 @@ func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
 	p := fake.NewPrimary(t)
 	p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 	dir := t.TempDir()
-	c := NewCopies(dir)
+	c := state.NewCopies(dir)
 	long := fake.TimedLines(1, "first", "86400 86400 604800")[:8]
 	prepared, err := c.Prepare("example.com", fake.Wired(long...))
 	if err := c.Commit("example.com", nil, prepared, err); err != nil {

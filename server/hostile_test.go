@@ -19,6 +19,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/answer"
 	"mxtrap/server/fake"
 	"mxtrap/zone"
 	"mxtrap/zone/rr"
@@ -51,9 +52,9 @@ func (h *hostile) did(what string) {
 func (h *hostile) remember(packet []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	at := HeaderSize
+	at := answer.HeaderSize
 	for range binary.BigEndian.Uint16(packet[4:]) {
-		if at = SkipName(packet, at) + 4; at < HeaderSize+4 {
+		if at = answer.SkipName(packet, at) + 4; at < answer.HeaderSize+4 {
 			return
 		}
 	}

@@ -10,6 +10,9 @@ import (
 	"strings"
 
 	"mxtrap/metrics"
+	"mxtrap/server/load"
+	"mxtrap/server/resolve"
+	"mxtrap/server/state"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
@@ -23,9 +26,9 @@ type Inspection struct {
 }
 
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
-func Inspect(ctx context.Context, c *Config, lookUp bool, progress Progress) *Inspection {
-	r := newResolver(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := Loader{Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: NewCopies(c.state), Numbers: NewNumbering(c.state), Keys: &c.transfers, Waited: ReadWaiting(c.state)}
+func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress) *Inspection {
+	r := resolve.New(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
+	loader := load.Loader{Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: state.NewCopies(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state)}
 	l := loader.Load(ctx, nil)
 	if lookUp {
 		var hosts []string
@@ -46,8 +49,8 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress Progress) *In
 		case "":
 			in.Zones = append(in.Zones, f.Zone)
 			continue
-		case Unloaded: // the report says why
-		case Unreadable:
+		case load.Unloaded: // the report says why
+		case load.Unreadable:
 			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: f.Down + ": whether it is served is not known here", Warning: true})
 		default:
 			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.Down, Warning: true})
@@ -60,7 +63,7 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress Progress) *In
 }
 
 // checkState warns of serial numbers that may go back with the next start.
-func (c *Config) checkState(n *Numbering, report *conf.Report) {
+func (c *Config) checkState(n *state.Numbering, report *conf.Report) {
 	file, err := n.Unreadable()
 	switch {
 	case err != nil:

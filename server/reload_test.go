@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/server/state"
 )
 
 // TestAReloadThatFindsNoFilesChangesNothing: not even which zones had to give way.
@@ -21,7 +23,7 @@ func TestAReloadThatFindsNoFilesChangesNothing(t *testing.T) {
 	if log := r.log.String(); !strings.Contains(log, "not reloaded: which zone files there are cannot be told") {
 		t.Error(log)
 	}
-	if waiting := ReadWaiting(filepath.Join(r.dir, "state")); len(waiting) != 1 {
+	if waiting := state.ReadWaiting(filepath.Join(r.dir, "state")); len(waiting) != 1 {
 		t.Errorf("%v had to give way", waiting)
 	}
 	r.want("the zone", r.ask("www.x.test.", dns.TypeA), "192.0.2.2")

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"mxtrap/server/load"
 	"mxtrap/zone/conf"
 )
 
@@ -20,7 +21,7 @@ func (s *Server) logProblems(problems []conf.Problem) {
 }
 
 // countFailures counts the zones that were not taken in, and tells of them.
-func (s *Server) countFailures(l *Loading) {
+func (s *Server) countFailures(l *load.Loading) {
 	var zones []string
 	defer func() { s.metrics.LoadFailed(zones) }()
 	for _, path := range slices.Sorted(maps.Keys(l.Failed)) {

@@ -14,12 +14,13 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/server/fake"
+	"mxtrap/server/state"
 )
 
 // copied is a copy of a zone as it is kept.
 func copied(t *testing.T, lines ...string) string {
 	t.Helper()
-	c := NewCopies(t.TempDir())
+	c := state.NewCopies(t.TempDir())
 	prepared, err := c.Prepare("x", fake.Wired(lines...))
 	if err != nil {
 		t.Fatal(err)

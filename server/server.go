@@ -14,6 +14,14 @@ import (
 	"time"
 
 	"mxtrap/metrics"
+	"mxtrap/server/answer"
+	"mxtrap/server/load"
+	"mxtrap/server/pace"
+	"mxtrap/server/resolve"
+	"mxtrap/server/socket"
+	"mxtrap/server/state"
+	"mxtrap/server/tap"
+	"mxtrap/server/transfer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
@@ -33,7 +41,7 @@ type Options struct {
 	Version, Commit string // as it tells them
 	Log             *slog.Logger
 	Notify          func(Event)
-	Progress        Progress // of its loads
+	Progress        load.Progress // of its loads
 }
 
 // Server serves the zones of a configuration.
@@ -41,44 +49,45 @@ type Server struct {
 	Options
 	metrics    *metrics.Metrics
 	processors int // that the Go runtime has while nothing is loaded
-	state      State
+	state      answer.State
 
 	// What follows is owned by the goroutine that runs Run.
-	listeners *Listeners
+	listeners *socket.Listeners
 	config    *Config
-	files     *Files
-	copies    *Copies
-	tap       *Tap // nil: nothing is copied
-	notifier  *Notifier
-	refresher *Refresher
-	notices   *Notices
-	resolver  *Resolver
+	files     *load.Files
+	copies    *state.Copies
+	tap       *tap.Tap // nil: nothing is copied
+	notifier  *transfer.Notifier
+	refresher *transfer.Refresher
+	notices   *transfer.Notices
+	resolver  *resolve.Resolver
 
 	arrivals arrivals
 	waiting  map[string]bool // paths whose zones had to give way to others
-	refused  []*File         // those zones
+	refused  []*load.File    // those zones
 	whole    bool            // the first load took in every file
 }
 
 // Problems is the error of a configuration that cannot be served.
 type Problems []conf.Problem
 
+// Error counts them; each is told by itself.
 func (p Problems) Error() string { return fmt.Sprintf("%d problems in the configuration", len(p)) }
 
 // New loads everything. The error is [Problems] where the operator's files are at fault.
 func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	processors := runtime.GOMAXPROCS(0)
-	workers := cmp.Or(c.Workers, processors)
+	workers := cmp.Or(c.workers, processors)
 	s := &Server{
 		Options: o, processors: processors, config: c,
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
-	s.resolver = newResolver(c.Resolvers, s.metrics, o.Log)
-	s.notifier = NewNotifier(o.Log, s.metrics.NotifyFailures)
-	s.tap = newTap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
-	s.refresher = NewRefresher(o.Log, s.metrics.Refreshes)
-	s.notices = &Notices{Refresher: s.refresher, Log: o.Log, Outcomes: s.metrics.Notifies}
-	s.waiting = ReadWaiting(c.state)
+	s.resolver = resolve.New(c.Resolvers, s.metrics, o.Log)
+	s.notifier = transfer.NewNotifier(o.Log, s.metrics.NotifyFailures)
+	s.tap = tap.New(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
+	s.refresher = transfer.NewRefresher(o.Log, s.metrics.Refreshes)
+	s.notices = &transfer.Notices{Refresher: s.refresher, Log: o.Log, Outcomes: s.metrics.Notifies}
+	s.waiting = state.ReadWaiting(c.state)
 	s.copiesIn(c.state).Sweep()
 	first := s.loader(c)
 	first.Quiet, first.Threads, first.Alone = true, s.processors, true
@@ -102,12 +111,12 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 // Run serves until the context ends, then lets the queries under way finish. A receive from reload reads the configuration again.
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var err error
-	transfers := NewOutgoing(&s.state, s.Log, s.metrics.Transfers)
-	if s.listeners, err = NewListeners(&s.state, s.metrics, s.Log, transfers.Serve); err == nil {
+	transfers := transfer.NewOutgoing(&s.state, s.Log, s.metrics.Transfers)
+	if s.listeners, err = socket.NewListeners(&s.state, s.metrics, s.Log, transfers.Serve); err == nil {
 		err = s.listeners.Listen(s.config.Listen, s.config.Metrics)
 	}
 	if err == nil {
-		if err = Become(s.config.user); err != nil {
+		if err = socket.Become(s.config.user); err != nil {
 			err = fmt.Errorf("server.user: %q: %w", s.config.user, err)
 		}
 	}
@@ -127,7 +136,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	s.metrics.SetReady(true)
 	s.Log.Info("serving", "zones", s.files.Len(), "listen", fmt.Sprint(s.listeners.Addresses(s.config.Listen)), "metrics", s.listeners.HttpAddress())
 	s.logDown()
-	again := time.NewTicker(ListenAgain)
+	again := time.NewTicker(socket.ListenAgain)
 	defer again.Stop()
 	s.Notify(Ready)
 	pace := time.NewTimer(0)
@@ -180,7 +189,7 @@ func (s *Server) reload(ctx context.Context) {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	l := WhileServing(ctx, func() *Loading { return s.loader(c).Load(ctx, s.files) })
+	l := pace.WhileServing(ctx, func() *load.Loading { return s.loader(c).Load(ctx, s.files) })
 	if l == nil {
 		return
 	}
@@ -195,9 +204,9 @@ func (s *Server) reload(ctx context.Context) {
 		s.metrics.Reloaded(false, began)
 		return
 	}
-	if c.Workers != s.config.Workers {
+	if c.workers != s.config.workers {
 		s.Log.Warn("a change of server.workers takes effect when mxtrap is started again")
-		c.Workers = s.config.Workers
+		c.workers = s.config.workers
 	}
 	if c.tap != s.config.tap {
 		s.Log.Warn("a change of [dnstap] takes effect when mxtrap is started again")
@@ -212,24 +221,24 @@ func (s *Server) reload(ctx context.Context) {
 }
 
 // publish makes what was loaded what is served.
-func (s *Server) publish(c *Config, l *Loading) {
+func (s *Server) publish(c *Config, l *load.Loading) {
 	defer s.arrivals.published(time.Now())
 	l.Numbers.Publish(s.Log)
 	if !maps.Equal(l.Waiting, s.waiting) {
-		if err := WriteWaiting(c.state, l.Waiting); err != nil {
+		if err := state.WriteWaiting(c.state, l.Waiting); err != nil {
 			s.Log.Error("it cannot be noted which zones had to give way: after the next start others of the same names may be served", "folder", c.state, "error", err)
 		}
 		s.waiting = l.Waiting
 	}
 	s.refused = l.Refused
-	next := &Snapshot{Tap: s.tap, Zones: l.Set, Nsid: c.NSID, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
-	if c.Chaos {
+	next := &answer.Snapshot{Tap: s.tap, Zones: l.Set, Nsid: c.nsid, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
+	if c.chaos {
 		next.Version = "mxtrap " + s.Version
 		next.Id = c.identity()
 	}
-	secondaries := map[string]Secondary{}
+	secondaries := map[string]transfer.Secondary{}
 	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
-	rest := Rests()
+	rest := pace.Rests()
 	for f := range l.Files.All() {
 		rest()
 		if f.History != nil {
@@ -250,7 +259,7 @@ func (s *Server) publish(c *Config, l *Loading) {
 	for _, z := range next.Zones.Zones() {
 		rest()
 		wanted = append(wanted, z.Lookups()...)
-		if !c.ZoneMetrics {
+		if !c.zoneMetrics {
 			continue
 		}
 		counts, show := s.count(z)
@@ -273,17 +282,17 @@ func (s *Server) publish(c *Config, l *Loading) {
 }
 
 // limiter is that of the configuration: the one before, where its numbers are the same.
-func (s *Server) limiter(c *Config) *Limiter {
+func (s *Server) limiter(c *Config) *answer.Limiter {
 	if before := s.state.Current.Load(); before != nil && before.Limiter != nil && reflect.DeepEqual(before.Limiter.RateLimit, c.rateLimit) {
 		return before.Limiter
 	}
-	return NewLimiter(c.rateLimit)
+	return answer.NewLimiter(c.rateLimit)
 }
 
 // identity is what the server is called.
 func (c *Config) identity() string {
-	if c.NSID != "" {
-		return c.NSID
+	if c.nsid != "" {
+		return c.nsid
 	}
 	host, _ := os.Hostname()
 	return host
@@ -304,7 +313,7 @@ func indexes(set *zone.Set, of map[*zone.Zone]bool) map[int]bool {
 }
 
 // tell tells the other servers which versions are new.
-func (s *Server) tell(before, now *Snapshot) {
+func (s *Server) tell(before, now *answer.Snapshot) {
 	if len(now.Access.Notify) == 0 {
 		return
 	}
@@ -323,7 +332,7 @@ func (s *Server) tell(before, now *Snapshot) {
 }
 
 // count finds the counters of a zone.
-func (s *Server) count(z *zone.Zone) (ZoneCounts, metrics.Zone) {
+func (s *Server) count(z *zone.Zone) (answer.ZoneCounts, metrics.Zone) {
 	show := metrics.Zone{Name: z.Name(), Serial: z.Serial(), Queries: s.metrics.Reserve(z.Name(), metrics.ZoneCounters)}
 	key, covers := []byte(z.Name()), 0
 	for _, h := range z.Hosts() {
@@ -337,5 +346,5 @@ func (s *Server) count(z *zone.Zone) (ZoneCounts, metrics.Zone) {
 	if len(show.Decoys) > 0 {
 		show.Hosts = s.metrics.Reserve(string(key), len(show.Decoys)*metrics.DecoyCounters)
 	}
-	return ZoneCounts{Zone: show.Queries, Decoys: show.Hosts, Covers: covers}, show
+	return answer.ZoneCounts{Zone: show.Queries, Decoys: show.Hosts, Covers: covers}, show
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/answer"
+	"mxtrap/server/peer"
 	"mxtrap/zone/conf"
 )
 
@@ -123,7 +125,7 @@ func TestALargeZoneIsTransferredInManySignedMessages(t *testing.T) {
 		"zones/z.toml": text.String(),
 	})
 	request := new(dns.Msg).SetAxfr("example.com.")
-	request.SetTsig("ns2.", dns.HmacSHA512, Fudge, time.Now().Unix())
+	request.SetTsig("ns2.", dns.HmacSHA512, peer.Fudge, time.Now().Unix())
 	transfer := &dns.Transfer{TsigSecret: map[string]string{"ns2.": fake.Secret}}
 	envelopes, err := transfer.In(request, r.addr)
 	if err != nil {
@@ -148,7 +150,7 @@ func TestOthersAreToldOfChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	k, _ := ParseKey("ns2", "hmac-sha256 "+fake.Secret)
+	k, _ := peer.ParseKey("ns2", "hmac-sha256 "+fake.Secret)
 	next := func(answered bool) *dns.Msg {
 		t.Helper()
 		buf := make([]byte, 1500)
@@ -161,9 +163,9 @@ func TestOthersAreToldOfChanges(t *testing.T) {
 		if err := m.Unpack(buf[:n]); err != nil {
 			t.Fatal(err)
 		}
-		var q Query
+		var q answer.Query
 		q.Parse(buf[:n])
-		sig, err := Verify(buf[:n], q.Signed, map[string]*Key{k.Name: k})
+		sig, err := peer.Verify(buf[:n], q.Signed, map[string]*peer.Key{k.Name: k})
 		if err != nil || sig.Verified() != k {
 			t.Fatal(err, sig)
 		}
@@ -213,7 +215,7 @@ func TestASignedQueryGetsASignedAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX)
-			m.SetTsig(c.key, dns.HmacSHA256, Fudge, time.Now().Unix()+c.skew)
+			m.SetTsig(c.key, dns.HmacSHA256, peer.Fudge, time.Now().Unix()+c.skew)
 			packet, mac, err := dns.TsigGenerate(m, c.secret, "", false)
 			if err != nil {
 				t.Fatal(err)

@@ -25,7 +25,7 @@ func checkCommand() *cobra.Command {
 	}
 	path, resolve := configFlag(c), resolveFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		in, err := load(c, *path, *resolve, false)
+		in, err := loaded(c, *path, *resolve, false)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func showCommand() *cobra.Command {
 	}
 	path, resolve := configFlag(c), resolveFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		in, err := load(c, *path, *resolve, true)
+		in, err := loaded(c, *path, *resolve, true)
 		if err != nil {
 			return err
 		}
@@ -108,8 +108,8 @@ func (in *inspection) faults() (n int) {
 	return n
 }
 
-// load loads everything. Every fault is among the problems, those of zones too where the server file has some.
-func load(c *cobra.Command, named string, resolve, example bool) (*inspection, error) {
+// loaded loads everything. Every fault is among the problems, those of zones too where the server file has some.
+func loaded(c *cobra.Command, named string, resolve, example bool) (*inspection, error) {
 	path := configPath(named)
 	config := server.Example()
 	var report conf.Report

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mxtrap/server"
+	"mxtrap/server/answer"
 	"mxtrap/zone/mail"
 )
 
@@ -25,7 +25,7 @@ type looked struct {
 
 // lookAt loads everything and returns what one zone shows to those who send mail to it.
 func lookAt(c *cobra.Command, path string, resolve, example bool, name string) (*looked, error) {
-	in, err := load(c, path, resolve, example)
+	in, err := loaded(c, path, resolve, example)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func lookAt(c *cobra.Command, path string, resolve, example bool, name string) (
 	if resolve {
 		tell(in.Problems) // such as look-ups that failed
 	}
-	l := &looked{inspection: in, ask: server.NewAsker(in.Zones).Ask}
+	l := &looked{inspection: in, ask: answer.NewAsker(in.Zones).Ask}
 	l.domains, err = mail.Domains(z, l.ask, in.Known)
 	return l, err
 }
@@ -244,7 +244,7 @@ func decoyAddresses(c *cobra.Command, path string, resolve bool, args []string) 
 		}
 		return mail.DecoyAddresses(l.domains)
 	}
-	in, err := load(c, path, resolve, false)
+	in, err := loaded(c, path, resolve, false)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func decoyAddresses(c *cobra.Command, path string, resolve bool, args []string) 
 		tell(in.Problems)
 		return nil, errReported
 	}
-	ask := server.NewAsker(in.Zones).Ask
+	ask := answer.NewAsker(in.Zones).Ask
 	var all []*mail.Domain
 	for _, z := range in.Zones {
 		if len(z.Traps()) > 0 {

@@ -1,0 +1,109 @@
+package answer
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone"
+)
+
+// maxPointer is the largest offset that a compression pointer can hold (RFC 1035 4.1.4).
+const maxPointer = 1<<14 - 1
+
+// encoder writes a response: it copies RRsets as they were packed when the zone was compiled, and patches what depends on the
+// packet.
+type encoder struct {
+	out   []byte
+	limit int                      // of the packet, less what the OPT record needs
+	apex  int                      // offset of the zone's apex in the packet
+	names [zone.MaxAliases + 1]int // offset of the question's name and of each alias's target
+	count [3]uint16
+	cut   bool // something did not fit
+}
+
+// The sections that count counts.
+const (
+	AnswerSection = iota
+	authoritySection
+	AdditionalSection
+)
+
+// answer writes the sections, by whole RRsets; what does not fit sets TC (RFC 2181 9).
+func (e *encoder) answer(a *zone.Answer) {
+	e.apex = HeaderSize + a.Apex()
+	e.names[0] = HeaderSize
+	for i := range a.Answer {
+		if !e.item(a, &a.Answer[i], AnswerSection) {
+			return
+		}
+	}
+	servers := len(e.out)
+	for i := range a.Authority {
+		if !e.item(a, &a.Authority[i], authoritySection) {
+			return
+		}
+	}
+	for i := range a.Glue {
+		if !e.glue(a, &a.Glue[i], servers) && i < a.Required {
+			e.cut = true // RFC 9471 3
+			return
+		}
+	}
+}
+
+func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
+	owner := e.names[item.Owner.Link] + item.Owner.Skip
+	if item.Alias {
+		e.names[item.Owner.Link+1] = len(e.out) + HeaderSize // where its data will begin: two octets of owner, ten of header
+	}
+	if item.Synthesized() {
+		e.cut = !e.cname(a.Target(item.Owner.Link+1), item.TTL, owner)
+	} else {
+		e.cut = !e.rrset(a.Zone, item.Set, owner, section)
+	}
+	return !e.cut
+}
+
+// rrset copies an RRset, where it fits.
+func (e *encoder) rrset(z zone.Body, set zone.RRset, owner, section int) bool {
+	wire, owners, apexes := z.Wire(set)
+	at := len(e.out)
+	if at+len(wire) > e.limit {
+		return false
+	}
+	e.out = append(e.out, wire...)
+	for i := range owners.Len() {
+		pointer(e.out[at+owners.At(i):], owner)
+	}
+	for i := range apexes.Len() {
+		pointer(e.out[at+apexes.At(i):], e.apex)
+	}
+	e.count[section] += uint16(owners.Len())
+	return true
+}
+
+// glue adds the addresses of a name server, whose owner is what the NS record names.
+func (e *encoder) glue(a *zone.Answer, g *zone.Glue, servers int) bool {
+	_, records, _ := a.Zone.Wire(a.Authority[0].Set)
+	owner := servers + records.At(g.NS) + HeaderSize
+	return owner <= maxPointer && e.rrset(a.Zone, g.Set, owner, AdditionalSection)
+}
+
+// cname adds the CNAME that a DNAME amounts to (RFC 6672 3.1).
+func (e *encoder) cname(target []byte, ttl uint32, owner int) bool {
+	if len(e.out)+HeaderSize+len(target) > e.limit {
+		return false
+	}
+	e.out = append(e.out, 0, 0, 0, byte(dns.TypeCNAME), 0, dns.ClassINET)
+	pointer(e.out[len(e.out)-6:], owner)
+	e.out = binary.BigEndian.AppendUint32(e.out, ttl)
+	e.out = binary.BigEndian.AppendUint16(e.out, uint16(len(target)))
+	e.out = append(e.out, target...)
+	e.count[AnswerSection]++
+	return true
+}
+
+func pointer(to []byte, offset int) {
+	to[0], to[1] = 0xc0|byte(offset>>8), byte(offset)
+}

@@ -1,0 +1,67 @@
+package answer
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/metrics"
+	"mxtrap/server/peer"
+	"mxtrap/server/tap"
+	"mxtrap/zone"
+)
+
+// State is what those who answer queries read: one pointer, which a reload swaps.
+type State struct {
+	Current atomic.Pointer[Snapshot]
+}
+
+// NewState makes a state with a snapshot of zones and nothing else.
+func NewState(zones *zone.Set) *State {
+	s := new(State)
+	s.Current.Store(&Snapshot{Zones: zones, Access: new(peer.Access)})
+	return s
+}
+
+// Snapshot is all that an answer depends on. It never changes.
+type Snapshot struct {
+	Zones     *zone.Set
+	Hidden    map[int]bool // zones, by index, that only those see who may transfer them
+	Down      map[int]bool // zones, by index, that cannot be answered now
+	Notify    Notify       // nil: no zone comes from a primary
+	Counts    []ZoneCounts // by index in zones; none where zones have no series of their own
+	Access    *peer.Access
+	Limiter   *Limiter // nil: nothing is limited
+	Cookies   Cookies  // none: cookies are passed over
+	Histories map[*zone.Zone]zone.History
+	Tap       *tap.Tap
+	Nsid      string
+	Version   string // in CH TXT; "" where that is switched off
+	Id        string
+}
+
+// Notify judges a NOTIFY of a zone (RFC 1996): who sent it, and whose key signed it, nil for none. It returns the RCODE of the answer.
+type Notify func(zone string, from netip.Addr, by *peer.Key) (rcode int)
+
+// ZoneCounts are where a zone's queries are counted.
+type ZoneCounts struct {
+	Zone   metrics.Series
+	Decoys metrics.Series
+	Covers int // how many of the zone's hosts stand before its decoys
+}
+
+// AnswerCookie puts the response's cookie in the place of the query's, and says whether that was good. There is none where cookies are
+// switched off.
+func (s *Snapshot) AnswerCookie(q *Query, c Client) (good bool) {
+	q.Edns.cookies = q.Edns.cookies && s.Cookies != nil
+	return q.Edns.cookies && s.Cookies.answer(&q.Edns.cookie, c.Addr, c.Now.seconds)
+}
+
+// judge has a NOTIFY judged.
+func (s *Snapshot) judge(q *Query, sig *peer.Signature, c Client) (rcode int) {
+	if s.Notify == nil {
+		return dns.RcodeNotImplemented
+	}
+	return s.Notify(zone.NameOf(q.Name.Wire()), c.Addr, sig.Verified())
+}

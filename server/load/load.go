@@ -1,0 +1,281 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"mxtrap/configs"
+	"mxtrap/server/pace"
+	"mxtrap/server/peer"
+	"mxtrap/server/state"
+	"mxtrap/server/transfer"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// File is a zone as it was last taken in.
+type File struct {
+	Path      string // of the zone file, or what stands for it
+	Zone      *zone.Zone
+	files     zone.Files
+	source    *zone.Source // nil where nothing will have to be compiled again
+	History   zone.History
+	Secondary *transfer.Secondary // nil where the zone comes from no primary
+	Template  string              // of a catalog's members; "" where the zone is no catalog
+	catalog   string              // the path of the catalog that lists the zone; "" for none
+	Hidden    bool                // only who may transfer the zone is answered, for it lists others' zones
+	Down      string              // why it cannot be answered now; "" where it can
+	served    state.Served        // what it is served as; while it is down what it was served as last
+	written   uint64              // tells what stands in the files, without the trap
+}
+
+// last is what the zone is served as. Its digest is made only when it is asked for.
+func (f *File) last(name string) state.Served {
+	if f == nil || f.Zone.Name() != name {
+		return state.Served{}
+	}
+	if f.Down == "" && !f.served.Known() {
+		s := f.served
+		s.Digest = f.Zone.Digest()
+		return s
+	}
+	return f.served
+}
+
+// renewed is the zone again where its files have not changed, else nil.
+func (f *File) renewed() *File {
+	if f == nil {
+		return nil
+	}
+	files, changed, ok := f.files.Renewed(f.Path)
+	switch {
+	case !ok:
+		return nil
+	case !changed:
+		return f
+	}
+	again := *f
+	again.files = files
+	return &again
+}
+
+// Loading is the outcome of reading every zone file.
+type Loading struct {
+	Files    *Files
+	Set      *zone.Set          // of their zones
+	standing []*File            // those of the set, by its indexes
+	Failed   map[string]failure // by path
+	Waiting  map[string]bool    // paths that had to give way to others
+	Refused  []*File            // their zones
+	catalogs []string           // paths, in order
+	Unfound  bool               // which zone files there are cannot be told: a fault of the server file
+	Numbers  *state.Numbering
+	Report   conf.Report
+}
+
+// failure is a zone that was not taken in.
+type failure struct {
+	Zone string // its name, as far as it is known
+	Kept bool   // its last good version goes on being served
+}
+
+// Loader is what a load depends on beside the configuration.
+type Loader struct {
+	Sources  Sources
+	Look     zone.Lookups
+	Progress Progress
+	Quiet    bool // no warnings are kept, but for their number
+	History  bool // differences between versions are kept
+	Copies   *state.Copies
+	arrived  *transfer.Update // of a zone, to be taken instead of the copy that there is; nil: none
+	Numbers  *state.Numbering
+	Waited   map[string]bool // paths that had to give way to others when zones were arranged last
+	Keys     *peer.Access    // the keys of primaries are theirs
+	Threads  int
+	Alone    bool // nobody is answered yet
+}
+
+// Load reads all zone files, but for those that have not changed since before. What cannot be loaded keeps its last good version.
+func (o Loader) Load(ctx context.Context, before *Files) *Loading {
+	l := o.loading(newFiles(0))
+	l.Report.Quiet = o.Quiet
+	if o.Sources.path == "" {
+		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.Report)
+		if f := o.compile(source, source.Path, nil, &l.Report); f != nil {
+			l.Files.put(f)
+		}
+		l.stand(before, o.Waited)
+		return l
+	}
+	all := o.Sources.files(before, &l.Report)
+	if l.Report.Faults() > 0 {
+		l.Unfound = true
+		l.unite()
+		return l
+	}
+	files, reports := make([]*File, len(all)), make([]*conf.Report, len(all))
+	o.each(ctx, len(all), func(i int) {
+		path, old := all[i].path, all[i].before
+		known := old.renewed()
+		if known != nil && known.Secondary == nil {
+			files[i] = known
+			return
+		}
+		reports[i] = &conf.Report{Quiet: o.Quiet || known != nil}
+		files[i] = o.compile(zone.Load(path, reports[i]), path, old, reports[i])
+	})
+	l.Files = newFiles(len(all))
+	rest := pace.Rests()
+	for i, z := range all {
+		rest()
+		if reports[i] != nil {
+			l.Report.Join(reports[i])
+		}
+		f := files[i]
+		if f == nil {
+			f = l.fail(z.path, z.before, func() *zone.Zone { return zone.Unserved(z.path) })
+		}
+		if f == nil {
+			continue
+		}
+		if l.Files.put(f); f.Template != "" {
+			l.catalogs = append(l.catalogs, z.path)
+		}
+	}
+	slices.Sort(l.catalogs)
+	o.members(ctx, l, before, true)
+	o.arrange(l, before)
+	return l
+}
+
+// loading begins a load with what is there already.
+func (o Loader) loading(files *Files) *Loading {
+	return &Loading{Files: files, Failed: map[string]failure{}, Numbers: o.Numbers}
+}
+
+// unite makes the set of the zones that were loaded, in any order.
+func (l *Loading) unite() {
+	rest := pace.Rests()
+	zones := make([]*zone.Zone, 0, l.Files.Len())
+	l.standing = make([]*File, 0, l.Files.Len())
+	for f := range l.Files.All() {
+		rest()
+		zones, l.standing = append(zones, f.Zone), append(l.standing, f)
+	}
+	l.Set = zone.NewSet(zones, rest)
+}
+
+// each calls do for 0 to n-1, or until the context ends: nobody has a use for the outcome then.
+func (o Loader) each(ctx context.Context, n int, do func(i int)) {
+	var next, done atomic.Int64
+	defer o.Progress.watch(&done, n)()
+	var wg sync.WaitGroup
+	for range max(1, o.Threads) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				do(i)
+				done.Add(1)
+				if !o.Alone {
+					pace.Yield()
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// compile makes a zone ready, as the version that follows the one before.
+func (o Loader) compile(source *zone.Source, path string, before *File, report *conf.Report) *File {
+	if source == nil {
+		return nil
+	}
+	if source.Primary() != nil {
+		return o.secondary(source, path, before, report)
+	}
+	z := source.Compile(o.Look, report)
+	if z == nil {
+		return nil
+	}
+	f := &File{Path: path, files: source.Files()}
+	if o.serve(f, source, z, before, report); f.source == nil && !report.Keeps() {
+		source.Release()
+	}
+	return f
+}
+
+// serve makes a version of a zone the one that is served: under its serial number, behind the version before.
+func (o Loader) serve(f *File, source *zone.Source, z *zone.Zone, before *File, report *conf.Report) {
+	f.written = source.Written()
+	why := "since the last run"
+	last := before.last(z.Name())
+	if last.Known() {
+		if why = "files"; f.written == before.written {
+			why = "trap"
+		} else if f.Secondary != nil {
+			why = "primary"
+		}
+	}
+	if f.Zone, f.served, last = o.Numbers.Number(z, last, why); f.served.GoesBackFrom(last) {
+		report.Warn(func() conf.Problem { return goesBack(source.Path, last.Own, f.served) })
+	}
+	if len(z.Lookups()) > 0 {
+		f.source = source
+	}
+	o.follow(f, before)
+}
+
+// goesBack tells of a serial number that is lower than before.
+func goesBack(path string, was uint32, now state.Served) conf.Problem {
+	return conf.Problem{
+		File: path, Key: "soa.serial", Text: fmt.Sprint(now.Own), Warning: true,
+		Reason: fmt.Sprintf("goes back: it was %d, and secondaries have that; %d is served until it is ahead again", was, now.Serial),
+	}
+}
+
+// follow keeps how a version came to be out of the one before it, and where they are the same that one.
+func (o Loader) follow(f, before *File) {
+	if before == nil || before.Down != "" || before.Zone.Name() != f.Zone.Name() {
+		return
+	}
+	if before.Zone.Same(f.Zone) {
+		f.Zone, f.History = before.Zone, before.History
+	} else if o.History {
+		f.History = before.History.Then(before.Zone, f.Zone)
+	}
+}
+
+// Unloaded is why a zone is down whose file has faults, and that was not served before.
+const Unloaded = "its file cannot be loaded"
+
+// fail notes that a zone was not taken in, and returns what goes on being served in its place: the version before, or else one that
+// says that it cannot be answered, where its name is known.
+func (l *Loading) fail(path string, old *File, unserved func() *zone.Zone) *File {
+	f := failure{Zone: path, Kept: old != nil && old.Down != Unloaded}
+	if !f.Kept {
+		old = nil
+		if z := unserved(); z != nil {
+			old = &File{Path: path, Zone: z, Down: Unloaded}
+		}
+	}
+	if old != nil {
+		f.Zone = old.Zone.Name()
+	}
+	l.Failed[path] = f
+	return old
+}
+
+// Served is how many of the zones are there to be answered, now or when their primary has been heard.
+func (l *Loading) Served() (n int) {
+	for f := range l.Files.All() {
+		if f.Down != Unloaded {
+			n++
+		}
+	}
+	return n
+}
+
+// noZone says that nothing is known to stand in.
+func noZone() *zone.Zone { return nil }

@@ -1,0 +1,69 @@
+package load
+
+import (
+	"mxtrap/server/transfer"
+	"mxtrap/zone/conf"
+)
+
+// Arrival is a copy that has come, and the zone that was made of it.
+type Arrival struct {
+	transfer.Update
+	File *File
+}
+
+// Ready makes the zone of a copy that has come, from its file as that was loaded before; nil: it is no use.
+func (o Loader) Ready(u transfer.Update, before *File, report *conf.Report) *File {
+	if before == nil || before.Secondary == nil || before.Secondary.Name != u.Name {
+		return nil // the files have changed meanwhile
+	}
+	report.Quiet = true
+	o.arrived = &u
+	source := before.again(report)
+	f := o.compile(source, before.Path, before, report)
+	if f == nil {
+		return nil
+	}
+	if f.Template != "" && u.Records != nil {
+		if _, _, err := source.Members(); err != nil { // what it listed before must outlive a restart
+			report.Add(conf.Problem{File: before.Path, Text: u.Name, Reason: "a catalog from its primary is broken: what it listed before stays: " + err.Error()})
+			return nil
+		}
+	}
+	f.catalog = before.catalog
+	return f
+}
+
+// TakeIn puts zones that were made ready among those that are served, and makes those anew whose trap depends on look-ups where these
+// have found something. Refused are the zones that had to give way before.
+func (o Loader) TakeIn(arrived []Arrival, looked bool, before *Files, refused []*File) *Loading {
+	l := o.loading(before.clone())
+	l.again(refused)
+	if looked {
+		o.lookAgain(l)
+	}
+	for i := range arrived {
+		a := &arrived[i]
+		if looked && len(a.File.Zone.Lookups()) > 0 {
+			if f := o.Ready(a.Update, before.Get(a.Path), &conf.Report{}); f != nil {
+				a.File = f
+			}
+		}
+		l.Files.put(a.File)
+	}
+	l.stand(before, o.Waited)
+	o.renew(l, before, refused)
+	return l
+}
+
+// lookAgain makes the zones anew whose trap depends on look-ups.
+func (o Loader) lookAgain(l *Loading) {
+	for f := range l.Files.All() {
+		if len(f.Zone.Lookups()) == 0 || f.source == nil {
+			continue
+		}
+		if again := o.compile(f.source, f.Path, f, &l.Report); again != nil {
+			again.catalog = f.catalog
+			l.Files.put(again)
+		}
+	}
+}

@@ -1,9 +1,0 @@
-package server
-
-// signal makes a channel of one place ready to be received from.
-func Signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}

@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package socket
+
+// noNewPrivileges is Linux's alone.
+func noNewPrivileges() error { return nil }

@@ -1,0 +1,226 @@
+package transfer
+
+import (
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mxtrap/server/answer"
+	"mxtrap/server/peer"
+	"mxtrap/zone"
+	"mxtrap/zone/rr"
+)
+
+const (
+	// transfersAtOnce is how many transfers are served at a time: each may hold a message and its client's patience.
+	transfersAtOnce = 32
+
+	// transferMessage is how many octets of records are sent together, before names are compressed.
+	transferMessage = 16 << 10
+)
+
+// outgoing gives zones to those who may transfer them.
+type outgoing struct {
+	state   *answer.State
+	log     *slog.Logger
+	results *prometheus.CounterVec // by kind, "refused" and "failed" among them
+	places  chan struct{}          // holds a token for each transfer that is under way
+}
+
+// NewOutgoing makes an Outgoing that counts its results by kind.
+func NewOutgoing(s *answer.State, log *slog.Logger, results *prometheus.CounterVec) *outgoing {
+	return &outgoing{state: s, log: log, results: results, places: make(chan struct{}, transfersAtOnce)}
+}
+
+// Serve answers a request for a zone, whole or by its differences, in as many messages as that takes. The error says that the connection
+// is of no use any more.
+func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer.Client) error {
+	snap := o.state.Current.Load()
+	var q answer.Query
+	q.Parse(packet)
+	w := &transferWriter{send: send, query: &q, nsid: snap.Nsid}
+	snap.AnswerCookie(&q, c)
+	var err error
+	if q.Verdict == dns.RcodeSuccess && q.Signed > 0 {
+		w.signature, err = peer.Verify(packet, q.Signed, snap.Access.Keys)
+	}
+	switch {
+	case q.Verdict == answer.NoAnswer:
+		return errors.New("an answer to no question")
+	case err != nil:
+		return w.refuse(dns.RcodeFormatError)
+	case q.Verdict != dns.RcodeSuccess:
+		return w.refuse(q.Verdict)
+	}
+	name := peer.KeyName(q.Name.Wire())
+	began, kind := time.Now(), "axfr"
+	z, rcode := transferable(snap, &q, name, w.signature, c)
+	if rcode != dns.RcodeSuccess {
+		o.results.WithLabelValues("refused").Inc()
+		o.log.Debug("a zone transfer was refused", "zone", name, "client", c.Addr, "rcode", dns.RcodeToString[rcode])
+		return w.refuse(rcode)
+	}
+	select {
+	case o.places <- struct{}{}:
+		defer func() { <-o.places }()
+	default:
+		o.results.WithLabelValues("refused").Inc()
+		return w.refuse(dns.RcodeRefused)
+	}
+	var steps zone.History
+	serial, incremental := knownSerial(&q)
+	if incremental {
+		steps = snap.Histories[z].Since(serial)
+	}
+	switch {
+	case incremental && !zone.Later(z.Serial(), serial):
+		kind = "current"
+		err = w.add(z.SOA())
+	case steps != nil:
+		kind = "ixfr"
+		err = w.differences(z.SOA(), steps)
+	default:
+		err = w.whole(z)
+	}
+	if err == nil {
+		err = w.flush(dns.RcodeSuccess)
+	}
+	if err != nil {
+		o.results.WithLabelValues("failed").Inc()
+		o.log.Warn("a zone transfer failed", "zone", z.Name(), "client", c.Addr, "error", err)
+		return err
+	}
+	o.results.WithLabelValues(kind).Inc()
+	o.log.Info("a zone was transferred", "zone", z.Name(), "serial", z.Serial(), "client", c.Addr, "kind", kind, "records", w.records,
+		"took", time.Since(began).Round(time.Microsecond))
+	return nil
+}
+
+// transferable finds the zone that a transfer asks for, where that client may have it.
+func transferable(s *answer.Snapshot, q *answer.Query, name string, sig *peer.Signature, c answer.Client) (z *zone.Zone, rcode int) {
+	if rcode := sig.Rcode(); rcode != dns.RcodeSuccess {
+		return nil, rcode
+	}
+	if q.Class != dns.ClassINET || !s.Access.Permits(c.Addr, sig.Verified()) {
+		return nil, dns.RcodeRefused
+	}
+	if z = s.Zones.Named(name); z == nil {
+		return nil, dns.RcodeNotAuth // RFC 5936 2.2.1
+	}
+	if len(s.Down) > 0 && s.Down[slices.Index(s.Zones.Zones(), z)] {
+		return nil, dns.RcodeServerFailure
+	}
+	return z, dns.RcodeSuccess
+}
+
+// knownSerial is the version that an incremental request says its client has: that of the SOA record behind the question.
+func knownSerial(q *answer.Query) (serial uint32, ok bool) {
+	if q.Type != dns.TypeIXFR || binary.BigEndian.Uint16(q.Packet[6:]) != 0 || binary.BigEndian.Uint16(q.Packet[8:]) != 1 {
+		return 0, false
+	}
+	r, _, _, err := rr.Unpack(q.Packet, q.End)
+	if err != nil || r.Type != dns.TypeSOA || rr.Check(r.Type, r.Data) != nil {
+		return 0, false
+	}
+	return zone.SerialOf(r), true
+}
+
+// transferWriter sends records in messages of some size, each with the question, for names to point to (RFC 5936 2.2.1).
+type transferWriter struct {
+	send      func([]byte) error
+	query     *answer.Query
+	nsid      string
+	message   *rr.Packer // that is being filled; nil: none
+	sent      int        // messages
+	records   int        // in all
+	signature *peer.Signature
+}
+
+func (w *transferWriter) whole(z *zone.Zone) error {
+	for r := range z.Records() {
+		if err := w.add(r); err != nil {
+			return err
+		}
+	}
+	return w.add(z.SOA())
+}
+
+// differences sends steps as RFC 1995 4 has them.
+func (w *transferWriter) differences(soa rr.Record, steps zone.History) error {
+	if err := w.add(soa); err != nil {
+		return err
+	}
+	for _, s := range steps {
+		for _, part := range []struct {
+			soa     rr.Record
+			records []rr.Record
+		}{{s.From, s.Deleted}, {s.To, s.Added}} {
+			for _, r := range append([]rr.Record{part.soa}, part.records...) {
+				if err := w.add(r); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return w.add(soa)
+}
+
+func (w *transferWriter) add(r rr.Record) error {
+	if w.message != nil && len(w.message.Packet)+len(r.Owner)+len(r.Data) > transferMessage {
+		if err := w.flush(dns.RcodeSuccess); err != nil {
+			return err
+		}
+	}
+	w.begin()
+	w.message.Add(r)
+	w.records++
+	return nil
+}
+
+// begin begins a message.
+func (w *transferWriter) begin() {
+	if w.message != nil {
+		return
+	}
+	packet := make([]byte, 0, transferMessage+1024)
+	packet = append(packet, w.query.Packet[:max(answer.HeaderSize, w.query.End)]...)
+	w.message = rr.NewPacker(packet, string(w.query.Name.Wire()))
+}
+
+// refuse answers with an error, and says why (RFC 8914).
+func (w *transferWriter) refuse(rcode int) error {
+	w.query.Edns.Error = map[int]uint16{
+		dns.RcodeRefused: dns.ExtendedErrorCodeProhibited, dns.RcodeServerFailure: dns.ExtendedErrorCodeNotReady,
+	}[rcode]
+	return w.flush(rcode)
+}
+
+// flush sends the message.
+func (w *transferWriter) flush(rcode int) error {
+	w.begin()
+	packet := w.message.Packet
+	flags := uint16(0)
+	if rcode == dns.RcodeSuccess {
+		flags = answer.FlagAA
+	}
+	count := [3]uint16{answer.AnswerSection: uint16(w.message.Count)}
+	if w.query.Edns.Present && w.sent == 0 { // RFC 5936 2.2.5: the first message has one
+		packet = w.query.Edns.AppendOPT(packet, rcode, w.nsid)
+		count[answer.AdditionalSection]++
+	}
+	w.query.PutHeader(packet, rcode, flags, count)
+	packet = w.signature.Sign(packet)
+	w.message = nil
+	w.sent++
+	return w.send(withLength(packet))
+}
+
+// withLength is a message as it goes over TCP (RFC 1035 4.2.2).
+func withLength(packet []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(packet)), uint16(len(packet))), packet...)
+}
