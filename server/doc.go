@@ -1,7 +1,8 @@
-// Package server answers DNS queries over UDP and TCP from the zones of a configuration.
+// Package server is one running server: its configuration, what it serves, and its life from start to stop.
 //
-// A packet becomes a [query] (query.go, edns.go), the zone package finds the RRsets of its answer, and the [encoder] copies them into
-// the response (encode.go); respond.go is that path from end to end, and neither allocates nor locks nor logs. udp.go and tcp.go
-// bring packets to it, UDP by batches of one system call (packets_linux.go). load.go and server.go make the snapshot that it reads,
-// at start, on a reload, and when resolver.go has news.
+// server.go starts it, reloads it and stops it. publish.go makes what was loaded what is answered, in one swap. arrive.go takes in what
+// primaries, catalogs and resolvers bring in between. config.go assembles the server file from the tables that each part reads itself.
+// inspect.go is a load without serving, for commands such as check.
+//
+// The parts do not know this package. Each has a door of its own: see answer, socket, load, transfer, peer, resolve, tap, state and pace.
 package server

@@ -5,11 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
-	"reflect"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +19,6 @@ import (
 	"mxtrap/server/state"
 	"mxtrap/server/tap"
 	"mxtrap/server/transfer"
-	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
@@ -134,7 +130,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	s.metrics.Reloaded(s.whole, time.Now())
 	s.metrics.SetReady(true)
-	s.Log.Info("serving", "zones", s.files.Len(), "listen", fmt.Sprint(s.listeners.Addresses(s.config.Listen)), "metrics", s.listeners.HttpAddress())
+	s.Log.Info("serving", "zones", s.files.Len(), "listen", fmt.Sprint(s.listeners.Addresses(s.config.Listen)), "metrics", s.listeners.HTTPAddress())
 	s.logDown()
 	again := time.NewTicker(socket.ListenAgain)
 	defer again.Stop()
@@ -218,133 +214,4 @@ func (s *Server) reload(ctx context.Context) {
 	ok := l.Report.Faults() == 0
 	s.metrics.Reloaded(ok, time.Now())
 	s.Log.Info("reloaded", "zones", s.files.Len(), "failed", len(l.Failed), "took", time.Since(began).Round(time.Millisecond))
-}
-
-// publish makes what was loaded what is served.
-func (s *Server) publish(c *Config, l *load.Loading) {
-	defer s.arrivals.published(time.Now())
-	l.Numbers.Publish(s.Log)
-	if !maps.Equal(l.Waiting, s.waiting) {
-		if err := state.WriteWaiting(c.state, l.Waiting); err != nil {
-			s.Log.Error("it cannot be noted which zones had to give way: after the next start others of the same names may be served", "folder", c.state, "error", err)
-		}
-		s.waiting = l.Waiting
-	}
-	s.refused = l.Refused
-	next := &answer.Snapshot{Tap: s.tap, Zones: l.Set, Nsid: c.nsid, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
-	if c.chaos {
-		next.Version = "mxtrap " + s.Version
-		next.Id = c.identity()
-	}
-	secondaries := map[string]transfer.Secondary{}
-	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
-	rest := pace.Rests()
-	for f := range l.Files.All() {
-		rest()
-		if f.History != nil {
-			next.Histories[f.Zone] = f.History
-		}
-		if f.Down != "" {
-			down[f.Zone] = true
-		}
-		if f.Hidden {
-			hidden[f.Zone] = true
-		}
-		if f.Secondary != nil {
-			secondaries[f.Secondary.Name] = *f.Secondary
-		}
-	}
-	var wanted []string
-	var shown []metrics.Zone
-	for _, z := range next.Zones.Zones() {
-		rest()
-		wanted = append(wanted, z.Lookups()...)
-		if !c.zoneMetrics {
-			continue
-		}
-		counts, show := s.count(z)
-		_, secondary := secondaries[z.Name()]
-		show.Down, show.Follows = down[z], secondary || len(z.Lookups()) > 0
-		next.Counts = append(next.Counts, counts)
-		shown = append(shown, show)
-	}
-	next.Notify = s.notices.Of(secondaries)
-	next.Down, next.Hidden = indexes(next.Zones, down), indexes(next.Zones, hidden)
-	s.metrics.ZonesDown.Set(float64(len(next.Down)))
-	s.metrics.SetAnswered(len(next.Down) < len(next.Zones.Zones()))
-	before := s.state.Current.Load()
-	s.config, s.files = c, l.Files
-	s.state.Current.Store(next)
-	s.tell(before, next)
-	s.refresher.Use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
-	s.metrics.Show(l.Files.Len(), shown)
-	s.resolver.Want(wanted)
-}
-
-// limiter is that of the configuration: the one before, where its numbers are the same.
-func (s *Server) limiter(c *Config) *answer.Limiter {
-	if before := s.state.Current.Load(); before != nil && before.Limiter != nil && reflect.DeepEqual(before.Limiter.RateLimit, c.rateLimit) {
-		return before.Limiter
-	}
-	return answer.NewLimiter(c.rateLimit)
-}
-
-// identity is what the server is called.
-func (c *Config) identity() string {
-	if c.nsid != "" {
-		return c.nsid
-	}
-	host, _ := os.Hostname()
-	return host
-}
-
-// indexes are the places of zones in a set.
-func indexes(set *zone.Set, of map[*zone.Zone]bool) map[int]bool {
-	places := map[int]bool{}
-	if len(of) == 0 {
-		return places
-	}
-	for i, z := range set.Zones() {
-		if of[z] {
-			places[i] = true
-		}
-	}
-	return places
-}
-
-// tell tells the other servers which versions are new.
-func (s *Server) tell(before, now *answer.Snapshot) {
-	if len(now.Access.Notify) == 0 {
-		return
-	}
-	for i, z := range now.Zones.Zones() {
-		if now.Down[i] {
-			continue
-		}
-		var old *zone.Zone
-		if before != nil {
-			old = before.Zones.Named(z.Name())
-		}
-		if old == nil || old.Serial() != z.Serial() {
-			s.notifier.Tell(z.SOA(), now.Access.Notify)
-		}
-	}
-}
-
-// count finds the counters of a zone.
-func (s *Server) count(z *zone.Zone) (answer.ZoneCounts, metrics.Zone) {
-	show := metrics.Zone{Name: z.Name(), Serial: z.Serial(), Queries: s.metrics.Reserve(z.Name(), metrics.ZoneCounters)}
-	key, covers := []byte(z.Name()), 0
-	for _, h := range z.Hosts() {
-		if !h.Decoy {
-			covers++
-			continue
-		}
-		show.Decoys = append(show.Decoys, h.Name)
-		key = append(append(key, ' '), h.Name...)
-	}
-	if len(show.Decoys) > 0 {
-		show.Hosts = s.metrics.Reserve(string(key), len(show.Decoys)*metrics.DecoyCounters)
-	}
-	return answer.ZoneCounts{Zone: show.Queries, Decoys: show.Hosts, Covers: covers}, show
 }

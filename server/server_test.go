@@ -77,7 +77,7 @@ func start(t *testing.T, files map[string]string, change ...func(*Server)) *runn
 	var err error
 	r.Server, err = New(t.Context(), c, Options{Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) {
 		if e == Ready && r.addr == "" { // while nothing of the server changes
-			r.addr, r.http = r.listeners.Addresses(r.config.Listen)[0], "http://"+r.listeners.HttpAddress()
+			r.addr, r.http = r.listeners.Addresses(r.config.Listen)[0], "http://"+r.listeners.HTTPAddress()
 		}
 		r.events <- e
 	}})
@@ -258,7 +258,7 @@ func TestChangedAddressesAreApplied(t *testing.T) {
 	port := freePort(t)
 	r.write("mxtrap.toml", fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%d\"]\nmetrics = \"127.0.0.1:%d\"\nnsid = \"new\"\n", port, freePort(t)))
 	r.reload()
-	r.addr, r.http = r.listeners.Addresses(r.config.Listen)[0], "http://"+r.listeners.HttpAddress()
+	r.addr, r.http = r.listeners.Addresses(r.config.Listen)[0], "http://"+r.listeners.HTTPAddress()
 	r.want("the new address", r.ask("www.a.test.", dns.TypeA), "192.0.2.1")
 	r.want("metrics", r.metric("mxtrap_zones"), "1")
 	if _, err := net.Dial("tcp", old); err == nil {
@@ -269,7 +269,7 @@ func TestChangedAddressesAreApplied(t *testing.T) {
 	}
 	r.write("mxtrap.toml", fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:%d\"]\nmetrics = \"\"\n", port))
 	r.reload()
-	if r.listeners.HttpAddress() != "off" {
+	if r.listeners.HTTPAddress() != "off" {
 		t.Error("metrics cannot be switched off")
 	}
 }

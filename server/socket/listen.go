@@ -135,8 +135,8 @@ func (s *Listeners) Addresses(wanted []netip.AddrPort) (served []string) {
 	return served
 }
 
-// HttpAddress is where HTTP is served.
-func (s *Listeners) HttpAddress() string {
+// HTTPAddress is where HTTP is served.
+func (s *Listeners) HTTPAddress() string {
 	if s.http == nil {
 		return "off"
 	}
