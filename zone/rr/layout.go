@@ -144,6 +144,9 @@ func init() {
 	}
 }
 
+// layoutOf is what the data of a type are made of; nil: it is not known, and any data are right (RFC 3597).
+func layoutOf(typ uint16) *layout { return byType[typ] }
+
 // TypeOf is the type that a word names: its mnemonic, or TYPE and its number (RFC 3597 5).
 func TypeOf(word string) (typ uint16, ok bool) {
 	upper := strings.ToUpper(word)
@@ -160,7 +163,7 @@ func TypeOf(word string) (typ uint16, ok bool) {
 
 // TypeText is a type's mnemonic, or TYPE and its number.
 func TypeText(typ uint16) string {
-	if l := byType[typ]; l != nil && !l.foreign {
+	if l := layoutOf(typ); l != nil && !l.foreign {
 		return l.name
 	}
 	return "TYPE" + strconv.Itoa(int(typ))
@@ -175,7 +178,7 @@ func Check(typ uint16, data []byte) error {
 	case len(data) > 0xffff:
 		return errors.New("the data is longer than 65535 octets")
 	}
-	l := byType[typ]
+	l := layoutOf(typ)
 	if l == nil {
 		return nil
 	}
@@ -214,7 +217,7 @@ func read(typ uint16, w *words) ([]byte, error) {
 	if len(w.list) > 0 && w.list[0].text == `\#` && !w.list[0].quoted {
 		return readGeneric(typ, w)
 	}
-	l := byType[typ]
+	l := layoutOf(typ)
 	if l == nil || typ == dns.TypeNULL {
 		return nil, fmt.Errorf(`data of the type %s cannot be written as text: write TYPE%d \# LENGTH HEXADECIMAL (RFC 3597 5)`, questionType(typ), typ)
 	}
@@ -254,7 +257,7 @@ func readGeneric(typ uint16, w *words) ([]byte, error) {
 
 // AppendData appends a type's data as text, so that BIND, NSD and this package read the same out of it.
 func AppendData(to []byte, typ uint16, data []byte) []byte {
-	l := byType[typ]
+	l := layoutOf(typ)
 	if l == nil || l.foreign || len(data) == 0 {
 		return appendGeneric(to, data)
 	}

@@ -142,7 +142,7 @@ func readRecord(list []word, origin string, ttl uint32) (r Record, stated bool, 
 		return r, stated, &wordError{list[0].text, "neither a record type nor a TTL"}
 	}
 	r.Type = typ
-	if err := Check(typ, nil); err != nil && byType[typ] == nil {
+	if err := Check(typ, nil); err != nil && layoutOf(typ) == nil {
 		return r, stated, err // no zone holds that type
 	}
 	if r.Data, err = read(typ, &words{list[1:], origin}); err == nil {

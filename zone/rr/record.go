@@ -32,7 +32,7 @@ func (r Record) Identity() string {
 	id = binary.BigEndian.AppendUint16(append(id, r.Owner...), r.Type)
 	begin := len(id)
 	id = append(id, r.Data...)
-	if l := byType[r.Type]; l != nil {
+	if l := layoutOf(r.Type); l != nil {
 		for at, i := begin, 0; i < len(l.fields); i++ {
 			n, err := l.fields[i].size(id[at:])
 			if err != nil {
@@ -86,7 +86,7 @@ func Unpack(msg []byte, at int) (r Record, class uint16, next int, err error) {
 // unpackData is the data to the end of a message, its names whole.
 func unpackData(typ uint16, msg []byte, at int) (data []byte, err error) {
 	data = make([]byte, 0, len(msg)-at)
-	if l := byType[typ]; l != nil && mayCompress(typ) {
+	if l := layoutOf(typ); l != nil && mayCompress(typ) {
 		for _, f := range l.fields {
 			if f.isName() {
 				if data, at, err = unpackName(data, msg, at); err != nil {
