@@ -8,7 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone/rr"
+	"mxtrap/zone/rdata"
 )
 
 // maxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
@@ -134,7 +134,7 @@ func (b *compiler) addSet(set *rrset) RRset {
 		b.data = binary.BigEndian.AppendUint32(b.data, set.ttl)
 		b.data = append(b.data, 0, 0)
 		begin, data := len(b.data), r.data
-		skip, count := rr.Names(set.typ)
+		skip, count := rdata.Names(set.typ)
 		b.data, data = append(b.data, data[:skip]...), data[skip:]
 		for range count {
 			size := nameSize(data)
@@ -168,7 +168,7 @@ func wireSize(apex name, set *rrset) (size int) {
 
 // apexNames counts the names in a record's data that end in the apex and may be compressed.
 func apexNames(apex name, r *record) (n int) {
-	skip, count := rr.Names(r.typ)
+	skip, count := rdata.Names(r.typ)
 	data := r.data[skip:]
 	for range count {
 		size := nameSize(data)

@@ -3,7 +3,7 @@ package zone
 import (
 	"strings"
 
-	"mxtrap/zone/rr"
+	"mxtrap/zone/dname"
 )
 
 // maxName is the length of the longest name on the wire, its root label included (RFC 1035 2.3.4).
@@ -24,7 +24,7 @@ func (a *arena) parseName(s string, origin name) (name, error) {
 	wire, ok := appendName(room[:0], s, origin)
 	if !ok {
 		var err error
-		if wire, err = rr.AppendName(room[:0], s, string(origin)); err != nil {
+		if wire, err = dname.Append(room[:0], s, string(origin)); err != nil {
 			return "", err
 		}
 	}
@@ -62,12 +62,12 @@ func appendName(to []byte, s string, origin name) ([]byte, bool) {
 const root = name("\x00")
 
 // lower folds the letters of a wire name.
-func lower(wire []byte) { rr.Lower(wire) }
+func lower(wire []byte) { dname.Lower(wire) }
 
 // String is the name in presentation format, with its final dot.
 func (n name) String() string {
 	var room [2 * maxName]byte
-	return string(rr.AppendNameText(room[:0], []byte(n)))
+	return string(dname.AppendText(room[:0], []byte(n)))
 }
 
 // parent is the name without its first label; the root has none.

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 )
 
@@ -101,12 +102,12 @@ func ReadTSIG(packet []byte, at int) (*Tsig, error) {
 		return nil, errNoTSIG
 	}
 	t := &Tsig{at: at, name: []byte(r.Owner)}
-	n, err := rr.NameSize(r.Data)
+	n, err := dname.Size(r.Data)
 	if err != nil || len(r.Data) < n+10 {
 		return nil, errNoTSIG
 	}
 	t.algorithm, r.Data = r.Data[:n], r.Data[n:]
-	rr.Lower(t.algorithm)
+	dname.Lower(t.algorithm)
 	t.seconds = uint64(binary.BigEndian.Uint16(r.Data))<<32 | uint64(binary.BigEndian.Uint32(r.Data[2:]))
 	t.fudge = binary.BigEndian.Uint16(r.Data[6:])
 	n = int(binary.BigEndian.Uint16(r.Data[8:]))
@@ -170,7 +171,7 @@ func (k *Key) Is(t *Tsig) bool {
 }
 
 // KeyName is a name in wire format as keys are named here.
-func KeyName(wire []byte) string { return string(rr.AppendNameText(nil, wire)) }
+func KeyName(wire []byte) string { return string(dname.AppendText(nil, wire)) }
 
 // Signature is that of a request, and what its responses are signed with. Nil is no signature.
 type Signature struct {

@@ -19,6 +19,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/rdata"
 	"mxtrap/zone/rr"
 )
 
@@ -125,7 +126,7 @@ func parseCopy(text []byte, name string) (records []rr.Record, err error) {
 	owner := ""
 	for at := len(copyHead); at < end; {
 		r, _, next, err := rr.Unpack(text[:end], at)
-		if err != nil || rr.Check(r.Type, r.Data) != nil || !zone.Within(r.Owner, apex) {
+		if err != nil || rdata.Check(r.Type, r.Data) != nil || !zone.Within(r.Owner, apex) {
 			return nil, errDamaged
 		}
 		if r.Owner == owner {

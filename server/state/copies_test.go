@@ -5,7 +5,7 @@ import (
 	"mxtrap/server/fake"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
-	"mxtrap/zone/rr"
+	"mxtrap/zone/rdata"
 	"os"
 	"testing"
 )
@@ -35,7 +35,7 @@ func FuzzCopy(f *testing.F) {
 		}
 		var again []byte
 		for _, r := range records {
-			if err := rr.Check(r.Type, r.Data); err != nil {
+			if err := rdata.Check(r.Type, r.Data); err != nil {
 				t.Fatal(err)
 			}
 			again = r.AppendWire(again)

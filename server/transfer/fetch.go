@@ -18,6 +18,7 @@ import (
 	"mxtrap/server/peer"
 	"mxtrap/server/state"
 	"mxtrap/zone"
+	"mxtrap/zone/rdata"
 	"mxtrap/zone/rr"
 )
 
@@ -274,8 +275,8 @@ func (in *incoming) take(r rr.Record, class uint16) error {
 	case r.Type == dns.TypeSOA && r.Owner != in.apex:
 		return fmt.Errorf("an SOA record at %s", peer.KeyName([]byte(r.Owner)))
 	}
-	if err := rr.Check(r.Type, r.Data); err != nil {
-		return fmt.Errorf("%s %s: %w", peer.KeyName([]byte(r.Owner)), rr.TypeText(r.Type), err)
+	if err := rdata.Check(r.Type, r.Data); err != nil {
+		return fmt.Errorf("%s %s: %w", peer.KeyName([]byte(r.Owner)), rdata.TypeText(r.Type), err)
 	}
 	in.waiting = append(in.waiting, r)
 	return nil

@@ -11,6 +11,8 @@ import (
 
 	"mxtrap/server/peer"
 
+	"mxtrap/zone/rdata"
+
 	"github.com/miekg/dns"
 )
 
@@ -73,7 +75,7 @@ func FuzzZoneFromPrimary(f *testing.F) {
 			t.Fatal("taken without a signature")
 		}
 		for _, r := range records {
-			if !zone.Within(r.Owner, in.apex) || rr.Check(r.Type, r.Data) != nil {
+			if !zone.Within(r.Owner, in.apex) || rdata.Check(r.Type, r.Data) != nil {
 				t.Fatal(r)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"mxtrap/server/answer"
 	"mxtrap/server/peer"
 	"mxtrap/zone"
+	"mxtrap/zone/rdata"
 	"mxtrap/zone/rr"
 )
 
@@ -124,7 +125,7 @@ func knownSerial(q *answer.Query) (serial uint32, ok bool) {
 		return 0, false
 	}
 	r, _, _, err := rr.Unpack(q.Packet, q.End)
-	if err != nil || r.Type != dns.TypeSOA || rr.Check(r.Type, r.Data) != nil {
+	if err != nil || r.Type != dns.TypeSOA || rdata.Check(r.Type, r.Data) != nil {
 		return 0, false
 	}
 	return zone.SerialOf(r), true

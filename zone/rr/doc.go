@@ -1,9 +1,8 @@
-// Package rr is the record of a zone as it stands on the wire, as text, and in a master file.
+// Package rr is the record of a zone as it stands in a message and in a master file.
 //
-// What a type's data are made of is written once, in the table of layouts: the same fields check the octets that came from
-// anywhere, read text as BIND and NSD do, and write it. A record that has passed [Check] holds what its type says: whole names,
-// counted strings, nothing missing and nothing behind the last field. Nothing here knows a zone, a file or a socket but what is
-// handed in.
+// A [Record] is an owner, a type, a TTL and data, names whole and in wire format. [Unpack] takes it out of a message, a [Packer] writes
+// messages with compressed names, and a [Reader] reads master files: entries, directives, $INCLUDE and $GENERATE.
 //
-// Read RFC 1035 5.1 for master files, RFC 3597 for types that nobody knows, and each type's own RFC for its fields.
+// It knows no zone, and opens no file but by what is handed in. Whatever a message or a file holds, reading ends.
+// The standards are RFC 1035 4 and 5, RFC 2308 4 ($TTL) and RFC 3597 (unknown types).
 package rr

@@ -5,46 +5,49 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
 )
 
 // generate makes the records of a $GENERATE, as BIND has it: one for each number of a range, with the number put in place of "$" in
 // owner and data.
-func (s *source) generate(args []word, line int) error {
-	first, last, step, err := readRange(args[0].text)
+func (s *source) generate(args []rdata.Word, line int) error {
+	first, last, step, err := readRange(args[0].Text)
 	if err != nil {
-		return &wordError{args[0].text, err.Error()}
+		return &wordError{args[0].Text, err.Error()}
 	}
 	if s.made += int((last-first)/step) + 1; s.made > maxMade {
-		return &wordError{args[0].text, fmt.Sprintf("$GENERATE makes %d records of a zone at most", maxMade)}
+		return &wordError{args[0].Text, fmt.Sprintf("$GENERATE makes %d records of a zone at most", maxMade)}
 	}
 	defer func(owner string) { s.owner = owner }(s.owner) // what follows with a blank goes on with the owner before
-	if last := len(args) - 1; args[last].quoted {
-		if _, whole := TypeOf(args[last-1].text); whole {
-			args[last] = word{text: strings.ReplaceAll(args[last].text, `\"`, `"`)} // BIND has all of the data between quotes
+	if last := len(args) - 1; args[last].Quoted {
+		if _, whole := rdata.TypeOf(args[last-1].Text); whole {
+			args[last] = rdata.Word{Text: strings.ReplaceAll(args[last].Text, `\"`, `"`)} // BIND has all of the data between quotes
 		}
 	}
 	for n := first; n <= last; n += step {
 		var b strings.Builder
 		for i, w := range args[1:] {
-			text, err := substitute(w.text, n)
+			text, err := substitute(w.Text, n)
 			if err != nil {
-				return &wordError{w.text, err.Error()}
+				return &wordError{w.Text, err.Error()}
 			}
-			if w.quoted {
+			if w.Quoted {
 				text = `"` + text + `"`
 			}
-			if i > 0 && !w.glued {
+			if i > 0 && !w.Glued {
 				b.WriteByte(' ')
 			}
 			b.WriteString(text)
 		}
-		var e entry
-		l := lexer{text: b.String(), line: line}
-		if !l.next(&e) {
+		var e rdata.Entry
+		l := rdata.Lexer{Text: b.String(), Line: line}
+		if !l.Next(&e) {
 			return errors.New("$GENERATE makes no record")
 		}
-		e.line = line
-		if e.words[0].text != "" && e.words[0].text[0] == '$' {
+		e.Line = line
+		if e.Words[0].Text != "" && e.Words[0].Text[0] == '$' {
 			return errors.New("$GENERATE makes records, and no directives")
 		}
 		if err := s.entry(&e); err != nil {
@@ -135,7 +138,7 @@ func formatted(n int64, form string) (string, error) {
 	width, base := int64(0), "d"
 	if len(parts) > 1 {
 		var err error
-		if width, err = strconv.ParseInt(parts[1], 10, 32); err != nil || width < 0 || width > maxName {
+		if width, err = strconv.ParseInt(parts[1], 10, 32); err != nil || width < 0 || width > dname.MaxName {
 			return "", bad
 		}
 	}

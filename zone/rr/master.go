@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
 )
 
 // Bounds of what a master file may have read.
@@ -55,8 +57,8 @@ type source struct {
 }
 
 func (s *source) read(text string) error {
-	l := lexer{text: strings.TrimPrefix(text, "\ufeff"), line: 1}
-	for e := (entry{}); l.next(&e); {
+	l := rdata.Lexer{Text: strings.TrimPrefix(text, "\ufeff"), Line: 1}
+	for e := (rdata.Entry{}); l.Next(&e); {
 		var bad *wordError
 		err := s.entry(&e)
 		switch {
@@ -64,10 +66,10 @@ func (s *source) read(text string) error {
 		case err == errEnough:
 			return err
 		case errors.As(err, &bad):
-			if s.Fault(Place{s.file, e.line}, bad.text, bad.reason) {
+			if s.Fault(Place{s.file, e.Line}, bad.text, bad.reason) {
 				return errEnough
 			}
-		case s.Fault(Place{s.file, e.line}, "", err.Error()):
+		case s.Fault(Place{s.file, e.Line}, "", err.Error()):
 			return errEnough
 		}
 	}
@@ -79,26 +81,26 @@ type wordError struct{ text, reason string }
 
 func (e *wordError) Error() string { return fmt.Sprintf("%q: %s", e.text, e.reason) }
 
-func (s *source) entry(e *entry) error {
-	if e.problem != "" {
-		return errors.New(e.problem)
+func (s *source) entry(e *rdata.Entry) error {
+	if e.Problem != "" {
+		return errors.New(e.Problem)
 	}
-	first := e.words[0]
-	if !e.blank && !first.quoted && first.text[0] == '$' {
-		return s.directive(strings.ToUpper(first.text), e)
+	first := e.Words[0]
+	if !e.Blank && !first.Quoted && first.Text[0] == '$' {
+		return s.directive(strings.ToUpper(first.Text), e)
 	}
-	if !e.blank {
-		owner, err := AppendName(nil, first.text, s.origin)
+	if !e.Blank {
+		owner, err := dname.Append(nil, first.Text, s.origin)
 		if err != nil {
-			return &wordError{first.text, "the owner is " + err.Error()}
+			return &wordError{first.Text, "the owner is " + err.Error()}
 		}
-		Lower(owner)
+		dname.Lower(owner)
 		s.owner = string(owner)
-		e.words = e.words[1:]
+		e.Words = e.Words[1:]
 	} else if s.owner == "" {
 		return errors.New("it begins with a blank, and there is no owner before it")
 	}
-	r, stated, err := readRecord(e.words, s.origin, s.TTL)
+	r, stated, err := readRecord(e.Words, s.origin, s.TTL)
 	if stated && !s.byDirective {
 		s.TTL = r.TTL
 	}
@@ -106,23 +108,23 @@ func (s *source) entry(e *entry) error {
 		return err
 	}
 	if s.records++; s.Most > 0 && s.records > s.Most {
-		s.Fault(Place{s.file, e.line}, "", fmt.Sprintf("a zone has %d records at most", s.Most))
+		s.Fault(Place{s.file, e.Line}, "", fmt.Sprintf("a zone has %d records at most", s.Most))
 		return errEnough
 	}
 	r.Owner = s.owner
-	s.Record(r, Place{s.file, e.line})
+	s.Record(r, Place{s.file, e.Line})
 	return nil
 }
 
 // readRecord reads "[ttl] [class] type data", in which the first two may change places.
-func readRecord(list []word, origin string, ttl uint32) (r Record, stated bool, err error) {
+func readRecord(list []rdata.Word, origin string, ttl uint32) (r Record, stated bool, err error) {
 	r.TTL = ttl
 	for class := false; ; list = list[1:] {
 		if len(list) == 0 {
 			return r, stated, errors.New("no record type stands there: write TYPE and data, such as MX 10 mail")
 		}
-		text := list[0].text
-		if !stated && text != "" && isDigit(text[0]) {
+		text := list[0].Text
+		if !stated && text != "" && dname.IsDigit(text[0]) {
 			if r.TTL, err = conf.ParseSeconds(text); err != nil {
 				return r, false, &wordError{text, "neither a record type nor a TTL: " + err.Error()}
 			}
@@ -137,36 +139,36 @@ func readRecord(list []word, origin string, ttl uint32) (r Record, stated bool, 
 		}
 		break
 	}
-	typ, ok := TypeOf(list[0].text)
-	if !ok || list[0].quoted {
-		return r, stated, &wordError{list[0].text, "neither a record type nor a TTL"}
+	typ, ok := rdata.TypeOf(list[0].Text)
+	if !ok || list[0].Quoted {
+		return r, stated, &wordError{list[0].Text, "neither a record type nor a TTL"}
 	}
 	r.Type = typ
-	if err := Check(typ, nil); err != nil && layoutOf(typ) == nil {
+	if err := rdata.Check(typ, nil); err != nil && rdata.Of(typ) == nil {
 		return r, stated, err // no zone holds that type
 	}
-	if r.Data, err = read(typ, &words{list[1:], origin}); err == nil {
-		err = Check(typ, r.Data)
+	if r.Data, err = rdata.Read(typ, list[1:], origin); err == nil {
+		err = rdata.Check(typ, r.Data)
 	}
 	return r, stated, err
 }
 
 // ParseRecord reads "[ttl] [class] type data" that stands alone. The Record has no owner yet.
 func ParseRecord(text, origin string, ttl uint32) (Record, error) {
-	var e entry
-	l := lexer{text: text}
-	if !l.next(&e) {
+	var e rdata.Entry
+	l := rdata.Lexer{Text: text}
+	if !l.Next(&e) {
 		return Record{}, errors.New("no record: write TYPE and data, such as MX 10 mail")
 	}
-	if e.problem != "" {
-		return Record{}, errors.New(e.problem)
+	if e.Problem != "" {
+		return Record{}, errors.New(e.Problem)
 	}
-	r, _, err := readRecord(e.words, origin, ttl)
+	r, _, err := readRecord(e.Words, origin, ttl)
 	return r, err
 }
 
-func (s *source) directive(name string, e *entry) error {
-	args := e.words[1:]
+func (s *source) directive(name string, e *rdata.Entry) error {
+	args := e.Words[1:]
 	wants := func(least, most int, usage string) error {
 		if len(args) < least || len(args) > most {
 			return errors.New("write " + usage)
@@ -178,14 +180,14 @@ func (s *source) directive(name string, e *entry) error {
 		if err := wants(1, 1, "$ORIGIN NAME"); err != nil {
 			return err
 		}
-		return s.setOrigin(args[0].text)
+		return s.setOrigin(args[0].Text)
 	case "$TTL":
 		if err := wants(1, 1, "$TTL TIME"); err != nil {
 			return err
 		}
-		ttl, err := conf.ParseSeconds(args[0].text)
+		ttl, err := conf.ParseSeconds(args[0].Text)
 		if err != nil {
-			return &wordError{args[0].text, "$TTL: " + err.Error()}
+			return &wordError{args[0].Text, "$TTL: " + err.Error()}
 		}
 		s.TTL, s.byDirective = ttl, true
 		return nil
@@ -198,27 +200,27 @@ func (s *source) directive(name string, e *entry) error {
 		if err := wants(4, 1<<16, "$GENERATE FIRST-LAST[/STEP] OWNER [TTL] TYPE DATA"); err != nil {
 			return err
 		}
-		return s.generate(args, e.line)
+		return s.generate(args, e.Line)
 	}
-	return &wordError{e.words[0].text, `not a directive: there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; an owner that begins with "$" is written "\$"`}
+	return &wordError{e.Words[0].Text, `not a directive: there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; an owner that begins with "$" is written "\$"`}
 }
 
 func (s *source) setOrigin(text string) error {
-	origin, err := AppendName(nil, text, s.origin)
+	origin, err := dname.Append(nil, text, s.origin)
 	if err != nil {
 		return &wordError{text, "the origin is " + err.Error()}
 	}
-	Lower(origin)
+	dname.Lower(origin)
 	s.origin = string(origin)
 	return nil
 }
 
 // include reads another file in the place of the directive. Origin and last owner are the including file's again behind it.
-func (s *source) include(args []word) error {
-	file := args[0].text
+func (s *source) include(args []rdata.Word) error {
+	file := args[0].Text
 	inner := source{Reader: s.Reader, file: path.Join(path.Dir(s.file), file), depth: s.depth + 1, origin: s.origin, owner: s.owner}
 	if len(args) > 1 {
-		if err := inner.setOrigin(args[1].text); err != nil {
+		if err := inner.setOrigin(args[1].Text); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
 )
 
 // Record is a record of the class IN. What comes from elsewhere becomes one only when its data has passed [Check].
@@ -16,14 +19,14 @@ type Record struct {
 	Data  []byte // no name in it is compressed
 }
 
-// MaxTTL is the largest TTL (RFC 2181 8).
-const MaxTTL = 1<<31 - 1
+// maxTTL is the largest TTL (RFC 2181 8).
+const maxTTL = 1<<31 - 1
 
 // String is the record in a master file's line.
 func (r Record) String() string {
-	to := AppendNameText(nil, []byte(r.Owner))
-	to = fmt.Appendf(to, "\t%d\tIN\t%s\t", r.TTL, TypeText(r.Type))
-	return string(AppendData(to, r.Type, r.Data))
+	to := dname.AppendText(nil, []byte(r.Owner))
+	to = fmt.Appendf(to, "\t%d\tIN\t%s\t", r.TTL, rdata.TypeText(r.Type))
+	return string(rdata.Append(to, r.Type, r.Data))
 }
 
 // Identity is what tells a record from others of its zone: all but the TTL, the letters of names alike (RFC 2136 1.1.1).
@@ -32,14 +35,14 @@ func (r Record) Identity() string {
 	id = binary.BigEndian.AppendUint16(append(id, r.Owner...), r.Type)
 	begin := len(id)
 	id = append(id, r.Data...)
-	if l := layoutOf(r.Type); l != nil {
-		for at, i := begin, 0; i < len(l.fields); i++ {
-			n, err := l.fields[i].size(id[at:])
+	if l := rdata.Of(r.Type); l != nil {
+		for at, i := begin, 0; i < len(l.Fields); i++ {
+			n, err := l.Fields[i].Size(id[at:])
 			if err != nil {
 				break
 			}
-			if l.fields[i].isName() {
-				Lower(id[at : at+n])
+			if l.Fields[i].IsName() {
+				dname.Lower(id[at : at+n])
 			}
 			at += n
 		}
@@ -60,18 +63,18 @@ func (r Record) AppendWire(to []byte) []byte {
 // Unpack reads the record at an offset of a message, and returns the offset behind it. Names in its data are compressed only in the
 // types whose receivers take that (RFC 3597 4); a TTL beyond the largest is 0 (RFC 2181 8). The data is not checked.
 func Unpack(msg []byte, at int) (r Record, class uint16, next int, err error) {
-	var room [maxName]byte
+	var room [dname.MaxName]byte
 	owner, at, err := unpackName(room[:0], msg, at)
 	if err != nil {
 		return r, 0, 0, err
 	}
-	Lower(owner)
+	dname.Lower(owner)
 	if len(msg) < at+10 {
 		return r, 0, 0, errors.New("a record is cut short")
 	}
 	r = Record{Owner: string(owner), Type: binary.BigEndian.Uint16(msg[at:]), TTL: binary.BigEndian.Uint32(msg[at+4:])}
 	class = binary.BigEndian.Uint16(msg[at+2:])
-	if r.TTL > MaxTTL {
+	if r.TTL > maxTTL {
 		r.TTL = 0
 	}
 	begin := at + 10
@@ -86,15 +89,15 @@ func Unpack(msg []byte, at int) (r Record, class uint16, next int, err error) {
 // unpackData is the data to the end of a message, its names whole.
 func unpackData(typ uint16, msg []byte, at int) (data []byte, err error) {
 	data = make([]byte, 0, len(msg)-at)
-	if l := layoutOf(typ); l != nil && mayCompress(typ) {
-		for _, f := range l.fields {
-			if f.isName() {
+	if l := rdata.Of(typ); l != nil && mayCompress(typ) {
+		for _, f := range l.Fields {
+			if f.IsName() {
 				if data, at, err = unpackName(data, msg, at); err != nil {
 					return nil, err
 				}
 				continue
 			}
-			n, err := f.size(msg[at:])
+			n, err := f.Size(msg[at:])
 			if err != nil {
 				return nil, err
 			}
@@ -110,7 +113,7 @@ func mayCompress(typ uint16) bool {
 	case dns.TypeRP, dns.TypeAFSDB, dns.TypeRT, dns.TypeSIG, dns.TypePX, dns.TypeNXT, dns.TypeNAPTR, dns.TypeSRV:
 		return true
 	}
-	_, count := Names(typ)
+	_, count := rdata.Names(typ)
 	return count > 0
 }
 
@@ -133,15 +136,15 @@ func unpackName(to, msg []byte, at int) (name []byte, next int, err error) {
 				next = at + 2
 			}
 			at, before = target, target
-		case n > maxLabel:
+		case n > dname.MaxLabel:
 			return to, 0, errors.New("a name has a label of a kind that nobody knows")
 		case at+1+n > len(msg):
 			return to, 0, errors.New("a name is cut short")
 		default:
 			to = append(to, msg[at:at+1+n]...)
 			at += 1 + n
-			if len(to)-begin > maxName {
-				return to, 0, errLongName
+			if len(to)-begin > dname.MaxName {
+				return to, 0, dname.ErrLongName
 			}
 			if n == 0 {
 				if next == 0 {
@@ -192,10 +195,10 @@ func (p *Packer) Add(r Record) {
 	p.Packet = binary.BigEndian.AppendUint32(p.Packet, r.TTL)
 	p.Packet = append(p.Packet, 0, 0)
 	begin, rest := len(p.Packet), r.Data
-	skip, count := Names(r.Type)
+	skip, count := rdata.Names(r.Type)
 	p.Packet, rest = append(p.Packet, rest[:skip]...), rest[skip:]
 	for range count {
-		n, err := NameSize(rest)
+		n, err := dname.Size(rest)
 		if err != nil {
 			break // checked data have none
 		}

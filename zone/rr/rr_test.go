@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
 )
 
 var update = flag.Bool("update", false, "write testdata/types.zone anew")
@@ -28,7 +31,7 @@ func TestTheMasterFileOfAllTypes(t *testing.T) {
 			owner = fmt.Sprintf("%032d", i) // a hash
 		}
 		text += owner + "\t" + c.name + "\t" + c.text + "\n"
-		data, _ := ParseData(c.typ(), c.text, exampleCom)
+		data, _ := rdata.Parse(c.typ(), c.text, exampleCom)
 		want = append(want, Record{Owner: string(rune(len(owner))) + owner + exampleCom, Type: c.typ(), TTL: 3600, Data: data}.String())
 	}
 	if *update {
@@ -52,20 +55,20 @@ func TestTheMasterFileOfAllTypes(t *testing.T) {
 func TestEveryTypeIsReadPrintedAndReadBack(t *testing.T) {
 	seen := map[uint16]bool{}
 	for _, c := range samples {
-		data, err := ParseData(c.typ(), c.text, exampleCom)
+		data, err := rdata.Parse(c.typ(), c.text, exampleCom)
 		if err != nil {
 			t.Errorf("%s %s: %v", c.name, c.text, err)
 			continue
 		}
 		seen[c.typ()] = true
-		text := string(AppendData(nil, c.typ(), data))
-		if again, err := ParseData(c.typ(), text, "\x00"); err != nil || !bytes.Equal(again, data) {
+		text := string(rdata.Append(nil, c.typ(), data))
+		if again, err := rdata.Parse(c.typ(), text, "\x00"); err != nil || !bytes.Equal(again, data) {
 			t.Errorf("%s %s is printed as %s and read back as %x, want %x: %v", c.name, c.text, text, again, data, err)
 		}
 	}
 	for typ := range uint16(0xffff) {
-		if l := layoutOf(typ); l != nil && !seen[typ] {
-			t.Errorf("no sample of %s", TypeText(typ))
+		if l := rdata.Of(typ); l != nil && !seen[typ] {
+			t.Errorf("no sample of %s", rdata.TypeText(typ))
 		}
 	}
 }
@@ -73,8 +76,8 @@ func TestEveryTypeIsReadPrintedAndReadBack(t *testing.T) {
 // TestDataThatIsCutOrGoesOnIsRefused cuts every sample at every octet: what is left is refused, or is data of its own that can be read.
 func TestDataThatIsCutOrGoesOnIsRefused(t *testing.T) {
 	for _, c := range samples {
-		data, err := ParseData(c.typ(), c.text, exampleCom)
-		if err != nil || layoutOf(c.typ()) == nil {
+		data, err := rdata.Parse(c.typ(), c.text, exampleCom)
+		if err != nil || rdata.Of(c.typ()) == nil {
 			continue
 		}
 		for n := range data {
@@ -95,13 +98,13 @@ func TestDataThatIsCutOrGoesOnIsRefused(t *testing.T) {
 		if err != nil {
 			continue // an odd number of digits: nothing to try
 		}
-		typ, _ := TypeOf(c.name)
-		if err := Check(typ, octets); err == nil || !strings.Contains(err.Error(), c.want) {
+		typ, _ := rdata.TypeOf(c.name)
+		if err := rdata.Check(typ, octets); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: %v, want %q", c.name, c.data, err, c.want)
 		}
 	}
 	for _, typ := range []uint16{0, dns.TypeOPT, dns.TypeANY, dns.TypeTSIG, dns.TypeNXNAME} {
-		if Check(typ, nil) == nil {
+		if rdata.Check(typ, nil) == nil {
 			t.Errorf("TYPE%d is taken", typ)
 		}
 	}
@@ -110,12 +113,12 @@ func TestDataThatIsCutOrGoesOnIsRefused(t *testing.T) {
 // holdsTogether: data that is accepted has a text that is read back as the same, and a wire that is read back as the same, by us and by the DNS library.
 func holdsTogether(t *testing.T, typ uint16, data []byte) {
 	t.Helper()
-	if Check(typ, data) != nil {
+	if rdata.Check(typ, data) != nil {
 		return
 	}
 	r := Record{Owner: exampleCom, Type: typ, TTL: 60, Data: data}
-	text := string(AppendData(nil, typ, data))
-	if again, err := ParseData(typ, text, "\x00"); err != nil || !bytes.Equal(again, data) {
+	text := string(rdata.Append(nil, typ, data))
+	if again, err := rdata.Parse(typ, text, "\x00"); err != nil || !bytes.Equal(again, data) {
 		t.Fatalf("TYPE%d %x is printed as %s and read back as %x: %v", typ, data, text, again, err)
 	}
 	wire := r.AppendWire(nil)
@@ -156,7 +159,7 @@ func libraryReads(t *testing.T, packet []byte, r Record) {
 // FuzzData tries any octets as data of any type.
 func FuzzData(f *testing.F) {
 	for _, c := range samples {
-		if data, err := ParseData(c.typ(), c.text, exampleCom); err == nil {
+		if data, err := rdata.Parse(c.typ(), c.text, exampleCom); err == nil {
 			f.Add(c.typ(), data)
 		}
 	}
@@ -200,7 +203,7 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if next <= at || next > len(packet) || len(r.Owner) > maxName {
+		if next <= at || next > len(packet) || len(r.Owner) > dname.MaxName {
 			t.Fatalf("record at %d ends at %d of %d", at, next, len(packet))
 		}
 		holdsTogether(t, r.Type, r.Data)
@@ -290,12 +293,12 @@ func TestNames(t *testing.T) {
 		{"", "not a domain name"}, {"..", "two dots"}, {".a", "two dots"}, {long + "a", "longer than 63"}, {strings.Repeat(long+".", 4), "longer than 255"}, {strings.Repeat(long+".", 3) + long[:57], "longer than 255"},
 		{`a\`, "backslash"}, {`\25`, "three digits"}, {`\256`, "above 255"}, {"a b", "a blank"}, {"ä", "write xn--4ca"},
 	} {
-		wire, err := AppendName(nil, c.text, exampleCom)
+		wire, err := dname.Append(nil, c.text, exampleCom)
 		got := ""
 		if err != nil {
 			got = err.Error()
 		} else {
-			got = string(AppendNameText(nil, wire))
+			got = string(dname.AppendText(nil, wire))
 		}
 		if got != c.want && (err == nil || !strings.Contains(got, c.want)) {
 			t.Errorf("%q: got %s, want %s", c.text, got, c.want)
@@ -313,7 +316,7 @@ func TestUnpackEndsWhateverPointersSay(t *testing.T) {
 		{"a TTL beyond the largest", "\x00\x00\x01\x00\x01\x80\x00\x00\x00\x00\x04\x01\x02\x03\x04", true},
 	} {
 		r, _, _, err := Unpack([]byte(c.packet), 0)
-		if (err == nil) != c.ok || r.TTL > MaxTTL {
+		if (err == nil) != c.ok || r.TTL > maxTTL {
 			t.Errorf("%s: %v, %v", c.name, r, err)
 		}
 	}

@@ -1,10 +1,14 @@
 package rr
 
+import (
+	"mxtrap/zone/rdata"
+)
+
 // sample is a record's type and data as BIND, NSD or the RFC has them.
 type sample struct{ name, text string }
 
 func (s sample) typ() uint16 {
-	t, ok := TypeOf(s.name)
+	t, ok := rdata.TypeOf(s.name)
 	if !ok {
 		panic(s.name)
 	}

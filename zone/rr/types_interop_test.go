@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mxtrap/zone/rdata"
 )
 
 // zoneHead is what a zone needs beside the record that is tried.
@@ -22,7 +24,7 @@ func TestInteropTypes(t *testing.T) {
 		if c.name == "SOA" {
 			continue // stands at the apex alone, and does so in every try
 		}
-		data, err := ParseData(c.typ(), c.text, exampleCom)
+		data, err := rdata.Parse(c.typ(), c.text, exampleCom)
 		if err != nil {
 			t.Errorf("%s %s: %v", c.name, c.text, err)
 			continue
@@ -55,7 +57,7 @@ func TestInteropTypes(t *testing.T) {
 			}
 			verdicts = append(verdicts, verdict)
 		}
-		fmt.Fprintf(&table, "| %s | %s | %s | printed as %s |\n", c.name, verdicts[0], verdicts[1], TypeText(c.typ()))
+		fmt.Fprintf(&table, "| %s | %s | %s | printed as %s |\n", c.name, verdicts[0], verdicts[1], rdata.TypeText(c.typ()))
 	}
 	t.Log("\n" + table.String())
 }

@@ -1,4 +1,4 @@
-package rr
+package rdata
 
 import (
 	"encoding/base32"
@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mxtrap/zone/dname"
 )
 
 // rest is a field of all octets that are left, at least so many.
@@ -46,7 +48,7 @@ func (w *words) joined() string {
 }
 
 func (w *words) take() string {
-	first := w.list[0].text
+	first := w.list[0].Text
 	w.list = w.list[1:]
 	return first
 }
@@ -156,7 +158,7 @@ var (
 	// tag is that of CAA (RFC 8659 4.1): letters and digits.
 	tag = field{func(data []byte) (int, error) {
 		n, err := stringSize(data)
-		if err == nil && (n < 2 || slices.ContainsFunc(data[1:n], func(c byte) bool { return !isLetter(c) && !isDigit(c) })) {
+		if err == nil && (n < 2 || slices.ContainsFunc(data[1:n], func(c byte) bool { return !isLetter(c) && !dname.IsDigit(c) })) {
 			err = errors.New("a tag is letters and digits")
 		}
 		return n, err

@@ -1,4 +1,4 @@
-package rr
+package dname
 
 import (
 	"errors"
@@ -10,20 +10,20 @@ import (
 
 // maxName is the length of the longest name on the wire, its root label included; maxLabel that of a label (RFC 1035 2.3.4).
 const (
-	maxName  = 255
-	maxLabel = 63
+	MaxName  = 255
+	MaxLabel = 63
 )
 
 var (
 	errNoName    = errors.New("not a domain name")
-	errLongName  = errors.New("not a domain name: longer than 255 octets")
+	ErrLongName  = errors.New("not a domain name: longer than 255 octets")
 	errLongLabel = errors.New("not a domain name: a label is longer than 63 octets")
 	errEmpty     = errors.New("not a domain name: nothing stands between two dots")
 )
 
-// AppendName appends the wire format of a name as text has it (RFC 1035 5.1), its letters as written. A name without a final dot
+// Append appends the wire format of a name as text has it (RFC 1035 5.1), its letters as written. A name without a final dot
 // goes on with origin, which is in wire format; "@" is the origin itself.
-func AppendName(to []byte, text, origin string) ([]byte, error) {
+func Append(to []byte, text, origin string) ([]byte, error) {
 	switch text {
 	case "":
 		return to, errNoName
@@ -38,7 +38,7 @@ func AppendName(to []byte, text, origin string) ([]byte, error) {
 		switch n := len(to) - label - 1; {
 		case n == 0:
 			return errEmpty
-		case n > maxLabel:
+		case n > MaxLabel:
 			return errLongLabel
 		default:
 			to[label] = byte(n)
@@ -56,7 +56,7 @@ func AppendName(to []byte, text, origin string) ([]byte, error) {
 			i++
 			continue
 		case c == '\\':
-			octet, n, err := unescape(text[i:])
+			octet, n, err := Unescape(text[i:])
 			if err != nil {
 				return to, err
 			}
@@ -68,8 +68,8 @@ func AppendName(to []byte, text, origin string) ([]byte, error) {
 		default:
 			i++
 		}
-		if to = append(to, c); len(to)-begin > maxName {
-			return to, errLongName
+		if to = append(to, c); len(to)-begin > MaxName {
+			return to, ErrLongName
 		}
 	}
 	if len(to) == label+1 { // behind a final dot: the root's label is there already
@@ -86,8 +86,8 @@ func AppendName(to []byte, text, origin string) ([]byte, error) {
 }
 
 func sized(octets int) error {
-	if octets > maxName {
-		return errLongName
+	if octets > MaxName {
+		return ErrLongName
 	}
 	return nil
 }
@@ -101,15 +101,15 @@ func notASCII(text string) error {
 	return fmt.Errorf("not a domain name in the DNS: write %s", ascii+text[len(strings.TrimSuffix(text, ".")):])
 }
 
-// unescape reads what a backslash stands before: three digits are an octet, another character is itself (RFC 1035 5.1).
-func unescape(text string) (octet byte, size int, err error) {
+// Unescape reads what a backslash stands before: three digits are an octet, another character is itself (RFC 1035 5.1).
+func Unescape(text string) (octet byte, size int, err error) {
 	if len(text) < 2 {
 		return 0, 0, errors.New("nothing stands behind the backslash at its end")
 	}
-	if !isDigit(text[1]) {
+	if !IsDigit(text[1]) {
 		return text[1], 2, nil
 	}
-	if len(text) < 4 || !isDigit(text[2]) || !isDigit(text[3]) {
+	if len(text) < 4 || !IsDigit(text[2]) || !IsDigit(text[3]) {
 		return 0, 0, errors.New(`a backslash and a digit begin an octet of three digits, such as \032`)
 	}
 	n := int(text[1]-'0')*100 + int(text[2]-'0')*10 + int(text[3]-'0')
@@ -119,10 +119,11 @@ func unescape(text string) (octet byte, size int, err error) {
 	return byte(n), 4, nil
 }
 
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+// IsDigit says whether a character is one of 0 to 9.
+func IsDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// AppendNameText appends a name in wire format as text, with its final dot.
-func AppendNameText(to []byte, wire []byte) []byte {
+// AppendText appends a name in wire format as text, with its final dot.
+func AppendText(to []byte, wire []byte) []byte {
 	if wire[0] == 0 {
 		return append(to, '.')
 	}
@@ -136,7 +137,7 @@ func AppendNameText(to []byte, wire []byte) []byte {
 		for _, c := range label {
 			switch {
 			case c <= ' ' || c >= 0x7f:
-				to = appendOctet(to, c)
+				to = AppendOctet(to, c)
 			case strings.IndexByte(`"$().;@\`, c) >= 0:
 				to = append(to, '\\', c)
 			default:
@@ -166,21 +167,22 @@ var plain = func() (plain [256]bool) {
 	return plain
 }()
 
-func appendOctet(to []byte, c byte) []byte {
+// AppendOctet appends an octet of a label or a text as it is written, escaped where it has to be (RFC 1035 5.1).
+func AppendOctet(to []byte, c byte) []byte {
 	return append(to, '\\', '0'+c/100, '0'+c/10%10, '0'+c%10)
 }
 
-// NameSize is the length of the whole name that wire begins with. The error says that there is none: it is cut short, too long, or
+// Size is the length of the whole name that wire begins with. The error says that there is none: it is cut short, too long, or
 // a pointer, which stands in packets alone.
-func NameSize(wire []byte) (int, error) {
+func Size(wire []byte) (int, error) {
 	for n := 0; n < len(wire); n += 1 + int(wire[n]) {
 		switch {
 		case wire[n] == 0:
-			if n >= maxName {
+			if n >= MaxName {
 				return 0, errors.New("a name is longer than 255 octets")
 			}
 			return n + 1, nil
-		case wire[n] > maxLabel:
+		case wire[n] > MaxLabel:
 			return 0, errors.New("a name is compressed, which it can be in a packet alone (RFC 3597 4)")
 		}
 	}

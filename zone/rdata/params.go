@@ -1,4 +1,4 @@
-package rr
+package rdata
 
 import (
 	"bytes"
@@ -116,14 +116,14 @@ func readParams(w *words, to []byte) ([]byte, error) {
 	var all []param
 	for len(w.list) > 0 {
 		name, text, _ := strings.Cut(w.take(), "=")
-		for len(w.list) > 0 && w.list[0].glued { // a value in quotes
+		for len(w.list) > 0 && w.list[0].Glued { // a value in quotes
 			text += w.take()
 		}
 		key, err := keyOf(name)
 		if err != nil {
 			return to, err
 		}
-		value, err := readOctets(&words{list: []word{{text: text}}}, nil)
+		value, err := readOctets(&words{list: []Word{{Text: text}}}, nil)
 		if err == nil && !strings.HasPrefix(strings.ToLower(name), "key") {
 			value, err = paramValue(key, value)
 		}
@@ -167,7 +167,7 @@ func paramValue(key uint16, text []byte) (value []byte, err error) {
 			value = append(append(value, byte(len(id))), id...)
 		}
 	case keyPort:
-		return u16.read(&words{list: []word{{text: string(text)}}}, nil)
+		return u16.read(&words{list: []Word{{Text: string(text)}}}, nil)
 	case keyIPv4Hint, keyIPv6Hint:
 		for _, item := range strings.Split(string(text), ",") {
 			a, err := netip.ParseAddr(item)

@@ -1,9 +1,11 @@
-package rr
+package rdata
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"mxtrap/zone/dname"
 )
 
 // gatewaySize is how long a gateway or relay of a kind is; of kinds that nobody knows all that is left.
@@ -15,7 +17,7 @@ func gatewaySize(kind byte, data []byte) (n int, err error) {
 	case 2:
 		n = 16
 	case 3:
-		return NameSize(data)
+		return dname.Size(data)
 	default:
 		n = len(data)
 	}
@@ -34,8 +36,8 @@ func readGateway(kind byte, w *words, to []byte) ([]byte, error) {
 		return to, fmt.Errorf("a gateway of the kind %d cannot be written as text", kind)
 	}
 	t, err := w.next()
-	if err == nil && t.text != "." {
-		err = fmt.Errorf(`%q where no gateway is: write "."`, t.text)
+	if err == nil && t.Text != "." {
+		err = fmt.Errorf(`%q where no gateway is: write "."`, t.Text)
 	}
 	return to, err
 }

@@ -1,4 +1,4 @@
-package rr
+package rdata
 
 import (
 	"errors"
@@ -22,15 +22,15 @@ var services = field{func(data []byte) (int, error) {
 	if err != nil {
 		return to, err
 	}
-	network := strings.ToLower(protocol.text)
-	n, err := strconv.ParseUint(protocol.text, 10, 8)
+	network := strings.ToLower(protocol.Text)
+	n, err := strconv.ParseUint(protocol.Text, 10, 8)
 	switch {
 	case network == "tcp" || n == 6:
 		network, n = "tcp", 6
 	case network == "udp" || n == 17:
 		network, n = "udp", 17
 	case err != nil:
-		return to, fmt.Errorf("%q is no protocol: write TCP, UDP or a number", protocol.text)
+		return to, fmt.Errorf("%q is no protocol: write TCP, UDP or a number", protocol.Text)
 	}
 	var bits []byte
 	for len(w.list) > 0 {

@@ -1,4 +1,4 @@
-package rr
+package rdata
 
 import (
 	"cmp"
@@ -15,7 +15,7 @@ import (
 type layout struct {
 	typ     uint16
 	name    string
-	fields  []part
+	Fields  []part
 	foreign bool // BIND or NSD do not know its mnemonic: its text is that of RFC 3597
 }
 
@@ -26,7 +26,7 @@ type part struct {
 	kind  string
 }
 
-func (p *part) isName() bool { return p.kind == "name" }
+func (p *part) IsName() bool { return p.kind == "name" }
 
 // kinds are the fields by the words that the table has for them.
 var kinds = map[string]field{
@@ -138,14 +138,14 @@ func init() {
 			if !ok || err != nil {
 				panic("rr: the table of layouts has a line that cannot be read: " + line)
 			}
-			l.fields = append(l.fields, part{f, label, kind})
+			l.Fields = append(l.Fields, part{f, label, kind})
 		}
 		byType[l.typ], byName[name] = l, l
 	}
 }
 
-// layoutOf is what the data of a type are made of; nil: it is not known, and any data are right (RFC 3597).
-func layoutOf(typ uint16) *layout { return byType[typ] }
+// Of is what the data of a type are made of; nil: it is not known, and any data are right (RFC 3597).
+func Of(typ uint16) *layout { return byType[typ] }
 
 // TypeOf is the type that a word names: its mnemonic, or TYPE and its number (RFC 3597 5).
 func TypeOf(word string) (typ uint16, ok bool) {
@@ -163,7 +163,7 @@ func TypeOf(word string) (typ uint16, ok bool) {
 
 // TypeText is a type's mnemonic, or TYPE and its number.
 func TypeText(typ uint16) string {
-	if l := layoutOf(typ); l != nil && !l.foreign {
+	if l := Of(typ); l != nil && !l.foreign {
 		return l.name
 	}
 	return "TYPE" + strconv.Itoa(int(typ))
@@ -178,13 +178,13 @@ func Check(typ uint16, data []byte) error {
 	case len(data) > 0xffff:
 		return errors.New("the data is longer than 65535 octets")
 	}
-	l := layoutOf(typ)
+	l := Of(typ)
 	if l == nil {
 		return nil
 	}
 	at := 0
-	for _, f := range l.fields {
-		n, err := f.size(data[at:])
+	for _, f := range l.Fields {
+		n, err := f.Size(data[at:])
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", l.name, f.label, err)
 		}
@@ -206,30 +206,31 @@ func questionType(typ uint16) string {
 // usage is how a type's data are written.
 func (l *layout) usage() string {
 	usage := "write " + l.name
-	for _, f := range l.fields {
+	for _, f := range l.Fields {
 		usage += " " + strings.ToUpper(f.label)
 	}
 	return usage
 }
 
-// read reads the words of a type's data.
-func read(typ uint16, w *words) ([]byte, error) {
-	if len(w.list) > 0 && w.list[0].text == `\#` && !w.list[0].quoted {
+// Read reads the words of a type's data. Relative names go on with origin, in wire format. The data still have to pass [Check].
+func Read(typ uint16, list []Word, origin string) ([]byte, error) {
+	w := &words{list, origin}
+	if len(w.list) > 0 && w.list[0].Text == `\#` && !w.list[0].Quoted {
 		return readGeneric(typ, w)
 	}
-	l := layoutOf(typ)
+	l := Of(typ)
 	if l == nil || typ == dns.TypeNULL {
 		return nil, fmt.Errorf(`data of the type %s cannot be written as text: write TYPE%d \# LENGTH HEXADECIMAL (RFC 3597 5)`, questionType(typ), typ)
 	}
 	data := make([]byte, 0, 32)
 	var err error
-	for _, f := range l.fields {
+	for _, f := range l.Fields {
 		if data, err = f.read(w, data); err != nil {
 			return nil, fmt.Errorf("%s: %w: %s", f.label, err, l.usage())
 		}
 	}
 	if len(w.list) > 0 {
-		return nil, fmt.Errorf("%q stands behind the last field: %s", w.list[0].text, l.usage())
+		return nil, fmt.Errorf("%q stands behind the last field: %s", w.list[0].Text, l.usage())
 	}
 	return data, nil
 }
@@ -255,16 +256,16 @@ func readGeneric(typ uint16, w *words) ([]byte, error) {
 	return data, nil
 }
 
-// AppendData appends a type's data as text, so that BIND, NSD and this package read the same out of it.
-func AppendData(to []byte, typ uint16, data []byte) []byte {
-	l := layoutOf(typ)
+// Append appends a type's data as text, so that BIND, NSD and this package read the same out of it.
+func Append(to []byte, typ uint16, data []byte) []byte {
+	l := Of(typ)
 	if l == nil || l.foreign || len(data) == 0 {
 		return appendGeneric(to, data)
 	}
 	begin := len(to)
-	for i, rest := 0, data; i < len(l.fields); i++ {
-		f := l.fields[i]
-		n, err := f.size(rest)
+	for i, rest := 0, data; i < len(l.Fields); i++ {
+		f := l.Fields[i]
+		n, err := f.Size(rest)
 		if err != nil {
 			break // checked data have none
 		}
@@ -295,18 +296,18 @@ func appendGeneric(to, data []byte) []byte {
 
 // readsBack says whether text is read as the same data: there are data that a type's text has no words for.
 func readsBack(typ uint16, text string, data []byte) bool {
-	again, err := ParseData(typ, text, "\x00")
+	again, err := Parse(typ, text, "\x00")
 	return err == nil && slices.Equal(again, data)
 }
 
-// ParseData reads the text of a type's data. Relative names go on with origin.
-func ParseData(typ uint16, text, origin string) ([]byte, error) {
-	var e entry
-	l := lexer{text: text}
-	if l.next(&e); e.problem != "" || l.text != "" {
-		return nil, errors.New(cmp.Or(e.problem, "more than one line"))
+// Parse reads the text of a type's data. Relative names go on with origin.
+func Parse(typ uint16, text, origin string) ([]byte, error) {
+	var e Entry
+	l := Lexer{Text: text}
+	if l.Next(&e); e.Problem != "" || l.Text != "" {
+		return nil, errors.New(cmp.Or(e.Problem, "more than one line"))
 	}
-	data, err := read(typ, &words{e.words, origin})
+	data, err := Read(typ, e.Words, origin)
 	if err == nil {
 		err = Check(typ, data)
 	}

@@ -1,27 +1,27 @@
-package rr
+package rdata
 
 import (
 	"errors"
 	"strings"
 )
 
-// word is a piece of master-file text: what stands between blanks, or between quotes. Escapes are left as they were written.
-type word struct {
-	text   string
-	quoted bool
-	glued  bool // no blank stands before it
+// Word is a piece of master-file text: what stands between blanks, or between quotes. Escapes are left as they were written.
+type Word struct {
+	Text   string
+	Quoted bool
+	Glued  bool // no blank stands before it
 }
 
 // words are those behind a record's type.
 type words struct {
-	list   []word
+	list   []Word
 	origin string // of relative names, in wire format
 }
 
 // next takes the first word.
-func (w *words) next() (word, error) {
+func (w *words) next() (Word, error) {
 	if len(w.list) == 0 {
-		return word{}, errMissing
+		return Word{}, errMissing
 	}
 	first := w.list[0]
 	w.list = w.list[1:]
@@ -30,41 +30,41 @@ func (w *words) next() (word, error) {
 
 var errMissing = errors.New("missing")
 
-// lexer cuts master-file text into entries: the words of a line, or of several between parentheses (RFC 1035 5.1).
-type lexer struct {
-	text string
-	line int // that the text which is left begins in
+// Lexer cuts master-file text into entries: the words of a line, or of several between parentheses (RFC 1035 5.1).
+type Lexer struct {
+	Text string
+	Line int // that the text which is left begins in
 }
 
-// entry is a record or a directive.
-type entry struct {
-	words   []word
-	blank   bool // it begins with a blank: the last owner goes on
-	line    int  // where it begins
-	problem string
+// Entry is a record or a directive.
+type Entry struct {
+	Words   []Word
+	Blank   bool // it begins with a blank: the last owner goes on
+	Line    int  // where it begins
+	Problem string
 }
 
-// next cuts the next entry off that has words or a problem. Words are good until the next call, which uses their memory again.
-func (l *lexer) next(e *entry) bool {
-	for l.text != "" {
+// Next cuts the next entry off that has words or a problem. Words are good until the next call, which uses their memory again.
+func (l *Lexer) Next(e *Entry) bool {
+	for l.Text != "" {
 		l.read(e)
-		if len(e.words) > 0 || e.problem != "" {
+		if len(e.Words) > 0 || e.Problem != "" {
 			return true
 		}
 	}
 	return false
 }
 
-func (l *lexer) read(e *entry) {
-	*e = entry{words: e.words[:0], line: l.line, blank: isSpace(l.text[0])}
+func (l *Lexer) read(e *Entry) {
+	*e = Entry{Words: e.Words[:0], Line: l.Line, Blank: isSpace(l.Text[0])}
 	open, depth := 0, 0 // open is the line of the first parenthesis that is open
 	i, behind := 0, 0   // behind is where the last word ended
-	end := func() { l.text = l.text[i:] }
-	for i < len(l.text) {
-		switch c := l.text[i]; {
+	end := func() { l.Text = l.Text[i:] }
+	for i < len(l.Text) {
+		switch c := l.Text[i]; {
 		case c == '\n':
 			i++
-			l.line++
+			l.Line++
 			if depth == 0 {
 				end()
 				return
@@ -72,12 +72,12 @@ func (l *lexer) read(e *entry) {
 		case isSpace(c):
 			i++
 		case c == ';':
-			for i < len(l.text) && l.text[i] != '\n' {
+			for i < len(l.Text) && l.Text[i] != '\n' {
 				i++
 			}
 		case c == '(':
 			if depth == 0 {
-				open = l.line
+				open = l.Line
 			}
 			depth++
 			i++
@@ -88,34 +88,34 @@ func (l *lexer) read(e *entry) {
 			}
 			depth--
 		case c == '"':
-			n, ok := quotedSize(l.text[i:])
+			n, ok := quotedSize(l.Text[i:])
 			if !ok {
 				e.fault("a quotation mark is missing: the text ends with the line")
 				i += n
 				continue
 			}
-			e.words = append(e.words, word{l.text[i+1 : i+n-1], true, i > 0 && i == behind})
-			l.line += strings.Count(l.text[i:i+n], "\n")
+			e.Words = append(e.Words, Word{l.Text[i+1 : i+n-1], true, i > 0 && i == behind})
+			l.Line += strings.Count(l.Text[i:i+n], "\n")
 			i += n
 			behind = i
 		default:
-			n := wordSize(l.text[i:])
-			e.words = append(e.words, word{text: l.text[i : i+n], glued: i > 0 && i == behind})
+			n := wordSize(l.Text[i:])
+			e.Words = append(e.Words, Word{Text: l.Text[i : i+n], Glued: i > 0 && i == behind})
 			i += n
 			behind = i
 		}
 	}
 	if depth > 0 {
-		e.line = open
+		e.Line = open
 		e.fault("the parenthesis that opens here is not closed: everything behind it is lost")
 	}
 	end()
 }
 
 // fault keeps the first.
-func (e *entry) fault(problem string) {
-	if e.problem == "" {
-		e.problem = problem
+func (e *Entry) fault(problem string) {
+	if e.Problem == "" {
+		e.Problem = problem
 	}
 }
 

@@ -1,4 +1,4 @@
-package rr
+package rdata
 
 import (
 	"encoding/binary"
@@ -52,9 +52,9 @@ func readLocation(w *words, to []byte) ([]byte, error) {
 	if err != nil {
 		return to, fmt.Errorf("the altitude is %w", err)
 	}
-	altitude, err := decimal(metres(t.text), 2)
+	altitude, err := decimal(metres(t.Text), 2)
 	if altitude += seaLevel; err != nil || altitude < 0 || altitude > 1<<32-1 {
-		return to, fmt.Errorf("%q is no altitude in metres", t.text)
+		return to, fmt.Errorf("%q is no altitude in metres", t.Text)
 	}
 	sizes := [3]byte{0x12, 0x16, 0x13} // 1 m, 10 km, 10 m
 	for i := range sizes {
@@ -88,7 +88,7 @@ func readAngle(w *words, positive, negative string, most int64) (thousandths int
 		if err != nil {
 			return 0, fmt.Errorf("the letter %s or %s is missing", positive, negative)
 		}
-		switch letter := strings.ToUpper(t.text); {
+		switch letter := strings.ToUpper(t.Text); {
 		case i > 0 && (letter == positive || letter == negative):
 			if thousandths > most*degree {
 				return 0, fmt.Errorf("more than %d degrees", most)
@@ -98,17 +98,17 @@ func readAngle(w *words, positive, negative string, most int64) (thousandths int
 			}
 			return thousandths, nil
 		case i == 2:
-			n, err := decimal(t.text, 3)
+			n, err := decimal(t.Text, 3)
 			if err != nil || n < 0 || n >= 60_000 {
-				return 0, fmt.Errorf("%q is not a number of seconds", t.text)
+				return 0, fmt.Errorf("%q is not a number of seconds", t.Text)
 			}
 			thousandths += n
 		case i > 2:
-			return 0, fmt.Errorf("%q where the letter %s or %s is wanted", t.text, positive, negative)
+			return 0, fmt.Errorf("%q where the letter %s or %s is wanted", t.Text, positive, negative)
 		default:
-			n, err := strconv.ParseUint(t.text, 10, 8)
+			n, err := strconv.ParseUint(t.Text, 10, 8)
 			if err != nil || i == 1 && n >= 60 {
-				return 0, fmt.Errorf("%q is not a number of degrees or minutes", t.text)
+				return 0, fmt.Errorf("%q is not a number of degrees or minutes", t.Text)
 			}
 			thousandths += int64(n) * unit
 			unit /= 60

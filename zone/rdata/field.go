@@ -1,4 +1,4 @@
-package rr
+package rdata
 
 import (
 	"encoding/binary"
@@ -12,12 +12,13 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/dname"
 )
 
 // field is a part of a type's data.
 type field struct {
 	// size is how many octets of data the field takes, which it begins with. The error says what is wrong with them.
-	size func(data []byte) (int, error)
+	Size func(data []byte) (int, error)
 	// read takes the field's words and appends its octets.
 	read func(w *words, to []byte) ([]byte, error)
 	// write appends the text of a field that size has passed.
@@ -43,7 +44,7 @@ func text(read func(text string, to []byte) ([]byte, error)) func(w *words, to [
 		if err != nil {
 			return to, err
 		}
-		return read(t.text, to)
+		return read(t.Text, to)
 	}
 }
 
@@ -92,7 +93,7 @@ var (
 	certType  = number(2, mnemonic(map[string]uint16{ // RFC 4398 2.1
 		"PKIX": 1, "SPKI": 2, "PGP": 3, "IPKIX": 4, "ISPKI": 5, "IPGP": 6, "ACPKIX": 7, "IACPKIX": 8, "URI": 253, "OID": 254,
 	}))
-	typeField = field{u16.size, text(func(s string, to []byte) ([]byte, error) {
+	typeField = field{u16.Size, text(func(s string, to []byte) ([]byte, error) {
 		t, ok := TypeOf(s)
 		if !ok {
 			return to, fmt.Errorf("%q is no type of records", s)
@@ -105,7 +106,7 @@ var (
 		return uint64(n), err == nil
 	})
 	// moment is a time of a signature (RFC 4034 3.2).
-	moment = field{u32.size, text(func(s string, to []byte) ([]byte, error) {
+	moment = field{u32.Size, text(func(s string, to []byte) ([]byte, error) {
 		n, err := strconv.ParseUint(s, 10, 32)
 		if err != nil {
 			at, err := dns.StringToTime(s)
@@ -169,24 +170,24 @@ func grouped(octets, group int, between byte) field {
 }
 
 // host is a name.
-var host = field{NameSize, func(w *words, to []byte) ([]byte, error) {
+var host = field{dname.Size, func(w *words, to []byte) ([]byte, error) {
 	t, err := w.next()
 	if err != nil {
 		return to, err
 	}
-	to, err = AppendName(to, t.text, w.origin)
+	to, err = dname.Append(to, t.Text, w.origin)
 	if err != nil {
-		return to, fmt.Errorf("%q is %w", t.text, err)
+		return to, fmt.Errorf("%q is %w", t.Text, err)
 	}
 	return to, nil
-}, func(to, data []byte) []byte { return AppendNameText(to, data) }}
+}, func(to, data []byte) []byte { return dname.AppendText(to, data) }}
 
 // many is a field as often as there is something left, at least so often.
 func many(f field, least int) field {
 	return field{func(data []byte) (int, error) {
 		at, count := 0, 0
 		for ; at < len(data); count++ {
-			n, err := f.size(data[at:])
+			n, err := f.Size(data[at:])
 			if err != nil {
 				return 0, err
 			}
@@ -209,7 +210,7 @@ func many(f field, least int) field {
 			if at > 0 {
 				to = append(to, ' ')
 			}
-			n, _ := f.size(data[at:])
+			n, _ := f.Size(data[at:])
 			to = f.write(to, data[at:at+n])
 			at += n
 		}
@@ -223,7 +224,7 @@ func optional(f field) field {
 		if len(data) == 0 {
 			return 0, nil
 		}
-		return f.size(data)
+		return f.Size(data)
 	}, func(w *words, to []byte) ([]byte, error) {
 		if len(w.list) == 0 {
 			return to, nil
@@ -305,12 +306,12 @@ func readOctets(w *words, to []byte) ([]byte, error) {
 	if err != nil {
 		return to, err
 	}
-	for s := t.text; s != ""; {
+	for s := t.Text; s != ""; {
 		if s[0] != '\\' {
 			to, s = append(to, s[0]), s[1:]
 			continue
 		}
-		octet, n, err := unescape(s)
+		octet, n, err := dname.Unescape(s)
 		if err != nil {
 			return to, err
 		}
@@ -324,7 +325,7 @@ func appendQuoted(to, data []byte) []byte {
 	for _, c := range data {
 		switch {
 		case c < ' ' || c > '~':
-			to = appendOctet(to, c)
+			to = dname.AppendOctet(to, c)
 		case c == '"' || c == '\\':
 			to = append(to, '\\', c)
 		default:
