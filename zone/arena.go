@@ -6,7 +6,7 @@ import (
 )
 
 // arena is memory for the names and data of a zone that is loaded: one piece in the place of very many. Nobody changes what was given out.
-type arena struct{ room []byte }
+type Arena struct{ room []byte }
 
 // arenaPiece is how much memory an arena takes at a time.
 const arenaPiece = 2 << 10
@@ -15,7 +15,7 @@ const arenaPiece = 2 << 10
 var arenaPieces = sync.Pool{New: func() any { return new([arenaPiece]byte) }}
 
 // release gives the arena's memory back: no name or data of it may be used any more.
-func (a *arena) release() {
+func (a *Arena) Release() {
 	if cap(a.room) == arenaPiece {
 		arenaPieces.Put((*[arenaPiece]byte)(a.room[:arenaPiece]))
 	}
@@ -23,7 +23,7 @@ func (a *arena) release() {
 }
 
 // reserve is empty memory for so many octets. A nil arena takes it from the heap.
-func (a *arena) reserve(octets int) []byte {
+func (a *Arena) Reserve(octets int) []byte {
 	if a == nil {
 		return make([]byte, 0, octets)
 	}
@@ -40,7 +40,7 @@ func (a *arena) reserve(octets int) []byte {
 }
 
 // name keeps a name.
-func (a *arena) name(wire []byte) name {
-	kept := append(a.reserve(len(wire)), wire...)
-	return name(unsafe.String(unsafe.SliceData(kept), len(kept)))
+func (a *Arena) Name(wire []byte) Name {
+	kept := append(a.Reserve(len(wire)), wire...)
+	return Name(unsafe.String(unsafe.SliceData(kept), len(kept)))
 }

@@ -19,57 +19,57 @@ const maxLookedUpTTL = 300
 
 // trap is what a [trap] table has come to in one zone.
 type trap struct {
-	owners  []trapOwner
-	hosts   []trapHost
-	lookups []string // hosts whose addresses have to be looked up, whether known or not
+	Owners  []trapOwner
+	Hosts   []trapHost
+	Lookups []string // hosts whose addresses have to be looked up, whether known or not
 }
 
 // trapOwner is an owner with decoys: they stand behind its real exchanges.
 type trapOwner struct {
-	name name
-	real int
+	Name Name
+	Real int
 }
 
 // trapHost is a cover of an exchange, or a decoy of an owner.
 type trapHost struct {
-	name  name
-	decoy bool
-	of    name
+	Name  Name
+	Decoy bool
+	Of    Name
 }
 
 // builder builds the trap of one zone.
 type builder struct {
-	*trapTable
-	c         *content
+	*Table
+	c         *Content
 	look      Lookups
 	zone      *Source
 	report    *conf.Report
 	faults    int // in the report before
 	trap      *trap
 	number    int           // the next {n}
-	covers    map[name]name // the cover's name of each exchange that gets one
-	likes     map[name]int  // of each, the first owner that has it
-	published map[name]name // of them, those whose addresses are known
-	mentioned map[name]bool // what records of the zone lead to
+	covers    map[Name]Name // the cover's name of each exchange that gets one
+	likes     map[Name]int  // of each, the first owner that has it
+	published map[Name]Name // of them, those whose addresses are known
+	mentioned map[Name]bool // what records of the zone lead to
 	dealer    dealer
 }
 
 // trapped is an owner whose MX set is trapped.
 type trapped struct {
-	name name
+	name Name
 	item conf.Item  // where the operator names it
 	set  rrset      // as the operator wrote it
 	all  []exchange // by preference, as written where equal
 	real []exchange // of them, those that can be hosts
 
-	decoys []name // the hosts of its decoys, where they have names of their own
+	decoys []Name // the hosts of its decoys, where they have names of their own
 }
 
 // exchange is a host that an MX record names.
 type exchange struct {
-	host       name
+	host       Name
 	preference uint16
-	standing   standing
+	standing   Standing
 	addresses
 }
 
@@ -84,13 +84,13 @@ func (a addresses) none() bool { return len(a.v4)+len(a.v6) == 0 }
 
 // build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
 // answered or not, then covers, then decoys.
-func (r *trapTable) build(c *content, look Lookups, s *Source, report *conf.Report) *trap {
+func (r *Table) Build(c *Content, look Lookups, s *Source, report *conf.Report) *trap {
 	if look == nil {
 		look = func(string) []netip.Addr { return nil }
 	}
 	b := &builder{
-		trapTable: r, c: c, look: look, zone: s, report: report, faults: report.Faults(), trap: &trap{},
-		number: r.first, mentioned: c.mentioned(), dealer: newDealer(r.addresses),
+		Table: r, c: c, look: look, zone: s, report: report, faults: report.Faults(), trap: &trap{},
+		number: r.first, mentioned: c.Mentioned(), dealer: newDealer(r.Addresses),
 	}
 	owners := b.readOwners()
 	b.checkCovers(owners)
@@ -110,15 +110,15 @@ func (r *trapTable) build(c *content, look Lookups, s *Source, report *conf.Repo
 		t := owners[i]
 		decoys := b.decoys(t, t.decoys)
 		if len(decoys) > 0 {
-			b.trap.owners = append(b.trap.owners, trapOwner{t.name, len(t.set.records)})
+			b.trap.Owners = append(b.trap.Owners, trapOwner{t.name, len(t.set.Records)})
 		}
-		c.put(t.name, rrset{typ: dns.TypeMX, ttl: t.set.ttl, records: append(b.realMX(t), decoys...)})
+		c.Put(t.name, rrset{Typ: dns.TypeMX, Ttl: t.set.Ttl, Records: append(b.realMX(t), decoys...)})
 	}
 	b.checkAddresses(owners)
 	b.checkSPF(owners)
 	b.checkWildcards()
-	slices.Sort(b.trap.lookups)
-	b.trap.lookups = slices.Compact(b.trap.lookups)
+	slices.Sort(b.trap.Lookups)
+	b.trap.Lookups = slices.Compact(b.trap.Lookups)
 	return b.trap
 }
 
@@ -128,42 +128,42 @@ func (b *builder) faulty() bool { return b.report.Faults() > b.faults }
 // readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
 func (b *builder) readOwners() []trapped {
 	owners := make([]trapped, 0, len(b.at))
-	listed := map[name]bool{}
+	listed := map[Name]bool{}
 	for _, item := range b.at {
-		owner, err := parseName(item.Text, b.c.apex)
+		owner, err := parseName(item.Text, b.c.Apex)
 		var set *rrset
 		switch {
 		case err != nil:
 			b.fault(item, err.Error())
-		case !owner.within(b.c.apex):
-			b.fault(item, "is outside the zone "+trimDot(b.c.apex.String()))
+		case !owner.Within(b.c.Apex):
+			b.fault(item, "is outside the zone "+TrimDot(b.c.Apex.String()))
 		case listed[owner]:
 			b.fault(item, "stands twice in the list")
-		case b.c.occluded(owner):
+		case b.c.Occluded(owner):
 			b.fault(item, "is delegated: its MX records are not answered from this zone")
-		case b.c.get(owner, dns.TypeMX) == nil:
+		case b.c.Get(owner, dns.TypeMX) == nil:
 			b.lacks(item, "has no MX record: a lone decoy would take the mail that goes to its address now (RFC 5321 5.1)")
 		default:
-			set = b.c.get(owner, dns.TypeMX)
+			set = b.c.Get(owner, dns.TypeMX)
 		}
 		if set == nil {
 			continue
 		}
 		listed[owner] = true
-		t := trapped{name: owner, item: item, set: *set, all: make([]exchange, 0, len(set.records)), real: make([]exchange, 0, len(set.records))}
-		for i := range set.records {
-			mx := &set.records[i]
-			e := exchange{host: mx.host(), preference: mx.preference()}
-			if e.host.isRoot() && len(set.records) == 1 {
+		t := trapped{name: owner, item: item, set: *set, all: make([]exchange, 0, len(set.Records)), real: make([]exchange, 0, len(set.Records))}
+		for i := range set.Records {
+			mx := &set.Records[i]
+			e := exchange{host: mx.Host(), preference: mx.Preference()}
+			if e.host.IsRoot() && len(set.Records) == 1 {
 				b.fault(item, "has a null MX: it takes no mail (RFC 7505), and so no decoys")
 				continue
 			}
-			if t.all = append(t.all, e); noHost(e.host) != "" {
+			if t.all = append(t.all, e); NoHost(e.host) != "" {
 				continue // the whole zone's check warns of it
 			}
 			e.standing, e.addresses = b.addressesOf(e.host)
-			if e.standing == isAlias {
-				b.zone.fault(b.report, mx, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", trimDot(e.host.String())))
+			if e.standing == IsAlias {
+				b.zone.Fault(b.report, mx, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", TrimDot(e.host.String())))
 			}
 			t.real = append(t.real, e)
 		}
@@ -178,7 +178,7 @@ func (b *builder) readOwners() []trapped {
 		}
 		owners = append(owners, t)
 		b.checkPreferences(t)
-		if !b.zone.partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
+		if !b.zone.Partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
 			b.warn(item, "has a single real MX: when that defers (greylisting, 421) honest senders go on to the decoys; add a fallback")
 		}
 	}
@@ -218,22 +218,22 @@ func (b *builder) checkPreferences(t trapped) {
 }
 
 // addressesOf tells what is known of a host: from this zone, fixed by the operator, or looked up.
-func (b *builder) addressesOf(host name) (standing, addresses) {
-	what, at := b.c.find(host)
+func (b *builder) addressesOf(host Name) (Standing, addresses) {
+	what, at := b.c.Find(host)
 	var a addresses
 	switch what {
-	case ownData:
-		if set := at.get(dns.TypeA); set != nil {
-			a.v4, a.ttl4 = set.addresses(), set.ttl
+	case OwnData:
+		if set := at.Get(dns.TypeA); set != nil {
+			a.v4, a.ttl4 = set.addresses(), set.Ttl
 		}
-		if set := at.get(dns.TypeAAAA); set != nil {
-			a.v6, a.ttl6 = set.addresses(), set.ttl
+		if set := at.Get(dns.TypeAAAA); set != nil {
+			a.v6, a.ttl6 = set.addresses(), set.Ttl
 		}
-	case elsewhere:
-		cover, given := b.trapTable.covers[host]
-		known := cover.addrs
+	case Elsewhere:
+		cover, given := b.Table.Covers[host]
+		known := cover.Addrs
 		if a.lookedUp = !given; a.lookedUp {
-			known = b.look(trimDot(host.String()))
+			known = b.look(TrimDot(host.String()))
 		}
 		for _, ip := range known {
 			if ip.Is4() {
@@ -242,7 +242,7 @@ func (b *builder) addressesOf(host name) (standing, addresses) {
 				a.v6 = append(a.v6, ip)
 			}
 		}
-		a.ttl4 = b.zone.ttl
+		a.ttl4 = b.zone.Ttl
 		if a.lookedUp {
 			a.ttl4 = min(a.ttl4, maxLookedUpTTL)
 		}
@@ -252,20 +252,20 @@ func (b *builder) addressesOf(host name) (standing, addresses) {
 }
 
 // wantLookup notes a host whose addresses have to be looked up.
-func (b *builder) wantLookup(host name, a addresses) {
+func (b *builder) wantLookup(host Name, a addresses) {
 	if a.lookedUp {
-		b.trap.lookups = append(b.trap.lookups, trimDot(host.String()))
+		b.trap.Lookups = append(b.trap.Lookups, TrimDot(host.String()))
 	}
 }
 
 // nameDecoys names the decoys of every owner.
-func (b *builder) nameDecoys(owners []trapped) [][]name {
-	hosts := make([][]name, len(owners))
-	if b.direct {
+func (b *builder) nameDecoys(owners []trapped) [][]Name {
+	hosts := make([][]Name, len(owners))
+	if b.Direct {
 		return hosts
 	}
 	for i, t := range owners {
-		hosts[i] = make([]name, 0, b.count)
+		hosts[i] = make([]Name, 0, b.count)
 		for range b.count {
 			hosts[i] = append(hosts[i], b.nextHost(t))
 		}
@@ -275,14 +275,14 @@ func (b *builder) nameDecoys(owners []trapped) [][]name {
 
 // nextHost is the next name of the pattern that neither exists nor is what some record leads to: a real exchange that has lost its
 // address must not become a decoy.
-func (b *builder) nextHost(t trapped) name {
+func (b *builder) nextHost(t trapped) Name {
 	for ; b.number < maxFirst+100_000; b.number++ {
-		n, err := b.hostName(b.number, b.c.apex, &b.zone.arena)
-		if err != nil || b.c.exists(n) || b.mentioned[n] {
+		n, err := b.hostName(b.number, b.c.Apex, &b.zone.Arena)
+		if err != nil || b.c.Exists(n) || b.mentioned[n] {
 			continue
 		}
 		b.number++
-		if b.c.occluded(n) {
+		if b.c.Occluded(n) {
 			b.report.Add(b.table.Problem("names", b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
 		}
 		return n
@@ -292,8 +292,8 @@ func (b *builder) nextHost(t trapped) name {
 }
 
 // mxData is the data of an MX record.
-func (a *arena) mxData(preference uint16, exchange name) []byte {
-	return append(binary.BigEndian.AppendUint16(a.reserve(2+len(exchange)), preference), exchange...)
+func (a *Arena) mxData(preference uint16, exchange Name) []byte {
+	return append(binary.BigEndian.AppendUint16(a.Reserve(2+len(exchange)), preference), exchange...)
 }
 
 // hostTTLs are the TTLs of the names that the trap adds for an owner: those of the primary's addresses, so that none is told apart.
@@ -301,7 +301,7 @@ func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 	primary := t.real[0]
 	switch {
 	case len(primary.v4) == 0 && len(primary.v6) == 0:
-		return b.zone.ttl, b.zone.ttl
+		return b.zone.Ttl, b.zone.Ttl
 	case len(primary.v4) == 0:
 		return primary.ttl6, primary.ttl6
 	case len(primary.v6) == 0:
@@ -311,28 +311,28 @@ func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 }
 
 // addHost adds the addresses of a name.
-func (b *builder) addHost(owner name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
+func (b *builder) addHost(owner Name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
 	if len(v4) > 0 {
-		b.c.put(owner, rrset{typ: dns.TypeA, ttl: ttl4, records: b.zone.arena.addressRecords(owner, v4)})
+		b.c.Put(owner, rrset{Typ: dns.TypeA, Ttl: ttl4, Records: b.zone.Arena.addressRecords(owner, v4)})
 	}
 	if len(v6) > 0 {
-		b.c.put(owner, rrset{typ: dns.TypeAAAA, ttl: ttl6, records: b.zone.arena.addressRecords(owner, v6)})
+		b.c.Put(owner, rrset{Typ: dns.TypeAAAA, Ttl: ttl6, Records: b.zone.Arena.addressRecords(owner, v6)})
 	}
 }
 
-func (a *arena) addressRecords(owner name, addrs []netip.Addr) []record {
-	records := make([]record, len(addrs))
+func (a *Arena) addressRecords(owner Name, addrs []netip.Addr) []Record {
+	records := make([]Record, len(addrs))
 	for i, addr := range addrs {
-		records[i] = record{owner: owner, typ: addressType(addr), data: a.address(addr)}
+		records[i] = Record{Owner: owner, Typ: AddressType(addr), Data: a.Address(addr)}
 	}
 	return records
 }
 
 // addresses are those of an A or AAAA set.
 func (s *rrset) addresses() []netip.Addr {
-	addrs := make([]netip.Addr, len(s.records))
-	for i := range s.records {
-		addrs[i] = s.records[i].address()
+	addrs := make([]netip.Addr, len(s.Records))
+	for i := range s.Records {
+		addrs[i] = s.Records[i].Address()
 	}
 	return addrs
 }
@@ -343,16 +343,16 @@ func (b *builder) fault(item conf.Item, reason string) {
 
 // lacks is a fault of what is missing, which cannot be told where records were lost.
 func (b *builder) lacks(item conf.Item, reason string) {
-	if !b.zone.partial {
+	if !b.zone.Partial {
 		b.fault(item, reason)
 	}
 }
 
 func (b *builder) warn(item conf.Item, reason string) {
-	b.report.Warn(func() conf.Problem { return warning(item.Problem(reason)) })
+	b.report.Warn(func() conf.Problem { return Warning(item.Problem(reason)) })
 }
 
 // warnOf is warn for what is put in words only where it is kept.
 func (b *builder) warnOf(item conf.Item, reason func() string) {
-	b.report.Warn(func() conf.Problem { return warning(item.Problem(reason())) })
+	b.report.Warn(func() conf.Problem { return Warning(item.Problem(reason())) })
 }

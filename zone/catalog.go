@@ -19,18 +19,18 @@ const catalogVersion = "2"
 
 // NewCatalog makes a catalog zone that lists zones (RFC 9432).
 func NewCatalog(catalog string, members []string, serial uint32) (*Source, error) {
-	apex, err := parseName(catalog, root)
+	apex, err := parseName(catalog, Root)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{Path: catalog, apex: apex, ttl: 3600, serial: &serial}
+	s := &Source{Path: catalog, Apex: apex, Ttl: 3600, serial: &serial}
 	add := func(owner, text string) error {
 		o, err := parseName(owner, apex)
 		if err != nil {
 			return err
 		}
-		r, err := parseRecord(text, o, root, s.ttl, nil)
-		s.records = append(s.records, r)
+		r, err := ParseRecord(text, o, Root, s.Ttl, nil)
+		s.Records = append(s.Records, r)
 		return err
 	}
 	err = errors.Join(add("@", "SOA invalid. invalid. 1 3600 600 2147483646 0"), add("@", "NS invalid."), add("version", "TXT "+catalogVersion))
@@ -44,7 +44,7 @@ func NewCatalog(catalog string, members []string, serial uint32) (*Source, error
 // catalogTable is the operator's [catalog].
 type catalogTable struct {
 	template string // the zone file that members are made from
-	names    []name // at or below which members lie; none: anywhere but at the root or right below it
+	names    []Name // at or below which members lie; none: anywhere but at the root or right below it
 	most     int64  // members
 }
 
@@ -73,7 +73,7 @@ func (s *Source) readCatalog(t *conf.Table) {
 		template = filepath.Join(filepath.Dir(s.Path), template)
 	}
 	for _, item := range t.Strings("names") {
-		n, err := parseName(item.Text, root)
+		n, err := parseName(item.Text, Root)
 		if err != nil {
 			item.Fault(err.Error())
 			continue
@@ -89,34 +89,34 @@ func (s *Source) readCatalog(t *conf.Table) {
 }
 
 // brings says whether the catalog may bring a zone of that name.
-func (c *catalogTable) brings(member name) bool {
+func (c *catalogTable) brings(member Name) bool {
 	if c == nil {
 		return true // made here
 	}
 	if len(c.names) == 0 {
-		return member.countLabels() > 1
+		return member.CountLabels() > 1
 	}
-	return slices.ContainsFunc(c.names, member.within)
+	return slices.ContainsFunc(c.names, member.Within)
 }
 
 // Members are the zones that a catalog lists, without their final dot, and those that it may not bring. The error says why it is broken:
 // it must not be heeded then (RFC 9432 5.1).
 func (s *Source) Members() (members, refused []string, err error) {
-	version, nodes := 0, map[name]bool{}
-	for i := range s.records {
-		r := &s.records[i]
-		labels := strings.Split(strings.TrimSuffix(r.owner.relative(s.apex), "."), ".")
+	version, nodes := 0, map[Name]bool{}
+	for i := range s.Records {
+		r := &s.Records[i]
+		labels := strings.Split(strings.TrimSuffix(r.Owner.Relative(s.Apex), "."), ".")
 		switch {
-		case r.typ == dns.TypeTXT && len(labels) == 1 && labels[0] == "version":
-			if version++; string(r.data) != "\x01"+catalogVersion {
+		case r.Typ == dns.TypeTXT && len(labels) == 1 && labels[0] == "version":
+			if version++; string(r.Data) != "\x01"+catalogVersion {
 				return nil, nil, fmt.Errorf("it is not of version %s", catalogVersion)
 			}
-		case r.typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones" && nodes[r.owner]:
-			return nil, nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", trimDot(r.owner.String()))
-		case r.typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones":
-			nodes[r.owner] = true
-			if member := lowered(r.data); s.catalog.brings(member) {
-				members = append(members, trimDot(member.String()))
+		case r.Typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones" && nodes[r.Owner]:
+			return nil, nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", TrimDot(r.Owner.String()))
+		case r.Typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones":
+			nodes[r.Owner] = true
+			if member := Lowered(r.Data); s.catalog.brings(member) {
+				members = append(members, TrimDot(member.String()))
 			} else {
 				refused = append(refused, member.String())
 			}

@@ -12,11 +12,11 @@ import (
 )
 
 // maxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
-const maxRRset = math.MaxUint16 - 12 - maxName - 4 - 11 - 4 - 255
+const MaxRRset = math.MaxUint16 - 12 - MaxName - 4 - 11 - 4 - 255
 
 // compiler writes the body of a Zone.
 type compiler struct {
-	*content
+	*Content
 	data Body
 	at   []uint32 // offset of each node of the content
 }
@@ -28,32 +28,32 @@ var compileBuffers = sync.Pool{New: func() any { return new([]byte) }}
 const maxScratch = 1 << 20
 
 // compile makes the Zone of checked content.
-func compile(c *content, soa *soa, t *trap) *Zone {
+func Compile(c *Content, soa *SOA, t *trap) *Zone {
 	scratch := compileBuffers.Get().(*[]byte)
-	b := &compiler{content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.nodes))}
-	b.data[headLabels], b.data[headApexSize] = byte(c.apex.countLabels()), byte(len(c.apex))
-	b.data = append(b.data, c.apex...)
-	slots := tableSize(len(c.nodes))
+	b := &compiler{Content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.Nodes))}
+	b.data[headLabels], b.data[headApexSize] = byte(c.Apex.CountLabels()), byte(len(c.Apex))
+	b.data = append(b.data, c.Apex...)
+	slots := tableSize(len(c.Nodes))
 	b.mark(headChildren)
 	b.putUint32(headMask, uint32(slots-1))
 	b.data = append(b.data, make([]byte, 4*slots)...)
 	b.mark(headTop)
-	for i := range c.nodes {
+	for i := range c.Nodes {
 		b.addNode(i)
 	}
 	b.mark(headEnd)
-	for i := range c.nodes {
+	for i := range c.Nodes {
 		b.addSets(i)
 	}
 	negative := *soa
-	negative.ttl = min(soa.ttl, soa.negative) // RFC 2308 5
-	set := negative.set(c.apex)
+	negative.Ttl = min(soa.Ttl, soa.Negative) // RFC 2308 5
+	set := negative.Set(c.Apex)
 	b.putUint32(headNegative, b.addSet(&set).off)
 	b.addGlue()
 	b.addTrap(t)
-	z := &Zone{serial: soa.serial, body: slices.Clone(b.data)}
+	z := &Zone{serial: soa.Serial, Body: slices.Clone(b.data)}
 	if t != nil {
-		z.lookups = t.lookups
+		z.lookups = t.Lookups
 	}
 	if *scratch = b.data; cap(b.data) <= maxScratch {
 		compileBuffers.Put(scratch)
@@ -68,23 +68,23 @@ func (b *compiler) mark(at uint32) { b.putUint32(at, uint32(len(b.data))) }
 
 // addNode writes a node with room for where its sets are, and enters it into the hash table of children.
 func (b *compiler) addNode(i int) {
-	n := &b.nodes[i]
+	n := &b.Nodes[i]
 	at := uint32(len(b.data))
 	b.at[i] = at
 	var head [nodeLabel]byte
 	flags := nodeFlags(0)
-	for j := range n.sets {
+	for j := range n.Sets {
 		switch {
-		case n.sets[j].typ == dns.TypeNS && i != 0:
+		case n.Sets[j].Typ == dns.TypeNS && i != 0:
 			flags |= isCut
-		case n.sets[j].typ == dns.TypeDNAME:
+		case n.Sets[j].Typ == dns.TypeDNAME:
 			flags |= hasDNAME
 		}
 	}
-	label := root
+	label := Root
 	if i != 0 {
-		parent := b.at[n.parent]
-		label = n.name[:1+n.name[0]]
+		parent := b.at[n.Parent]
+		label = n.Name[:1+n.Name[0]]
 		binary.LittleEndian.PutUint32(head[nodeParent:], parent)
 		if label == "\x01*" {
 			b.putUint32(parent+nodeWildcard, at)
@@ -96,17 +96,17 @@ func (b *compiler) addNode(i int) {
 		}
 		b.putUint32(children+4*slot, at)
 	}
-	binary.LittleEndian.PutUint16(head[nodeSets:], uint16(len(n.sets)))
+	binary.LittleEndian.PutUint16(head[nodeSets:], uint16(len(n.Sets)))
 	head[nodeFlag] = byte(flags)
 	b.data = append(append(b.data, head[:]...), label...)
-	b.data = append(b.data, make([]byte, setEntry*len(n.sets))...)
+	b.data = append(b.data, make([]byte, setEntry*len(n.Sets))...)
 }
 
 // addSets writes what a node owns.
 func (b *compiler) addSets(i int) {
 	entry := b.at[i] + nodeLabel + 1 + uint32(b.data[b.at[i]+nodeLabel])
-	for j := range b.nodes[i].sets {
-		s := b.addSet(&b.nodes[i].sets[j])
+	for j := range b.Nodes[i].Sets {
+		s := b.addSet(&b.Nodes[i].Sets[j])
 		putSet(b.data[entry:], s)
 		entry += setEntry
 	}
@@ -116,29 +116,29 @@ func (b *compiler) addSets(i int) {
 // its data that ends in the apex and may be compressed a pointer's room in its place.
 func (b *compiler) addSet(set *rrset) RRset {
 	apexes := 0
-	for i := range set.records {
-		apexes += apexNames(b.apex, &set.records[i])
+	for i := range set.Records {
+		apexes += apexNames(b.Apex, &set.Records[i])
 	}
 	off := len(b.data)
-	owners := len(set.records)
+	owners := len(set.Records)
 	b.data = append(b.data, make([]byte, setPatches+2*(owners+apexes))...)
 	ownerAt, apexAt := off+setPatches, off+setPatches+2*owners
 	wire := len(b.data)
-	for i := range set.records {
-		r := &set.records[i]
+	for i := range set.Records {
+		r := &set.Records[i]
 		binary.LittleEndian.PutUint16(b.data[ownerAt:], uint16(len(b.data)-wire))
 		ownerAt += 2
 		b.data = append(b.data, 0, 0)
-		b.data = binary.BigEndian.AppendUint16(b.data, set.typ)
+		b.data = binary.BigEndian.AppendUint16(b.data, set.Typ)
 		b.data = binary.BigEndian.AppendUint16(b.data, dns.ClassINET)
-		b.data = binary.BigEndian.AppendUint32(b.data, set.ttl)
+		b.data = binary.BigEndian.AppendUint32(b.data, set.Ttl)
 		b.data = append(b.data, 0, 0)
-		begin, data := len(b.data), r.data
-		skip, count := rdata.Names(set.typ)
+		begin, data := len(b.data), r.Data
+		skip, count := rdata.Names(set.Typ)
 		b.data, data = append(b.data, data[:skip]...), data[skip:]
 		for range count {
-			size := nameSize(data)
-			head, inside := splitApex(data[:size], b.apex)
+			size := Length(data)
+			head, inside := splitApex(data[:size], b.Apex)
 			b.data = append(b.data, head...)
 			if inside {
 				binary.LittleEndian.PutUint16(b.data[apexAt:], uint16(len(b.data)-wire))
@@ -154,24 +154,24 @@ func (b *compiler) addSet(set *rrset) RRset {
 	binary.LittleEndian.PutUint16(head[setSize:], uint16(len(b.data)-wire))
 	binary.LittleEndian.PutUint16(head[setOwners:], uint16(owners))
 	binary.LittleEndian.PutUint16(head[setApexes:], uint16(apexes))
-	return RRset{uint32(off), set.typ}
+	return RRset{uint32(off), set.Typ}
 }
 
 // wireSize is how long an RRset will be.
-func wireSize(apex name, set *rrset) (size int) {
-	for i := range set.records {
-		r := &set.records[i]
-		size += rdataAt + len(r.data) - apexNames(apex, r)*(len(apex)-2)
+func WireSize(apex Name, set *rrset) (size int) {
+	for i := range set.Records {
+		r := &set.Records[i]
+		size += rdataAt + len(r.Data) - apexNames(apex, r)*(len(apex)-2)
 	}
 	return size
 }
 
 // apexNames counts the names in a record's data that end in the apex and may be compressed.
-func apexNames(apex name, r *record) (n int) {
-	skip, count := rdata.Names(r.typ)
-	data := r.data[skip:]
+func apexNames(apex Name, r *Record) (n int) {
+	skip, count := rdata.Names(r.Typ)
+	data := r.Data[skip:]
 	for range count {
-		size := nameSize(data)
+		size := Length(data)
 		if _, inside := splitApex(data[:size], apex); inside {
 			n++
 		}
@@ -181,7 +181,7 @@ func apexNames(apex name, r *record) (n int) {
 }
 
 // splitApex cuts the apex off a name in wire format, where the name ends in it letter by letter: what was written in others stays so.
-func splitApex(wire []byte, apex name) (head []byte, inside bool) {
+func splitApex(wire []byte, apex Name) (head []byte, inside bool) {
 	at := 0
 	for len(wire)-at > len(apex) {
 		at += int(wire[at]) + 1
@@ -195,14 +195,14 @@ func splitApex(wire []byte, apex name) (head []byte, inside bool) {
 // addGlue lists for every cut the addresses of its name servers that only this zone can tell: those at or below a cut, the
 // ones below the cut itself first (RFC 9471).
 func (b *compiler) addGlue() {
-	for i := range b.nodes {
-		if !b.isCut(i) {
+	for i := range b.Nodes {
+		if !b.IsCut(i) {
 			continue
 		}
 		var own, sibling []Glue
-		for j := range b.nodes[i].get(dns.TypeNS).records {
-			host := b.nodes[i].get(dns.TypeNS).records[j].host()
-			h, ok := b.index[host]
+		for j := range b.Nodes[i].Get(dns.TypeNS).Records {
+			host := b.Nodes[i].Get(dns.TypeNS).Records[j].Host()
+			h, ok := b.Index[host]
 			if !ok || !b.belowCut(h) {
 				continue
 			}
@@ -210,7 +210,7 @@ func (b *compiler) addGlue() {
 				s, ok := b.data.set(b.at[h], typ)
 				switch {
 				case !ok:
-				case host.within(b.nodes[i].name):
+				case host.Within(b.Nodes[i].Name):
 					own = append(own, Glue{Set: s, NS: j})
 				default:
 					sibling = append(sibling, Glue{Set: s, NS: j})
@@ -231,8 +231,8 @@ func (b *compiler) addGlue() {
 
 // belowCut says whether a node is at or below a cut, where this zone has no authority (RFC 2181 6).
 func (b *compiler) belowCut(node int) bool {
-	for ; node != 0; node = b.nodes[node].parent {
-		if b.isCut(node) {
+	for ; node != 0; node = b.Nodes[node].Parent {
+		if b.IsCut(node) {
 			return true
 		}
 	}

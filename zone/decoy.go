@@ -50,7 +50,7 @@ func (a addresses) only(f families) addresses {
 
 // decoys makes the decoy MX records of an owner, and adds the decoys' hosts to the zone. There are none while it is not known
 // where they would lead: fail safe.
-func (b *builder) decoys(t trapped, hosts []name) []record {
+func (b *builder) decoys(t trapped, hosts []Name) []Record {
 	real := t.families()
 	if !real.fixed {
 		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
@@ -68,7 +68,7 @@ func (b *builder) decoys(t trapped, hosts []name) []record {
 	if !b.checkTarget(host, what, target) {
 		return nil
 	}
-	if b.direct {
+	if b.Direct {
 		return b.directDecoys(t, host, what, target)
 	}
 	own := make([]addresses, len(hosts))
@@ -91,24 +91,24 @@ func (b *builder) decoys(t trapped, hosts []name) []record {
 		return nil
 	}
 	ttl4, ttl6 := b.hostTTLs(t)
-	records := make([]record, 0, len(hosts))
-	b.trap.hosts = slices.Grow(b.trap.hosts, len(hosts))
+	records := make([]Record, 0, len(hosts))
+	b.trap.Hosts = slices.Grow(b.trap.Hosts, len(hosts))
 	for n, decoy := range hosts {
 		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
-		b.trap.hosts = append(b.trap.hosts, trapHost{name: decoy, decoy: true, of: t.name})
+		b.trap.Hosts = append(b.trap.Hosts, trapHost{Name: decoy, Decoy: true, Of: t.name})
 		records = append(records, b.decoyMX(t, n+1, decoy))
 	}
 	return records
 }
 
 // decoyMX is the n-th decoy's MX record.
-func (b *builder) decoyMX(t trapped, n int, host name) record {
-	return record{owner: t.name, typ: dns.TypeMX, data: b.zone.arena.mxData(uint16(b.preference(t, n)), host)}
+func (b *builder) decoyMX(t trapped, n int, host Name) Record {
+	return Record{Owner: t.name, Typ: dns.TypeMX, Data: b.zone.Arena.mxData(uint16(b.preference(t, n)), host)}
 }
 
 // directDecoys name the target itself (S2).
-func (b *builder) directDecoys(t trapped, host name, what standing, target addresses) []record {
-	if what == elsewhere {
+func (b *builder) directDecoys(t trapped, host Name, what Standing, target addresses) []Record {
+	if what == Elsewhere {
 		cover, ok := b.covers[host]
 		if !ok {
 			b.fault(b.targetItem(host), `is outside the zone: a decoy must resolve here; set cover = true, or style = "hosts"`)
@@ -123,7 +123,7 @@ func (b *builder) directDecoys(t trapped, host name, what standing, target addre
 		b.unfit(real, b.targetItem(host), "has an address of a family that the real exchanges lack")
 		return nil
 	}
-	var records []record
+	var records []Record
 	for n := 1; n <= b.count; n++ {
 		records = append(records, b.decoyMX(t, n, host))
 	}
@@ -143,7 +143,7 @@ func (b *builder) unfit(real families, item conf.Item, reason string) {
 
 // checkDealt warns of addresses of real exchanges that were dealt to decoys.
 func (b *builder) checkDealt(owners []trapped) {
-	shared := map[netip.Addr]name{}
+	shared := map[netip.Addr]Name{}
 	for _, t := range owners {
 		for _, e := range t.real {
 			for _, ips := range [][]netip.Addr{e.v4, e.v6} {
@@ -159,13 +159,13 @@ func (b *builder) checkDealt(owners []trapped) {
 		return
 	}
 	ips := slices.SortedFunc(maps.Keys(shared), netip.Addr.Compare)
-	for _, p := range b.addresses {
+	for _, p := range b.Addresses {
 		if host := shared[p.Addr()]; p.IsSingleIP() && host != "" {
-			b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", p.Addr(), trimDot(host.String())))
+			b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", p.Addr(), TrimDot(host.String())))
 		}
 		for _, ip := range ips {
 			if !p.IsSingleIP() && p.Contains(ip) {
-				b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, trimDot(shared[ip].String())))
+				b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, TrimDot(shared[ip].String())))
 			}
 		}
 	}
@@ -185,13 +185,13 @@ func (b *builder) deal(t trapped, n int, real families) addresses {
 }
 
 // checkTarget refuses a target that decoys cannot lead to.
-func (b *builder) checkTarget(host name, what standing, target addresses) bool {
+func (b *builder) checkTarget(host Name, what Standing, target addresses) bool {
 	switch {
-	case host.isRoot():
+	case host.IsRoot():
 		b.fault(b.targetItem(host), "is no host")
-	case what == isAlias:
+	case what == IsAlias:
 		b.fault(b.targetItem(host), "is an alias; a decoy must not be (RFC 2181 10.3)")
-	case what == isGone, what == ownData && target.none():
+	case what == IsGone, what == OwnData && target.none():
 		b.lacks(b.targetItem(host), "the decoys' target has no A or AAAA record")
 	default:
 		return true
@@ -200,8 +200,8 @@ func (b *builder) checkTarget(host name, what standing, target addresses) bool {
 }
 
 // targetItem is where the operator chose the target.
-func (b *builder) targetItem(host name) conf.Item {
-	return b.table.Item("target", host.relative(b.c.apex))
+func (b *builder) targetItem(host Name) conf.Item {
+	return b.table.Item("target", host.Relative(b.c.Apex))
 }
 
 // checkShared warns of decoys that lead to an address that is not globally routable: some sites distrust a domain with such an MX.
@@ -220,11 +220,11 @@ func (b *builder) checkAddresses(owners []trapped) {
 		f := t.families()
 		may.v4, may.v6, may.fixed = may.v4 || f.v4, may.v6 || f.v6, may.fixed && f.fixed
 	}
-	if b.direct && len(b.addresses) > 0 {
+	if b.Direct && len(b.Addresses) > 0 {
 		b.warn(b.table.Item("addresses", ""), `decoys of style "direct" have no addresses of their own; these are not used`)
 		return
 	}
-	for _, p := range b.addresses {
+	for _, p := range b.Addresses {
 		family := "IPv4"
 		if p.Addr().Is6() {
 			family = "IPv6"

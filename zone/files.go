@@ -183,7 +183,7 @@ func checkFile(regular bool, size int64) error {
 func noted(is *unix.Stat_t, text []byte) note {
 	n := noteOf(is)
 	n.racy = time.Now().UnixNano()-max(n.modified, n.changed) < int64(racyAge)
-	n.hash = maphash.Bytes(seed, text)
+	n.hash = maphash.Bytes(Seed, text)
 	return n
 }
 

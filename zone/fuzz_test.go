@@ -52,18 +52,18 @@ func FuzzRecord(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := parseRecord(text, exampleCom, exampleCom, 3600, nil)
+		r, err := ParseRecord(text, exampleCom, exampleCom, 3600, nil)
 		if err != nil {
 			return
 		}
-		if _, common := commonRecord(text, exampleCom, 3600, nil); !common {
+		if _, common := CommonRecord(text, exampleCom, 3600, nil); !common {
 			return
 		}
 		want, err := rr.ParseRecord(text, string(exampleCom), 3600)
 		if err != nil {
 			t.Fatalf("%q is read without package rr, which says: %v", text, err)
 		}
-		if want.Type != r.typ || want.TTL != r.ttl || !bytes.Equal(want.Data, r.data) {
+		if want.Type != r.Typ || want.TTL != r.Ttl || !bytes.Equal(want.Data, r.Data) {
 			t.Fatalf("%q is read as %v, by package rr as %v", text, r, want)
 		}
 	})
@@ -99,14 +99,14 @@ func FuzzMaster(f *testing.F) {
 // loadsBack prints a zone, loads that, and wants the same again.
 func loadsBack(t *testing.T, z *Zone) {
 	t.Helper()
-	text := printed(t, z)
+	text := Printed(t, z)
 	dir := t.TempDir()
 	os.WriteFile(filepath.Join(dir, "m.zone"), []byte(text), 0o644)
 	back, problems := loadFileText(filepath.Join(dir, "zone.toml"), "name = "+quote(z.apex().String())+"\nfile = \"m.zone\"\n")
 	if back == nil {
 		t.Fatalf("%s\ndoes not load back: %s", text, problems)
 	}
-	if got := stripComments(printed(t, back)); got != stripComments(text) {
+	if got := stripComments(Printed(t, back)); got != stripComments(text) {
 		t.Fatalf("printed\n%s\nloads back as\n%s", text, got)
 	}
 }

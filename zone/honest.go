@@ -16,20 +16,20 @@ import (
 // What a trap must not do to the domain's own mail, and what an operator may have meant otherwise than he wrote it.
 
 // noHost says why an exchange is none that a sender could connect to; "" where it may be one.
-func noHost(host name) string {
+func NoHost(host Name) string {
 	last := host // the last label, without the root's
-	for n := host; !n.isRoot(); n = n.parent() {
+	for n := host; !n.IsRoot(); n = n.Parent() {
 		last = n
 	}
 	switch {
-	case host.isRoot():
+	case host.IsRoot():
 		return "a null MX says that no mail is taken (RFC 7505), and stands beside others: senders may bounce; take one or the other away"
 	case last == localhost:
-		return trimDot(host.String()) + " is the sender himself (RFC 6761 6.3): name the host as others know it"
-	case !allDigits(last.label()):
+		return TrimDot(host.String()) + " is the sender himself (RFC 6761 6.3): name the host as others know it"
+	case !allDigits(last.Label()):
 		return "" // no address ends so, and nearly every name does
 	}
-	text := trimDot(host.String())
+	text := TrimDot(host.String())
 	if _, err := netip.ParseAddr(text); err != nil {
 		return ""
 	}
@@ -45,18 +45,18 @@ func allDigits(s string) bool {
 	return true
 }
 
-const localhost = name("\x09localhost\x00")
+const localhost = Name("\x09localhost\x00")
 
 // checkMailbox warns of a mail address where the SOA record has a name.
-func (s *Source) checkMailbox(c *content, report *conf.Report) {
-	set := c.nodes[0].get(dns.TypeSOA)
-	var r soa
-	r.read(set)
-	if !bytes.ContainsRune(r.rname, '@') {
+func (s *Source) CheckMailbox(c *Content, report *conf.Report) {
+	set := c.Nodes[0].Get(dns.TypeSOA)
+	var r SOA
+	r.Read(set)
+	if !bytes.ContainsRune(r.Rname, '@') {
 		return
 	}
-	if local, domain, ok := strings.Cut(name(r.rname).String(), `\@`); ok {
-		s.warn(report, set.place(), fmt.Sprintf("the mailbox %s@%s is written as a name: %s.%s", local, trimDot(domain), strings.ReplaceAll(local, ".", `\.`), domain))
+	if local, domain, ok := strings.Cut(Name(r.Rname).String(), `\@`); ok {
+		s.Warn(report, set.Place(), fmt.Sprintf("the mailbox %s@%s is written as a name: %s.%s", local, TrimDot(domain), strings.ReplaceAll(local, ".", `\.`), domain))
 	}
 }
 
@@ -68,23 +68,23 @@ func (b *builder) checkSPF(owners []trapped) {
 		return // as nearly always: no record is looked at
 	}
 	texts := func(domain string) (texts []string) {
-		if set := b.standsAt(domain).get(dns.TypeTXT); set != nil {
-			for i := range set.records {
-				texts = append(texts, set.records[i].text())
+		if set := b.standsAt(domain).Get(dns.TypeTXT); set != nil {
+			for i := range set.Records {
+				texts = append(texts, set.Records[i].text())
 			}
 		}
 		return texts
 	}
-	told, places := map[name]bool{}, map[name]int{}
+	told, places := map[Name]bool{}, map[Name]int{}
 	for i := range owners {
 		places[owners[i].name] = i
 	}
-	for i := range b.c.nodes {
-		if n := &b.c.nodes[i]; n.get(dns.TypeTXT).isSPF() {
-			reach := spf.Follow(trimDot(n.name.String()), texts)
+	for i := range b.c.Nodes {
+		if n := &b.c.Nodes[i]; n.Get(dns.TypeTXT).isSPF() {
+			reach := spf.Follow(TrimDot(n.Name.String()), texts)
 			for _, use := range reach.Uses {
 				owner := b.standsAt(use.Owner)
-				if at, ok := places[owner.name]; ok && !told[owners[at].name] {
+				if at, ok := places[owner.Name]; ok && !told[owners[at].name] {
 					told[owners[at].name] = true
 					b.checkUse(owners[at], use, reach)
 				}
@@ -95,27 +95,27 @@ func (b *builder) checkSPF(owners []trapped) {
 
 // standsAt is where the data of a name stand: at itself, at the wildcard that answers for it, or where aliases lead. It has no name where
 // that is not in this zone.
-func (b *builder) standsAt(text string) *contentNode {
-	n, err := parseName(text, root)
+func (b *builder) standsAt(text string) *Node {
+	n, err := parseName(text, Root)
 	for range MaxAliases {
 		if err != nil {
 			break
 		}
-		what, at := b.c.find(n)
-		if what == ownData {
+		what, at := b.c.Find(n)
+		if what == OwnData {
 			return at
 		}
-		if what != isAlias || at.get(dns.TypeCNAME) == nil {
+		if what != IsAlias || at.Get(dns.TypeCNAME) == nil {
 			break
 		}
-		n = at.get(dns.TypeCNAME).records[0].host()
+		n = at.Get(dns.TypeCNAME).Records[0].Host()
 	}
-	return &contentNode{}
+	return &Node{}
 }
 
 // fitsSPF says whether an owner's exchanges are within the limits whatever record reaches them.
 func (b *builder) fitsSPF(t trapped) bool {
-	return len(t.set.records)+b.count <= spf.MostExchanges && b.void(t, dns.TypeA).all <= spf.MostVoid && b.void(t, dns.TypeAAAA).all <= spf.MostVoid
+	return len(t.set.Records)+b.count <= spf.MostExchanges && b.void(t, dns.TypeA).all <= spf.MostVoid && b.void(t, dns.TypeAAAA).all <= spf.MostVoid
 }
 
 // voids is how many exchanges of an owner have no address of a family, and how many of them are real ones.
@@ -132,7 +132,7 @@ func (b *builder) void(t trapped, typ uint16) (v voids) {
 	}
 	for _, e := range t.real {
 		switch {
-		case e.standing == elsewhere && b.published[e.host] == "":
+		case e.standing == Elsewhere && b.published[e.host] == "":
 		case has(e.addresses):
 			v.some = true
 		default:
@@ -140,7 +140,7 @@ func (b *builder) void(t trapped, typ uint16) (v voids) {
 		}
 	}
 	for _, host := range t.decoys {
-		if at := b.c.at(host); at != nil && at.get(typ) == nil {
+		if at := b.c.At(host); at != nil && at.Get(typ) == nil {
 			v.all++
 		}
 	}
@@ -151,7 +151,7 @@ func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
 	by := func() string {
 		return fmt.Sprintf("the SPF record of %s reaches its exchanges (%s)", use.Domain, use.Term)
 	}
-	real := len(t.set.records)
+	real := len(t.set.Records)
 	switch all := real + b.count; {
 	case real > spf.MostExchanges:
 		b.warn(t.item, fmt.Sprintf("%s, and %d are more than the %d that \"mx\" may find: mail from this domain fails with permerror (RFC 7208 4.6.4)", by(), real, spf.MostExchanges))
@@ -177,15 +177,15 @@ func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
 
 // isSPF says whether a set of TXT records, or none, may hold an SPF record, whose first string may be very short (RFC 7208 3.3).
 func (s *rrset) isSPF() bool {
-	return s != nil && slices.ContainsFunc(s.records, func(r record) bool {
-		return r.data[0] < 6 || bytes.EqualFold(r.data[1:7], []byte("v=spf1"))
+	return s != nil && slices.ContainsFunc(s.Records, func(r Record) bool {
+		return r.Data[0] < 6 || bytes.EqualFold(r.Data[1:7], []byte("v=spf1"))
 	})
 }
 
 // text is that of a TXT record, its strings put together.
-func (r *record) text() string {
+func (r *Record) text() string {
 	var b strings.Builder
-	for data := r.data; len(data) > 0; data = data[1+data[0]:] {
+	for data := r.Data; len(data) > 0; data = data[1+data[0]:] {
 		b.Write(data[1 : 1+data[0]])
 	}
 	return b.String()
@@ -193,27 +193,27 @@ func (r *record) text() string {
 
 // checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
 func (b *builder) checkWildcards() {
-	var beside map[name]name // the first host of the trap below each name
-	for i := range b.c.nodes {
-		wildcard := &b.c.nodes[i]
-		if !strings.HasPrefix(string(wildcard.name), "\x01*") {
+	var beside map[Name]Name // the first host of the trap below each name
+	for i := range b.c.Nodes {
+		wildcard := &b.c.Nodes[i]
+		if !strings.HasPrefix(string(wildcard.Name), "\x01*") {
 			continue
 		}
 		if beside == nil {
-			beside = map[name]name{}
-			for _, h := range slices.Backward(b.trap.hosts) {
-				beside[h.name.parent()] = h.name
+			beside = map[Name]Name{}
+			for _, h := range slices.Backward(b.trap.Hosts) {
+				beside[h.Name.Parent()] = h.Name
 			}
 		}
-		host := beside[wildcard.name.parent()]
+		host := beside[wildcard.Name.Parent()]
 		if host == "" {
 			continue
 		}
 		var types []string
-		for _, set := range wildcard.sets {
-			types = append(types, dns.Type(set.typ).String())
+		for _, set := range wildcard.Sets {
+			types = append(types, dns.Type(set.Typ).String())
 		}
 		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
-			trimDot(host.String()), trimDot(wildcard.name.String()), strings.Join(types, ", ")))
+			TrimDot(host.String()), TrimDot(wildcard.Name.String()), strings.Join(types, ", ")))
 	}
 }

@@ -28,7 +28,7 @@ const (
 )
 
 // maxHosts is how many hosts the trap of a zone may have, and how many owners: their numbers have 16 bits, one of them for "none".
-const maxHosts = math.MaxUint16 - 1
+const MaxHosts = math.MaxUint16 - 1
 
 // addTrap writes which names and sets are the trap's, for counters and for show.
 func (b *compiler) addTrap(t *trap) {
@@ -36,25 +36,25 @@ func (b *compiler) addTrap(t *trap) {
 		return
 	}
 	b.mark(headTrap)
-	b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(t.owners)))
-	b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(t.hosts)))
+	b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(t.Owners)))
+	b.data = binary.LittleEndian.AppendUint16(b.data, uint16(len(t.Hosts)))
 	entry := func(node, more uint32) {
 		b.data = binary.LittleEndian.AppendUint32(b.data, node)
 		b.data = binary.LittleEndian.AppendUint32(b.data, more)
 	}
-	for _, owner := range t.owners {
-		at := b.at[b.index[owner.name]]
+	for _, owner := range t.Owners {
+		at := b.at[b.Index[owner.Name]]
 		b.data[at+nodeFlag] |= byte(isTrapped)
-		entry(at, uint32(owner.real))
+		entry(at, uint32(owner.Real))
 	}
-	for i, h := range t.hosts {
-		at := b.at[b.index[h.name]]
-		if !h.decoy {
+	for i, h := range t.Hosts {
+		at := b.at[b.Index[h.Name]]
+		if !h.Decoy {
 			entry(at, 0)
-			b.data = append(b.data, h.of...)
+			b.data = append(b.data, h.Of...)
 			continue
 		}
-		entry(at, b.at[b.index[h.of]])
+		entry(at, b.at[b.Index[h.Of]])
 		binary.LittleEndian.PutUint16(b.data[at+nodeDecoy:], uint16(i+1))
 	}
 }
@@ -68,18 +68,18 @@ type Trap struct {
 // Traps are the MX sets with decoys.
 func (z *Zone) Traps() (traps []Trap) {
 	for _, t := range z.trapped() {
-		traps = append(traps, Trap{trimDot(z.nodeName(t.node).String()), int(t.real)})
+		traps = append(traps, Trap{TrimDot(z.nodeName(t.node).String()), int(t.real)})
 	}
 	return traps
 }
 
 // trapped are the MX sets with decoys.
 func (z *Zone) trapped() []trappedSet {
-	at := z.body.uint32(headTrap)
+	at := z.Body.uint32(headTrap)
 	if at == 0 {
 		return nil
 	}
-	table := z.body[at:]
+	table := z.Body[at:]
 	sets := make([]trappedSet, binary.LittleEndian.Uint16(table[trapSets:]))
 	for i := range sets {
 		e := table[trapTables+trapEntry*i:]
@@ -90,24 +90,24 @@ func (z *Zone) trapped() []trappedSet {
 
 // Hosts are the names that the trap has put into the zone, covers first.
 func (z *Zone) Hosts() []Host {
-	at := z.body.uint32(headTrap)
+	at := z.Body.uint32(headTrap)
 	if at == 0 {
 		return nil
 	}
-	table := z.body[at:]
+	table := z.Body[at:]
 	hosts := make([]Host, binary.LittleEndian.Uint16(table[trapHosts:]))
 	table = table[trapTables+trapEntry*int(binary.LittleEndian.Uint16(table[trapSets:])):]
 	for i := range hosts {
 		node, owner := binary.LittleEndian.Uint32(table), binary.LittleEndian.Uint32(table[4:])
 		table = table[trapEntry:]
-		var of name
+		var of Name
 		if owner != 0 {
 			of = z.nodeName(owner)
 		} else {
-			of = name(table[:nameSize(table)])
+			of = Name(table[:Length(table)])
 			table = table[len(of):]
 		}
-		hosts[i] = Host{Name: z.nodeName(node).relative(z.apex()), Decoy: owner != 0, For: trimDot(of.String())}
+		hosts[i] = Host{Name: z.nodeName(node).Relative(z.apex()), Decoy: owner != 0, For: TrimDot(of.String())}
 	}
 	return hosts
 }
@@ -115,8 +115,8 @@ func (z *Zone) Hosts() []Host {
 // Decoys counts the decoy MX records and the covers of the zone.
 func (z *Zone) Decoys() (decoys, covers int) {
 	for _, t := range z.trapped() {
-		s, _ := z.body.set(t.node, dns.TypeMX)
-		_, owners, _ := z.body.Wire(s)
+		s, _ := z.Body.set(t.node, dns.TypeMX)
+		_, owners, _ := z.Body.Wire(s)
 		decoys += owners.Len() - int(t.real)
 	}
 	for _, h := range z.Hosts() {

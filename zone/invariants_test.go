@@ -28,7 +28,7 @@ func TestInvariants(t *testing.T) {
 		}
 		var plain *Zone // what the operator wrote, without the trap
 		bare := *s
-		bare.trap = nil
+		bare.Trap = nil
 		if plain = bare.Compile(nil, &conf.Report{}); plain == nil {
 			continue
 		}
@@ -45,9 +45,9 @@ func TestInvariants(t *testing.T) {
 			invariant(&view)
 		}
 		decoys, covers := z.Decoys()
-		withDecoys, withCovers, withOwn = withDecoys+min(1, decoys), withCovers+min(1, covers), withOwn+min(1, len(s.trap.addresses))
+		withDecoys, withCovers, withOwn = withDecoys+min(1, decoys), withCovers+min(1, covers), withOwn+min(1, len(s.Trap.Addresses))
 		if t.Failed() {
-			t.Fatalf("seed %d:\n%s\n%s\n%v", n, text, printed(t, z), report.Problems())
+			t.Fatalf("seed %d:\n%s\n%s\n%v", n, text, Printed(t, z), report.Problems())
 		}
 	}
 	t.Logf("%d accepted, %d with decoys, %d with addresses of their own, %d with covers", accepted, withDecoys, withOwn, withCovers)
@@ -131,11 +131,11 @@ type trapView struct {
 }
 
 // ask looks a name up and returns the records of the answer section.
-func ask(z *Zone, n name, typ uint16) (rcode int, rrs []dns.RR, a *Answer) {
+func ask(z *Zone, n Name, typ uint16) (rcode int, rrs []dns.RR, a *Answer) {
 	var q QName
 	q.Read([]byte(n), 0)
 	a = &Answer{}
-	z.body.Lookup(&q, typ, a)
+	z.Body.Lookup(&q, typ, a)
 	for _, item := range a.Answer {
 		if !item.Synthesized() {
 			rrs = append(rrs, library(z.records(n, item.Set))...)
@@ -157,8 +157,8 @@ func library(records []rr.Record) (rrs []dns.RR) {
 }
 
 // mustName is a name that the DNS library has.
-func mustName(text string) name {
-	n, err := parseName(text, root)
+func mustName(text string) Name {
+	n, err := parseName(text, Root)
 	if err != nil {
 		panic(err)
 	}
@@ -166,7 +166,7 @@ func mustName(text string) name {
 }
 
 // owners calls do for each owner with decoys: its MX set as written, as served, and the decoys of that.
-func (v *trapView) owners(do func(owner name, written, served []*dns.MX, decoys []*dns.MX)) {
+func (v *trapView) owners(do func(owner Name, written, served []*dns.MX, decoys []*dns.MX)) {
 	for _, t := range v.z.trapped() {
 		owner := v.z.nodeName(t.node)
 		written, served := mxSet(v.plain, owner), mxSet(v.z, owner)
@@ -174,7 +174,7 @@ func (v *trapView) owners(do func(owner name, written, served []*dns.MX, decoys 
 	}
 }
 
-func mxSet(z *Zone, owner name) (out []*dns.MX) {
+func mxSet(z *Zone, owner Name) (out []*dns.MX) {
 	_, rrs, _ := ask(z, owner, dns.TypeMX)
 	for _, rr := range rrs {
 		out = append(out, rr.(*dns.MX))
@@ -183,7 +183,7 @@ func mxSet(z *Zone, owner name) (out []*dns.MX) {
 }
 
 // addressesAt are the addresses that a name of the zone has in the answers.
-func addressesAt(z *Zone, n name) (out []netip.Addr) {
+func addressesAt(z *Zone, n Name) (out []netip.Addr) {
 	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		_, rrs, _ := ask(z, n, typ)
 		for _, rr := range rrs {
@@ -202,7 +202,7 @@ func addressesAt(z *Zone, n name) (out []netip.Addr) {
 
 // Invariant 1.
 func everyDecoyIsAboveEveryReal(v *trapView) {
-	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
 		for _, d := range decoys {
 			for _, w := range written {
 				if d.Preference <= w.Preference {
@@ -215,7 +215,7 @@ func everyDecoyIsAboveEveryReal(v *trapView) {
 
 // Invariant 2.
 func noDecoysWithoutRealExchanges(v *trapView) {
-	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
 		if len(written) == 0 || slices.ContainsFunc(written, func(mx *dns.MX) bool { return mx.Mx == "." }) {
 			v.t.Errorf("%s has decoys beside %v", owner, written)
 		}
@@ -224,7 +224,7 @@ func noDecoysWithoutRealExchanges(v *trapView) {
 
 // Invariant 3: every decoy exchange has an address here, and is no alias.
 func everyDecoyResolvesAndIsNoAlias(v *trapView) {
-	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
 		for _, d := range decoys {
 			host := mustName(d.Mx)
 			if len(addressesAt(v.z, host)) == 0 {
@@ -246,7 +246,7 @@ func noDecoyTakesAnExistingName(v *trapView) {
 				v.t.Errorf("%s existed before", h.Name)
 			}
 		}
-		v.owners(func(owner name, written, served, decoys []*dns.MX) {
+		v.owners(func(owner Name, written, served, decoys []*dns.MX) {
 			for _, mx := range written {
 				if mustName(mx.Mx) == host {
 					v.t.Errorf("%s is a real exchange", h.Name)
@@ -258,7 +258,7 @@ func noDecoyTakesAnExistingName(v *trapView) {
 
 // Invariant 5: all that was written is served, but for the exchanges that got a cover.
 func whatWasWrittenIsServed(v *trapView) {
-	served := map[name]uint32{}
+	served := map[Name]uint32{}
 	for _, at := range v.z.nodes() {
 		served[v.z.nodeName(at)] = at
 	}
@@ -266,12 +266,12 @@ func whatWasWrittenIsServed(v *trapView) {
 		owner := v.plain.nodeName(at)
 		for _, set := range v.plain.allSets(at) {
 			want := library(v.plain.records(owner, set))
-			got, _ := v.z.body.set(served[owner], set.typ)
+			got, _ := v.z.Body.set(served[owner], set.typ)
 			have := library(v.z.records(owner, got))
 			for j, rr := range want {
 				if mx, ok := rr.(*dns.MX); ok && mx.Mx != have[j].(*dns.MX).Mx {
 					cover := (&printer{Zone: v.z, hosts: v.z.Hosts()}).host(mustName(have[j].(*dns.MX).Mx))
-					if cover == nil || cover.Decoy || !v.s.trap.cover || mustName(mx.Mx) != mustName(cover.For+".") {
+					if cover == nil || cover.Decoy || !v.s.Trap.Cover || mustName(mx.Mx) != mustName(cover.For+".") {
 						v.t.Errorf("%v is served as %v", rr, have[j])
 					}
 					continue
@@ -286,7 +286,7 @@ func whatWasWrittenIsServed(v *trapView) {
 
 // Invariant 6: an MX answer with decoys that UDP cannot carry is warned of.
 func tooLargeAnswersAreWarnedOf(v *trapView) {
-	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
 		m := new(dns.Msg).SetQuestion(owner.String(), dns.TypeMX)
 		m.SetEdns0(MaxUDP, false)
 		m.Compress = true
@@ -296,7 +296,7 @@ func tooLargeAnswersAreWarnedOf(v *trapView) {
 		var report conf.Report
 		v.s.Compile(v.look, &report)
 		warned := slices.ContainsFunc(report.Problems(), func(p conf.Problem) bool {
-			return strings.Contains(p.Reason, "the answer to "+trimDot(owner.String())+" MX has")
+			return strings.Contains(p.Reason, "the answer to "+TrimDot(owner.String())+" MX has")
 		})
 		if m.Len() > MaxUDP && !warned {
 			v.t.Errorf("%d octets without a warning", m.Len())
@@ -309,10 +309,10 @@ func tooLargeAnswersAreWarnedOf(v *trapView) {
 
 // Invariant 7: TTL, order, additional data, and what is answered for other types and for names below are as for a real exchange.
 func decoysLookLikeTheRealOnes(v *trapView) {
-	if v.s.trap.direct {
+	if v.s.Trap.Direct {
 		return
 	}
-	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
 		for _, mx := range served {
 			if mx.Hdr.Ttl != served[0].Hdr.Ttl {
 				v.t.Errorf("TTLs of the MX set differ: %v", served)
@@ -333,11 +333,11 @@ func decoysLookLikeTheRealOnes(v *trapView) {
 				}
 			}
 			rcode, rrs, a := ask(v.z, host, dns.TypeTXT)
-			if rcode != dns.RcodeSuccess || len(rrs) > 0 || len(a.Authority) != 1 || a.Authority[0].Set != v.z.body.negative() {
+			if rcode != dns.RcodeSuccess || len(rrs) > 0 || len(a.Authority) != 1 || a.Authority[0].Set != v.z.Body.negative() {
 				v.t.Errorf("%s TXT is no plain NODATA", d.Mx)
 			}
 			rcode, _, a = ask(v.z, "\x01x"+host, dns.TypeA)
-			if rcode != dns.RcodeNameError || len(a.Authority) != 1 || a.Authority[0].Set != v.z.body.negative() {
+			if rcode != dns.RcodeNameError || len(a.Authority) != 1 || a.Authority[0].Set != v.z.Body.negative() {
 				v.t.Errorf("x.%s is no plain NXDOMAIN", d.Mx)
 			}
 		}
@@ -348,15 +348,15 @@ func decoysLookLikeTheRealOnes(v *trapView) {
 func noFamilyThatTheRealOnesLack(v *trapView) {
 	is6 := func(a netip.Addr) bool { return a.Is6() }
 	is4 := func(a netip.Addr) bool { return a.Is4() }
-	v.owners(func(owner name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
 		var real []netip.Addr
 		for i, mx := range written {
 			host := mustName(mx.Mx)
 			real = append(real, addressesAt(v.plain, host)...)
-			if fixed, ok := v.s.trap.covers[host]; ok {
-				real = append(real, fixed.addrs...)
-			} else if what, _ := newFromPlain(v).find(host); what == elsewhere {
-				real = append(real, v.look(trimDot(host.String()))...)
+			if fixed, ok := v.s.Trap.Covers[host]; ok {
+				real = append(real, fixed.Addrs...)
+			} else if what, _ := newFromPlain(v).Find(host); what == Elsewhere {
+				real = append(real, v.look(TrimDot(host.String()))...)
 			}
 			real = append(real, addressesAt(v.z, mustName(served[i].Mx))...)
 		}
@@ -370,15 +370,15 @@ func noFamilyThatTheRealOnesLack(v *trapView) {
 }
 
 // newFromPlain is the content without the trap.
-func newFromPlain(v *trapView) *content {
-	return newContent(v.s.apex, v.s.records, func(*record) {})
+func newFromPlain(v *trapView) *Content {
+	return New(v.s.Apex, v.s.Records, func(*Record) {})
 }
 
 // Invariant 9: another server with the same file gives the same answers.
 func equalFilesGiveEqualAnswers(v *trapView) {
 	var report conf.Report
 	other := Parse("random.toml", []byte(v.text), &report).Compile(v.look, &report)
-	if printed(v.t, other) != printed(v.t, v.z) {
+	if Printed(v.t, other) != Printed(v.t, v.z) {
 		v.t.Error("two loads differ")
 	}
 }

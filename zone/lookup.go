@@ -193,7 +193,7 @@ func (b Body) target(s RRset, to *QName) {
 	wire, _, apexes := b.Wire(s)
 	data := wire[rdataAt:]
 	if apexes.Len() > 0 {
-		var whole [maxName]byte
+		var whole [MaxName]byte
 		n := copy(whole[:], data[:len(data)-2])
 		n += copy(whole[n:], b.apex())
 		data = whole[:n]

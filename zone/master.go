@@ -40,14 +40,14 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 	s.master = file
 	faults := 0
 	reader := rr.Reader{
-		Apex: string(s.apex), TTL: s.ttl, Open: open,
+		Apex: string(s.Apex), TTL: s.Ttl, Open: open,
 		Record: func(r rr.Record, at rr.Place) {
-			one := record{owner: name(r.Owner), typ: r.Type, ttl: r.TTL, data: r.Data, place: at}
-			if !one.owner.within(s.apex) {
-				s.fault(report, &one, outside(s.apex))
+			one := Record{Owner: Name(r.Owner), Typ: r.Type, Ttl: r.TTL, Data: r.Data, Place: at}
+			if !one.Owner.Within(s.Apex) {
+				s.Fault(report, &one, outside(s.Apex))
 				return
 			}
-			s.records = append(s.records, one)
+			s.Records = append(s.Records, one)
 		},
 		Most: maxRecords,
 		Fault: func(at rr.Place, text, reason string) bool {
@@ -60,6 +60,6 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 }
 
 // outside says that an owner is outside the zone.
-func outside(apex name) string {
-	return "the owner is outside the zone " + trimDot(apex.String())
+func outside(apex Name) string {
+	return "the owner is outside the zone " + TrimDot(apex.String())
 }

@@ -7,34 +7,34 @@ import (
 )
 
 // maxName is the length of the longest name on the wire, its root label included (RFC 1035 2.3.4).
-const maxName = 255
+const MaxName = 255
 
 // name is a domain name while a zone is loaded: lower-case wire format. Lower case makes names that are equal in DNS equal in Go.
-type name string
+type Name string
 
 // parseName reads presentation format; a name without a final dot is relative to origin.
-func parseName(s string, origin name) (name, error) { return (*arena)(nil).parseName(s, origin) }
+func parseName(s string, origin Name) (Name, error) { return (*Arena)(nil).ParseName(s, origin) }
 
 // parseName is the same with the name in the arena.
-func (a *arena) parseName(s string, origin name) (name, error) {
+func (a *Arena) ParseName(s string, origin Name) (Name, error) {
 	if s == "@" {
 		return origin, nil
 	}
-	var room [maxName]byte
-	wire, ok := appendName(room[:0], s, origin)
+	var room [MaxName]byte
+	wire, ok := AppendPlain(room[:0], s, origin)
 	if !ok {
 		var err error
 		if wire, err = dname.Append(room[:0], s, string(origin)); err != nil {
 			return "", err
 		}
 	}
-	lower(wire)
-	return a.name(wire), nil
+	Lower(wire)
+	return a.Name(wire), nil
 }
 
 // appendName appends the wire format of a name whose characters stand for themselves, its letters as written. It says whether it
 // was one: all others, and what is no name, are left to package rr.
-func appendName(to []byte, s string, origin name) ([]byte, bool) {
+func AppendPlain(to []byte, s string, origin Name) ([]byte, bool) {
 	if s == "@" {
 		return append(to, origin...), true
 	}
@@ -51,66 +51,66 @@ func appendName(to []byte, s string, origin name) ([]byte, bool) {
 		}
 		to = append(append(to, byte(len(label))), label...)
 		if s = rest; dotted && rest == "" {
-			origin = root
+			origin = Root
 		}
 	}
 	to = append(to, origin...)
-	return to, len(to)-begin <= maxName && len(to)-begin > len(origin)
+	return to, len(to)-begin <= MaxName && len(to)-begin > len(origin)
 }
 
 // root is the root of all names.
-const root = name("\x00")
+const Root = Name("\x00")
 
 // lower folds the letters of a wire name.
-func lower(wire []byte) { dname.Lower(wire) }
+func Lower(wire []byte) { dname.Lower(wire) }
 
 // String is the name in presentation format, with its final dot.
-func (n name) String() string {
-	var room [2 * maxName]byte
+func (n Name) String() string {
+	var room [2 * MaxName]byte
 	return string(dname.AppendText(room[:0], []byte(n)))
 }
 
 // parent is the name without its first label; the root has none.
-func (n name) parent() name { return n[1+n[0]:] }
+func (n Name) Parent() Name { return n[1+n[0]:] }
 
 // without is the name without its first labels.
-func (n name) without(labels int) name {
+func (n Name) Without(labels int) Name {
 	for range labels {
-		n = n.parent()
+		n = n.Parent()
 	}
 	return n
 }
 
 // label is the first label, without its length.
-func (n name) label() string { return string(n[1 : 1+n[0]]) }
+func (n Name) Label() string { return string(n[1 : 1+n[0]]) }
 
 // isRoot says whether this is the root, as in a null MX (RFC 7505).
-func (n name) isRoot() bool { return len(n) == 1 }
+func (n Name) IsRoot() bool { return len(n) == 1 }
 
 // within says whether n is the other name or below it.
-func (n name) within(other name) bool {
+func (n Name) Within(other Name) bool {
 	for len(n) > len(other) {
-		n = n.parent()
+		n = n.Parent()
 	}
 	return n == other
 }
 
 // wildcard is the wildcard name right below n.
-func (n name) wildcard() name { return "\x01*" + n }
+func (n Name) Wildcard() Name { return "\x01*" + n }
 
 // relative is the name as it is written in the zone: without the apex, "@" for the apex itself.
-func (n name) relative(apex name) string {
+func (n Name) Relative(apex Name) string {
 	switch {
 	case n == apex:
 		return "@"
-	case apex.isRoot() || !n.within(apex):
+	case apex.IsRoot() || !n.Within(apex):
 		return n.String()
 	}
 	return strings.TrimSuffix(n.String(), "."+apex.String())
 }
 
 // compare orders names as RFC 4034 6.1 does: by labels, the last first.
-func (n name) compare(other name) int {
+func (n Name) Compare(other Name) int {
 	a, b := n.labels(), other.labels()
 	for i := 1; i <= min(len(a), len(b)); i++ {
 		if c := strings.Compare(a[len(a)-i], b[len(b)-i]); c != 0 {
@@ -120,17 +120,17 @@ func (n name) compare(other name) int {
 	return len(a) - len(b)
 }
 
-func (n name) labels() []string {
+func (n Name) labels() []string {
 	var out []string
-	for ; !n.isRoot(); n = n.parent() {
-		out = append(out, n.label())
+	for ; !n.IsRoot(); n = n.Parent() {
+		out = append(out, n.Label())
 	}
 	return out
 }
 
 // countLabels is how many labels the name has, without the root.
-func (n name) countLabels() (count int) {
-	for ; !n.isRoot(); n = n.parent() {
+func (n Name) CountLabels() (count int) {
+	for ; !n.IsRoot(); n = n.Parent() {
 		count++
 	}
 	return count

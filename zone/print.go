@@ -17,11 +17,11 @@ func (z *Zone) Print(w io.Writer) error {
 	decoys, covers := z.Decoys()
 	p := printer{Zone: z, trapped: z.trapped(), hosts: z.Hosts()}
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
-	order, names := z.nodes(), map[uint32]name{}
+	order, names := z.nodes(), map[uint32]Name{}
 	for _, at := range order {
 		names[at] = z.nodeName(at)
 	}
-	slices.SortFunc(order, func(a, b uint32) int { return names[a].compare(names[b]) })
+	slices.SortFunc(order, func(a, b uint32) int { return names[a].Compare(names[b]) })
 	for _, at := range order {
 		sets := z.allSets(at)
 		slices.SortStableFunc(sets, func(a, b RRset) int { return cmp.Compare(rank(a), rank(b)) })
@@ -57,7 +57,7 @@ type printer struct {
 }
 
 // note says what the i-th record of an RRset has to do with the trap.
-func (z *printer) note(at uint32, owner name, s RRset, i int) string {
+func (z *printer) note(at uint32, owner Name, s RRset, i int) string {
 	switch s.typ {
 	case dns.TypeMX:
 		for _, t := range z.trapped {
@@ -66,7 +66,7 @@ func (z *printer) note(at uint32, owner name, s RRset, i int) string {
 			}
 		}
 		mx := z.records(owner, s)[i]
-		if h := z.host(lowered(mx.Data[2:])); h != nil {
+		if h := z.host(Lowered(mx.Data[2:])); h != nil {
 			return "cover for " + h.For
 		}
 	case dns.TypeA, dns.TypeAAAA:
@@ -80,8 +80,8 @@ func (z *printer) note(at uint32, owner name, s RRset, i int) string {
 }
 
 // host is the trap's host of a name, nil where it is none.
-func (z *printer) host(n name) *Host {
-	relative := n.relative(z.apex())
+func (z *printer) host(n Name) *Host {
+	relative := n.Relative(z.apex())
 	for i := range z.hosts {
 		if z.hosts[i].Name == relative {
 			return &z.hosts[i]

@@ -17,79 +17,79 @@ import (
 )
 
 // record is one record of a zone, its data in wire format with whole names, and where it was written.
-type record struct {
-	owner name
-	typ   uint16
-	ttl   uint32
-	data  []byte
-	item  *conf.Item // where it is written in a zone file
-	place rr.Place   // or in a master file
+type Record struct {
+	Owner Name
+	Typ   uint16
+	Ttl   uint32
+	Data  []byte
+	Item  *conf.Item // where it is written in a zone file
+	Place rr.Place   // or in a master file
 }
 
 // parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
-func parseRecord(text string, owner, apex name, ttl uint32, a *arena) (record, error) {
-	if r, ok := commonRecord(text, apex, ttl, a); ok {
-		r.owner = owner
+func ParseRecord(text string, owner, apex Name, ttl uint32, a *Arena) (Record, error) {
+	if r, ok := CommonRecord(text, apex, ttl, a); ok {
+		r.Owner = owner
 		return r, nil
 	}
 	if strings.TrimSpace(text) == "" {
-		return record{}, errors.New("empty: write TYPE and data, such as MX 10 mail")
+		return Record{}, errors.New("empty: write TYPE and data, such as MX 10 mail")
 	}
 	if strings.ContainsAny(text, "\r\n") {
-		return record{}, errors.New("a record is one line; long data may stand in several quoted strings")
+		return Record{}, errors.New("a record is one line; long data may stand in several quoted strings")
 	}
 	r, err := rr.ParseRecord(text, string(apex), ttl)
-	return record{owner: owner, typ: r.Type, ttl: r.TTL, data: r.Data}, err
+	return Record{Owner: owner, Typ: r.Type, Ttl: r.TTL, Data: r.Data}, err
 }
 
 // commonRecord reads the records that nearly all of a mail domain is made of, in their plainest form. It says whether this was one:
 // all others, and what is none, are left to package rr. A fuzz test holds both to the same data.
-func commonRecord(text string, apex name, ttl uint32, a *arena) (r record, ok bool) {
+func CommonRecord(text string, apex Name, ttl uint32, a *Arena) (r Record, ok bool) {
 	word, rest := nextWord(text)
 	if n, ok := parseNumber(word, 1<<31-1); ok {
 		ttl = n
 		word, rest = nextWord(rest)
 	}
-	r.ttl = ttl
+	r.Ttl = ttl
 	if word == "TXT" {
-		r.typ = dns.TypeTXT
-		r.data, ok = appendStrings(a.reserve(len(rest)), rest)
+		r.Typ = dns.TypeTXT
+		r.Data, ok = appendStrings(a.Reserve(len(rest)), rest)
 		return r, ok
 	}
 	value, rest := nextWord(rest)
 	switch word {
 	case "A", "AAAA":
 		addr, err := netip.ParseAddr(value)
-		r.typ, r.data = addressType(addr), a.address(addr)
-		ok = err == nil && dns.TypeToString[r.typ] == word && (r.typ == dns.TypeA || !strings.ContainsAny(value, ".%"))
+		r.Typ, r.Data = AddressType(addr), a.Address(addr)
+		ok = err == nil && dns.TypeToString[r.Typ] == word && (r.Typ == dns.TypeA || !strings.ContainsAny(value, ".%"))
 	case "NS", "CNAME":
-		r.typ = dns.StringToType[word]
-		r.data, ok = appendName(a.reserve(len(value)+1+len(apex)), value, apex)
+		r.Typ = dns.StringToType[word]
+		r.Data, ok = AppendPlain(a.Reserve(len(value)+1+len(apex)), value, apex)
 	case "MX":
 		var preference uint32
 		if preference, ok = parseNumber(value, math.MaxUint16); ok {
 			value, rest = nextWord(rest)
-			r.typ = dns.TypeMX
-			r.data, ok = appendName(binary.BigEndian.AppendUint16(a.reserve(2+len(value)+1+len(apex)), uint16(preference)), value, apex)
+			r.Typ = dns.TypeMX
+			r.Data, ok = AppendPlain(binary.BigEndian.AppendUint16(a.Reserve(2+len(value)+1+len(apex)), uint16(preference)), value, apex)
 		}
 	}
 	return r, ok && withoutBlanks(rest) == ""
 }
 
 // address is the data of an address's record; that of no address is empty.
-func (a *arena) address(addr netip.Addr) []byte {
+func (a *Arena) Address(addr netip.Addr) []byte {
 	switch {
 	case addr.Is4():
 		data := addr.As4()
-		return append(a.reserve(len(data)), data[:]...)
+		return append(a.Reserve(len(data)), data[:]...)
 	case addr.IsValid():
 		data := addr.As16()
-		return append(a.reserve(len(data)), data[:]...)
+		return append(a.Reserve(len(data)), data[:]...)
 	}
 	return nil
 }
 
-func addressType(a netip.Addr) uint16 {
+func AddressType(a netip.Addr) uint16 {
 	if a.Is4() {
 		return dns.TypeA
 	}
@@ -172,60 +172,60 @@ func names(typ uint16) (skip, count int) {
 }
 
 // host is the host that a record leads to, the root where it leads to none.
-func (r *record) host() name {
-	skip, count := names(r.typ)
-	if count == 0 || len(r.data) <= skip {
-		return root
+func (r *Record) Host() Name {
+	skip, count := names(r.Typ)
+	if count == 0 || len(r.Data) <= skip {
+		return Root
 	}
-	return lowered(r.data[skip : skip+nameSize(r.data[skip:])])
+	return Lowered(r.Data[skip : skip+Length(r.Data[skip:])])
 }
 
 // lowered makes a name of wire format in any letters. One that is in lower case, as nearly all are, is not copied: nobody changes a
 // record's data.
-func lowered(wire []byte) name {
+func Lowered(wire []byte) Name {
 	if !slices.ContainsFunc(wire, func(c byte) bool { return 'A' <= c && c <= 'Z' }) {
-		return name(unsafe.String(unsafe.SliceData(wire), len(wire)))
+		return Name(unsafe.String(unsafe.SliceData(wire), len(wire)))
 	}
-	var room [maxName]byte
+	var room [MaxName]byte
 	low := append(room[:0], wire...)
-	lower(low)
-	return name(low)
+	Lower(low)
+	return Name(low)
 }
 
 // preference is that of an MX record.
-func (r *record) preference() uint16 { return binary.BigEndian.Uint16(r.data) }
+func (r *Record) Preference() uint16 { return binary.BigEndian.Uint16(r.Data) }
 
 // address is that of an A or AAAA record.
-func (r *record) address() netip.Addr {
-	a, _ := netip.AddrFromSlice(r.data)
+func (r *Record) Address() netip.Addr {
+	a, _ := netip.AddrFromSlice(r.Data)
 	return a
 }
 
 // equal says whether two records of a set are the same, whatever the letters of a host are.
-func (r *record) equal(other *record) bool {
-	if len(r.data) != len(other.data) {
+func (r *Record) equal(other *Record) bool {
+	if len(r.Data) != len(other.Data) {
 		return false
 	}
-	if bytes.Equal(r.data, other.data) {
+	if bytes.Equal(r.Data, other.Data) {
 		return true
 	}
-	skip, count := names(r.typ)
-	host, otherHost := r.host(), other.host()
-	return count == 1 && host == otherHost && bytes.Equal(r.data[:skip], other.data[:skip]) && bytes.Equal(r.data[skip+len(host):], other.data[skip+len(host):])
+	skip, count := names(r.Typ)
+	host, otherHost := r.Host(), other.Host()
+	return count == 1 && host == otherHost && bytes.Equal(r.Data[:skip], other.Data[:skip]) && bytes.Equal(r.Data[skip+len(host):], other.Data[skip+len(host):])
 }
 
 // identity is the same for records that are equal.
-func (r *record) identity() string {
-	skip, count := names(r.typ)
+func (r *Record) identity() string {
+	skip, count := names(r.Typ)
 	if count != 1 {
-		return string(r.data)
+		return string(r.Data)
 	}
-	host := r.host()
-	return string(r.data[:skip]) + string(host) + string(r.data[skip+len(host):])
+	host := r.Host()
+	return string(r.Data[:skip]) + string(host) + string(r.Data[skip+len(host):])
 }
 
 // nameSize is the length of the uncompressed name that wire begins with.
-func nameSize(wire []byte) int {
+func Length(wire []byte) int {
 	n := 0
 	for wire[n] != 0 {
 		n += int(wire[n]) + 1

@@ -37,22 +37,22 @@ func (s *Source) Primary() *Primary { return s.primary }
 
 // TakeCopy takes the records of a secondary zone, as its primary has them.
 func (s *Source) TakeCopy(records []rr.Record) {
-	s.records = make([]record, len(records))
+	s.Records = make([]Record, len(records))
 	for i, r := range records {
-		s.records[i] = record{owner: name(r.Owner), typ: r.Type, ttl: r.TTL, data: r.Data}
+		s.Records[i] = Record{Owner: Name(r.Owner), Typ: r.Type, Ttl: r.TTL, Data: r.Data}
 	}
 }
 
 // CopiedSOA is the SOA record of the copy; nil where there is none.
 func (s *Source) CopiedSOA() *dns.SOA {
-	for i := range s.records {
-		if r := &s.records[i]; r.typ == dns.TypeSOA && r.owner == s.apex {
-			var fields soa
-			fields.read(&rrset{ttl: r.ttl, records: s.records[i : i+1]})
+	for i := range s.Records {
+		if r := &s.Records[i]; r.Typ == dns.TypeSOA && r.Owner == s.Apex {
+			var fields SOA
+			fields.Read(&rrset{Ttl: r.Ttl, Records: s.Records[i : i+1]})
 			return &dns.SOA{
-				Hdr: dns.RR_Header{Name: s.apex.String(), Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: r.ttl},
-				Ns:  name(fields.mname).String(), Mbox: name(fields.rname).String(), Serial: fields.serial,
-				Refresh: fields.refresh, Retry: fields.retry, Expire: fields.expire, Minttl: fields.negative,
+				Hdr: dns.RR_Header{Name: s.Apex.String(), Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: r.Ttl},
+				Ns:  Name(fields.mname).String(), Mbox: Name(fields.Rname).String(), Serial: fields.Serial,
+				Refresh: fields.refresh, Retry: fields.retry, Expire: fields.expire, Minttl: fields.Negative,
 			}
 		}
 	}
@@ -61,11 +61,11 @@ func (s *Source) CopiedSOA() *dns.SOA {
 
 // Stub stands in for a zone that cannot be served now: it has a name, and no answers.
 func (s *Source) Stub() *Zone {
-	empty := &Source{Path: s.Path, apex: s.apex, ttl: s.ttl, table: s.table, partial: true}
-	c := newContent(s.apex, nil, func(*record) {})
+	empty := &Source{Path: s.Path, Apex: s.Apex, Ttl: s.Ttl, table: s.table, Partial: true}
+	c := New(s.Apex, nil, func(*Record) {})
 	r := empty.makeSOA(c, new(conf.Report))
-	c.put(s.apex, r.set(s.apex))
-	return compile(c, r, nil)
+	c.Put(s.Apex, r.Set(s.Apex))
+	return Compile(c, r, nil)
 }
 
 // Unserved stands in for a zone whose file cannot be loaded, where its name can be read; else it is nil.
@@ -78,11 +78,11 @@ func Unserved(path string) *Zone {
 }
 
 func unserved(path, text string) *Zone {
-	apex, err := parseName(text, root)
+	apex, err := parseName(text, Root)
 	if err != nil {
 		return nil
 	}
-	return (&Source{Path: path, apex: apex, ttl: 3600}).Stub()
+	return (&Source{Path: path, Apex: apex, Ttl: 3600}).Stub()
 }
 
 // UnservedNamed is Unserved where the name is known.

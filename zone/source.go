@@ -16,15 +16,15 @@ const maxRecords = 1 << 20
 type Source struct {
 	Path string // of the zone file
 
-	arena   arena // of the names and data
-	apex    name
-	ttl     uint32
-	records []record
-	soa     soaTable
-	trap    *trapTable
+	Arena   Arena // of the names and data
+	Apex    Name
+	Ttl     uint32
+	Records []Record
+	Soa     soaTable
+	Trap    *Table
 	table   *conf.Table
 	master  string        // the master file, "" where there is none
-	partial bool          // some of the records could not be read
+	Partial bool          // some of the records could not be read
 	catalog *catalogTable // nil where the zone is no catalog
 	member  bool          // made from such a template
 	primary *Primary      // nil where the records are in files here
@@ -71,7 +71,7 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 	if t == nil {
 		return nil
 	}
-	s := &Source{Path: path, ttl: 3600, table: t, files: files}
+	s := &Source{Path: path, Ttl: 3600, table: t, files: files}
 	var origin, master string
 	if t.String("name", &origin); member != "" {
 		if origin != "" {
@@ -80,7 +80,7 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 		}
 		origin = member
 	}
-	apex, err := parseName(origin, root)
+	apex, err := parseName(origin, Root)
 	if origin == "" {
 		report.Add(t.Problem("name", "", `missing: say which zone this is, such as name = "example.com"`))
 		return nil
@@ -88,8 +88,8 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 		t.Fault("name", origin, err.Error())
 		return nil
 	}
-	s.apex = apex
-	t.Seconds("ttl", &s.ttl)
+	s.Apex = apex
+	t.Seconds("ttl", &s.Ttl)
 	t.String("file", &master)
 	if t.Has("primary") || t.Has("catalog") {
 		if t.Has("primary") {
@@ -100,8 +100,8 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 		}
 		return s.readTrap(before, report)
 	}
-	s.soa = s.readSOA(t.Table("soa"), apex)
-	s.soa.given = t.Has("soa")
+	s.Soa = s.readSOA(t.Table("soa"), apex)
+	s.Soa.given = t.Has("soa")
 	if master != "" {
 		if !filepath.IsAbs(master) {
 			master = filepath.Join(filepath.Dir(path), master)
@@ -115,14 +115,14 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 // readTrap reads the rest of the file. It returns nil where there were faults before it or in it.
 func (s *Source) readTrap(before int, report *conf.Report) *Source {
 	if s.table.Has("trap") {
-		s.trap = readTrap(s.table.Table("trap"), s.apex)
+		s.Trap = Read(s.table.Table("trap"), s.Apex)
 	}
 	s.table.Close()
 	if report.Faults() > before && (s.primary != nil || s.catalog != nil) {
 		return nil
 	} else if report.Faults() > before {
 		// What is left is judged all the same, so that one run tells every fault, but for what may be among the lost.
-		s.partial = true
+		s.Partial = true
 		s.Compile(nil, report)
 		return nil
 	}
@@ -130,19 +130,19 @@ func (s *Source) readTrap(before int, report *conf.Report) *Source {
 }
 
 // recordRooms are memory for the records of sources that were released.
-var recordRooms = sync.Pool{New: func() any { return new([]record) }}
+var recordRooms = sync.Pool{New: func() any { return new([]Record) }}
 
 // Release ends the use of a source: what was compiled of it stands by itself. No problem of it may be kept, for that may be in its words.
 func (s *Source) Release() {
-	if s.catalog != nil || s.primary != nil || len(s.records) > maxKept {
+	if s.catalog != nil || s.primary != nil || len(s.Records) > MaxKept {
 		return
 	}
 	s.table.Release()
-	clear(s.records)
-	room := s.records[:0]
+	clear(s.Records)
+	room := s.Records[:0]
 	recordRooms.Put(&room)
-	s.records = nil
-	s.arena.release()
+	s.Records = nil
+	s.Arena.Release()
 	if !s.member { // a template is others' too
 		releaseText(s.text)
 	}
@@ -150,49 +150,49 @@ func (s *Source) Release() {
 }
 
 // Name is the zone's name, without its final dot.
-func (s *Source) Name() string { return trimDot(s.apex.String()) }
+func (s *Source) Name() string { return TrimDot(s.Apex.String()) }
 
 // readRecords reads the table of owners and their records.
 func (s *Source) readRecords(t *conf.Table) {
 	keys := t.Keys()
-	if s.records == nil {
-		s.records = *recordRooms.Get().(*[]record)
+	if s.Records == nil {
+		s.Records = *recordRooms.Get().(*[]Record)
 	}
-	s.records = slices.Grow(s.records, 2*len(keys))
+	s.Records = slices.Grow(s.Records, 2*len(keys))
 	for _, key := range keys {
-		owner, err := s.arena.parseName(key, s.apex)
+		owner, err := s.Arena.ParseName(key, s.Apex)
 		switch {
 		case err != nil:
 			t.Fault(key, "", "the owner is "+err.Error())
 		case t.IsTable(key):
 			t.Table(key)
-			t.Fault(key, "", "an owner with a dot must be quoted: "+quoted(t, key)+` = ["TYPE data"]`)
+			t.Fault(key, "", "an owner with a dot must be quoted: "+Quoted(t, key)+` = ["TYPE data"]`)
 			continue
-		case !owner.within(s.apex):
-			t.Fault(key, "", outside(s.apex))
+		case !owner.Within(s.Apex):
+			t.Fault(key, "", outside(s.Apex))
 		}
 		items := t.Strings(key)
 		for i := range items {
 			item := &items[i]
-			r, err := parseRecord(item.Text, owner, s.apex, s.ttl, &s.arena)
+			r, err := ParseRecord(item.Text, owner, s.Apex, s.Ttl, &s.Arena)
 			if err != nil {
 				item.Fault(err.Error())
 				continue
 			}
-			if len(s.records) == maxRecords {
+			if len(s.Records) == maxRecords {
 				item.Fault(fmt.Sprintf("a zone has %d records at most", maxRecords))
 				return
 			}
-			if owner != "" && owner.within(s.apex) {
-				r.item = item
-				s.records = append(s.records, r)
+			if owner != "" && owner.Within(s.Apex) {
+				r.Item = item
+				s.Records = append(s.Records, r)
 			}
 		}
 	}
 }
 
 // quoted writes the owner that the operator meant by the nested tables of an unquoted one.
-func quoted(t *conf.Table, key string) string {
+func Quoted(t *conf.Table, key string) string {
 	owner := key
 	for t = t.Table(key); len(t.Keys()) == 1; {
 		next := t.Keys()[0]

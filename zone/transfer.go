@@ -11,7 +11,7 @@ import (
 
 // SOA is the zone's SOA record.
 func (z *Zone) SOA() rr.Record {
-	set, _ := z.body.set(z.body.uint32(headTop), dns.TypeSOA)
+	set, _ := z.Body.set(z.Body.uint32(headTop), dns.TypeSOA)
 	return z.records(z.apex(), set)[0]
 }
 
@@ -64,16 +64,16 @@ func differences(older, newer *Zone, most int) (deleted, added []rr.Record, ok b
 func Later(serial, other uint32) bool { return int32(serial-other) > 0 }
 
 // SerialOf is the serial number of an SOA record, whose data have been checked.
-func SerialOf(r rr.Record) uint32 { return binary.BigEndian.Uint32(r.Data[len(r.Data)-soaNumbers:]) }
+func SerialOf(r rr.Record) uint32 { return binary.BigEndian.Uint32(r.Data[len(r.Data)-SoaNumbers:]) }
 
 // WireName is a whole name in wire format, in lower case.
 func WireName(text string) (string, error) {
-	n, err := parseName(text, root)
+	n, err := parseName(text, Root)
 	return string(n), err
 }
 
 // Within says whether a name in wire format, in lower case, is another one or below it.
-func Within(wire, apex string) bool { return name(wire).within(name(apex)) }
+func Within(wire, apex string) bool { return Name(wire).Within(Name(apex)) }
 
 // NameOf is a zone's name, without its final dot, out of its wire format in lower case.
-func NameOf(wire []byte) string { return trimDot(name(wire).String()) }
+func NameOf(wire []byte) string { return TrimDot(Name(wire).String()) }

@@ -46,7 +46,7 @@ func texts(z *Zone) (lines []string) {
 func TestRecordsAreAllThatIsPrinted(t *testing.T) {
 	z := mustCompile(t, fmt.Sprintf(followed, "7", "x", 27))
 	var want []string
-	for _, line := range strings.Split(printed(t, z), "\n") {
+	for _, line := range strings.Split(Printed(t, z), "\n") {
 		if line, _, _ = strings.Cut(line, "\t; "); line != "" && line[0] != ';' {
 			want = append(want, line)
 		}

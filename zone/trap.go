@@ -12,26 +12,26 @@ import (
 )
 
 // trapTable is the operator's [trap]: every value right by itself.
-type trapTable struct {
+type Table struct {
 	table     *conf.Table
 	at        []conf.Item
-	owners    []name // those of at that are names, in order
-	direct    bool
+	Owners    []Name // those of at that are names, in order
+	Direct    bool
 	count     int
 	step      int // 0: as between the last two real ones
-	target    name
-	addresses []pooled
+	target    Name
+	Addresses []pooled
 	lost      bool // some of them could not be read
 	names     string
 	first     int
-	cover     bool
-	covers    map[name]fixed
+	Cover     bool
+	Covers    map[Name]fixed
 }
 
 // fixed is the addresses that the operator gives to an exchange outside the zone.
 type fixed struct {
 	item  conf.Item // where
-	addrs []netip.Addr
+	Addrs []netip.Addr
 }
 
 // pooled is one entry of trap.addresses: a prefix, or a single address as a prefix of its whole length.
@@ -47,8 +47,8 @@ const (
 	maxFirst = 1_000_000
 )
 
-func readTrap(t *conf.Table, apex name) *trapTable {
-	r := &trapTable{table: t, names: defaultNames}
+func Read(t *conf.Table, apex Name) *Table {
+	r := &Table{table: t, names: defaultNames}
 	r.at = []conf.Item{t.Item("at", "@")}
 	if t.Has("at") {
 		if r.at = t.Strings("at"); len(r.at) == 0 {
@@ -57,15 +57,15 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 	}
 	for _, item := range r.at {
 		if n, err := parseName(item.Text, apex); err == nil {
-			r.owners = append(r.owners, n)
+			r.Owners = append(r.Owners, n)
 		}
 	}
-	slices.Sort(r.owners)
+	slices.Sort(r.Owners)
 	style, target, count, step, first := "hosts", "", int64(2), int64(0), int64(1)
 	if t.String("style", &style); style != "hosts" && style != "direct" {
 		t.Fault("style", style, `must be "hosts" (decoys have names of their own) or "direct" (decoys name the target)`)
 	}
-	r.direct = style == "direct"
+	r.Direct = style == "direct"
 	t.Int("count", 1, maxCount, &count)
 	t.Int("step", 1, maxStep, &step)
 	t.Int("first", 0, maxFirst, &first)
@@ -79,9 +79,9 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 	if t.String("names", &r.names); !r.checkNames(t, apex) {
 		r.names = defaultNames // so that the rest can be judged
 	}
-	t.Bool("cover", &r.cover)
+	t.Bool("cover", &r.Cover)
 	addresses := t.Strings("addresses")
-	r.addresses = make([]pooled, 0, len(addresses))
+	r.Addresses = make([]pooled, 0, len(addresses))
 	for _, item := range addresses {
 		p, err := parsePool(item.Text)
 		if err != nil {
@@ -89,7 +89,7 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 			r.lost = true
 			continue
 		}
-		r.addresses = append(r.addresses, pooled{p, item})
+		r.Addresses = append(r.Addresses, pooled{p, item})
 	}
 	r.readCovers(t.Table("covers"))
 	t.Close()
@@ -97,14 +97,14 @@ func readTrap(t *conf.Table, apex name) *trapTable {
 }
 
 // readCovers reads the fixed addresses of exchanges.
-func (r *trapTable) readCovers(t *conf.Table) {
+func (r *Table) readCovers(t *conf.Table) {
 	for _, key := range t.Keys() {
 		if t.IsTable(key) {
 			t.Table(key)
-			t.Fault(key, "", "an exchange with a dot must be quoted: "+quoted(t, key)+` = ["192.0.2.7"]`)
+			t.Fault(key, "", "an exchange with a dot must be quoted: "+Quoted(t, key)+` = ["192.0.2.7"]`)
 			continue
 		}
-		exchange, err := parseName(key, root)
+		exchange, err := parseName(key, Root)
 		if err != nil {
 			t.Fault(key, "", "the exchange is "+err.Error())
 		}
@@ -125,12 +125,12 @@ func (r *trapTable) readCovers(t *conf.Table) {
 			if !isGlobal(p.Addr()) {
 				item.Warn("is not globally routable: mail that goes to the cover does not arrive at the exchange")
 			}
-			cover.addrs = append(cover.addrs, p.Addr())
+			cover.Addrs = append(cover.Addrs, p.Addr())
 		}
-		if r.covers == nil {
-			r.covers = map[name]fixed{}
+		if r.Covers == nil {
+			r.Covers = map[Name]fixed{}
 		}
-		r.covers[exchange] = cover
+		r.Covers[exchange] = cover
 	}
 }
 
@@ -138,7 +138,7 @@ func (r *trapTable) readCovers(t *conf.Table) {
 const defaultNames = "mx{n}"
 
 // checkNames judges the pattern of covers and decoys.
-func (r *trapTable) checkNames(t *conf.Table, apex name) bool {
+func (r *Table) checkNames(t *conf.Table, apex Name) bool {
 	if strings.Count(r.names, "{n}") != 1 {
 		t.Fault("names", r.names, `must hold {n} once, where the number goes: "mx{n}"`)
 		return false
@@ -148,8 +148,8 @@ func (r *trapTable) checkNames(t *conf.Table, apex name) bool {
 	case err != nil:
 		t.Fault("names", r.names, err.Error())
 		return false
-	case !n.within(apex):
-		t.Fault("names", r.names, "is outside the zone "+trimDot(apex.String()))
+	case !n.Within(apex):
+		t.Fault("names", r.names, "is outside the zone "+TrimDot(apex.String()))
 		return false
 	case !isHostName(n, apex):
 		t.Fault("names", r.names, `gives names that no host has: letters, digits and hyphens, none at an end (RFC 1123 2.1); "mx{n}" is one`)
@@ -159,9 +159,9 @@ func (r *trapTable) checkNames(t *conf.Table, apex name) bool {
 }
 
 // isHostName says whether the labels of a name below the apex are those of a host (RFC 1123 2.1).
-func isHostName(n, apex name) bool {
-	for ; n != apex; n = n.parent() {
-		label := n.label()
+func isHostName(n, apex Name) bool {
+	for ; n != apex; n = n.Parent() {
+		label := n.Label()
 		if label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
@@ -175,9 +175,9 @@ func isHostName(n, apex name) bool {
 }
 
 // hostName is the n-th name of the pattern.
-func (r *trapTable) hostName(n int, apex name, a *arena) (name, error) {
+func (r *Table) hostName(n int, apex Name, a *Arena) (Name, error) {
 	before, after, _ := strings.Cut(r.names, "{n}")
-	return a.parseName(before+strconv.Itoa(n)+after, apex)
+	return a.ParseName(before+strconv.Itoa(n)+after, apex)
 }
 
 // parsePool reads an address or a prefix.

@@ -29,14 +29,14 @@ var allTypes = []string{
 	"CNAME mail", "TYPE65280 \\# 4 0A000001", "TYPE1 \\# 4 0A000001", "DELEG 1 x", "NULL \\# 2 abcd", "NXNAME \\# 0", "IXFR x", "ANY x",
 }
 
-const exampleCom = name("\x07example\x03com\x00")
+const exampleCom = Name("\x07example\x03com\x00")
 
 const sha = "ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
 
 // TestATypeAloneIsRefused: the library would read it, and pack what no client can.
 func TestATypeAloneIsRefused(t *testing.T) {
 	for _, typ := range []string{"A", "MX", "NS", "SRV", "CNAME", "SOA", "TXT", "CAA", "TLSA", "HTTPS"} {
-		if r, err := parseRecord(typ, exampleCom, exampleCom, 60, nil); err == nil {
+		if r, err := ParseRecord(typ, exampleCom, exampleCom, 60, nil); err == nil {
 			t.Errorf("%s is read as %v", typ, r)
 		}
 	}
@@ -48,14 +48,14 @@ func TestEveryTypeIsServed(t *testing.T) {
 	for _, text := range allTypes {
 		word, _, _ := strings.Cut(text, " ")
 		t.Run(word, func(t *testing.T) {
-			r, err := parseRecord(text, exampleCom, exampleCom, 3600, nil)
+			r, err := ParseRecord(text, exampleCom, exampleCom, 3600, nil)
 			if err != nil {
 				if _, known := dns.TypeToRR[dns.StringToType[word]]; known && word != "ANY" && word != "NXNAME" && word != "RFC3597" {
 					t.Errorf("%s: %v", text, err)
 				}
 				return
 			}
-			typ := r.typ
+			typ := r.Typ
 			seen[typ] = true
 			owner, records := "x", "x = ['"+strings.ReplaceAll(text, "'", "")+"']"
 			if typ == dns.TypeSOA || typ == dns.TypeNS {
@@ -75,12 +75,12 @@ func TestEveryTypeIsServed(t *testing.T) {
 			var q QName
 			var a Answer
 			q.Read([]byte(n), 0)
-			z.body.Lookup(&q, typ, &a)
+			z.Body.Lookup(&q, typ, &a)
 			for _, item := range a.Answer {
 				got = append(got, z.records(n, item.Set)...)
 			}
-			if len(got) != 1 || typ != dns.TypeSOA && !bytes.Equal(got[0].Data, r.data) {
-				t.Errorf("got %v, want %x", got, r.data)
+			if len(got) != 1 || typ != dns.TypeSOA && !bytes.Equal(got[0].Data, r.Data) {
+				t.Errorf("got %v, want %x", got, r.Data)
 			}
 			loadsBack(t, z)
 		})

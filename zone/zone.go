@@ -8,16 +8,16 @@ import (
 
 // Zone is a compiled zone. It never changes; any number of goroutines may read it.
 type Zone struct {
-	body    Body
+	Body    Body
 	serial  uint32
 	lookups []string
 }
 
 // apex is the zone's name.
-func (z *Zone) apex() name { return name(z.body.apex()) }
+func (z *Zone) apex() Name { return Name(z.Body.apex()) }
 
 // Name is the zone's apex without the final dot, as the operator names it.
-func (z *Zone) Name() string { return trimDot(z.apex().String()) }
+func (z *Zone) Name() string { return TrimDot(z.apex().String()) }
 
 // Serial is the serial number of the SOA record.
 func (z *Zone) Serial() uint32 { return z.serial }
@@ -27,7 +27,7 @@ func (z *Zone) Lookups() []string { return z.lookups }
 
 // allSets are a node's RRsets by type.
 func (z *Zone) allSets(node uint32) (sets []RRset) {
-	for e := z.body.sets(node); len(e) > 0; e = e[setEntry:] {
+	for e := z.Body.sets(node); len(e) > 0; e = e[setEntry:] {
 		sets = append(sets, readSet(e))
 	}
 	return sets
@@ -35,7 +35,7 @@ func (z *Zone) allSets(node uint32) (sets []RRset) {
 
 // nodes are the offsets of all nodes.
 func (z *Zone) nodes() (nodes []uint32) {
-	b := z.body
+	b := z.Body
 	for at, end := b.uint32(headTop), b.uint32(headEnd); at < end; {
 		nodes = append(nodes, at)
 		at += nodeLabel + 1 + uint32(b[at+nodeLabel]) + uint32(len(b.sets(at)))
@@ -44,19 +44,19 @@ func (z *Zone) nodes() (nodes []uint32) {
 }
 
 // nodeName is the whole name of a node, in lower case.
-func (z *Zone) nodeName(node uint32) name {
+func (z *Zone) nodeName(node uint32) Name {
 	var wire []byte
-	for top := z.body.uint32(headTop); node != top; {
-		n := z.body[node:]
+	for top := z.Body.uint32(headTop); node != top; {
+		n := z.Body[node:]
 		wire = append(wire, n[nodeLabel:nodeLabel+1+int(n[nodeLabel])]...)
 		node = binary.LittleEndian.Uint32(n[nodeParent:])
 	}
-	return name(append(wire, z.body.apex()...))
+	return Name(append(wire, z.Body.apex()...))
 }
 
 // records are the records of an RRset, with every name whole.
-func (z *Zone) records(owner name, s RRset) []rr.Record {
-	wire, owners, apexes := z.body.Wire(s)
+func (z *Zone) records(owner Name, s RRset) []rr.Record {
+	wire, owners, apexes := z.Body.Wire(s)
 	records := make([]rr.Record, owners.Len())
 	for i, apex := 0, 0; i < len(records); i++ {
 		begin, end := owners.At(i), len(wire)
@@ -66,7 +66,7 @@ func (z *Zone) records(owner name, s RRset) []rr.Record {
 		data := make([]byte, 0, end-begin)
 		at := begin + rdataAt
 		for ; apex < apexes.Len() && apexes.At(apex) < end; apex++ {
-			data = append(append(data, wire[at:apexes.At(apex)]...), z.body.apex()...)
+			data = append(append(data, wire[at:apexes.At(apex)]...), z.Body.apex()...)
 			at = apexes.At(apex) + 2
 		}
 		records[i] = rr.Record{Owner: string(owner), Type: s.typ, TTL: binary.BigEndian.Uint32(wire[begin+ttlAt:]), Data: append(data, wire[at:end]...)}
@@ -74,7 +74,7 @@ func (z *Zone) records(owner name, s RRset) []rr.Record {
 	return records
 }
 
-func trimDot(s string) string {
+func TrimDot(s string) string {
 	if len(s) > 1 && s[len(s)-1] == '.' {
 		return s[:len(s)-1]
 	}

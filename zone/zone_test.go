@@ -49,7 +49,7 @@ func TestZones(t *testing.T) {
 			z, problems := loadFile(filepath.Join(dir, "zone.toml"), look)
 			got := map[string]string{"problems": strings.ReplaceAll(problems, dir+"/", "")}
 			if z != nil {
-				got["zone"] = printed(t, z)
+				got["zone"] = Printed(t, z)
 			}
 			if *update {
 				rewrite(t, path, archive, got)
@@ -73,9 +73,9 @@ func loadFile(path string, look Lookups) (*Zone, string) {
 	var report conf.Report
 	var z *Zone
 	if s := Load(path, &report); s != nil {
-		if s.soa.serial == nil && s.master == "" {
+		if s.Soa.serial == nil && s.master == "" {
 			one := uint32(1)
-			s.soa.serial = &one // the time of a temporary file would differ in each run
+			s.Soa.serial = &one // the time of a temporary file would differ in each run
 		}
 		z = s.Compile(look, &report)
 	}
@@ -86,7 +86,7 @@ func loadFile(path string, look Lookups) (*Zone, string) {
 	return z, b.String()
 }
 
-func printed(t *testing.T, z *Zone) string {
+func Printed(t *testing.T, z *Zone) string {
 	t.Helper()
 	var b strings.Builder
 	if err := z.Print(&b); err != nil {
