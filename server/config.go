@@ -13,8 +13,8 @@ import (
 	"mxtrap/server/peer"
 	"mxtrap/server/resolve"
 	"mxtrap/server/tap"
-	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // Config is a server file: every value right by itself.
@@ -56,7 +56,7 @@ func ReadConfig(path string, report *conf.Report) *Config {
 
 // CheckConfig is ReadConfig that returns what can be read of a file with faults, so that one run tells those of the zones too.
 func CheckConfig(path string, report *conf.Report) *Config {
-	text, err := zone.ReadText(path)
+	text, err := source.ReadText(path)
 	if err != nil {
 		report.Add(conf.Problem{File: path, Reason: conf.Plain(err).Error()})
 		return nil

@@ -15,13 +15,15 @@ import (
 	"mxtrap/server/state"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
+	"mxtrap/zone/trap"
 )
 
 // Inspection is what a load without serving comes to.
 type Inspection struct {
 	Zones    []*zone.Zone      // that can be served, by name
 	Down     map[string]string // the others, by name, with the reason
-	Known    zone.Lookups      // what has been looked up
+	Known    trap.Lookups      // what has been looked up
 	Problems []conf.Problem
 }
 
@@ -106,7 +108,7 @@ func MetricsOf(path string) netip.AddrPort {
 	if c := CheckConfig(path, &report); c != nil {
 		return c.Metrics
 	}
-	text, _ := zone.ReadText(path)
+	text, _ := source.ReadText(path)
 	if value, ok := conf.Glimpse(text, "metrics"); ok {
 		addr, _ := parseAddress(value)
 		return addr

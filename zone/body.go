@@ -115,11 +115,11 @@ func (b Body) labels() int { return int(b[headLabels]) }
 // negative is the SOA of a negative answer.
 func (b Body) negative() RRset { return RRset{b.uint32(headNegative), dns.TypeSOA} }
 
-var Seed = maphash.MakeSeed()
+var seed = maphash.MakeSeed()
 
 // childHash spreads the children of all nodes over one table.
 func childHash(parent uint32, label []byte) uint32 {
-	h := maphash.Bytes(Seed, label) ^ uint64(parent)*0x9e3779b97f4a7c15
+	h := maphash.Bytes(seed, label) ^ uint64(parent)*0x9e3779b97f4a7c15
 	return uint32(h ^ h>>32)
 }
 

@@ -8,15 +8,22 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rdata"
+	"mxtrap/zone/trap"
 )
 
-// maxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
-const MaxRRset = math.MaxUint16 - 12 - MaxName - 4 - 11 - 4 - 255
+// MaxUDP is how many octets a message over UDP has at most: our responses, whatever the client says, and the responses that we ask for
+// (DNS Flag Day 2020, RFC 9715).
+const MaxUDP = 1232
+
+// MaxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
+const MaxRRset = math.MaxUint16 - 12 - dname.MaxName - 4 - 11 - 4 - 255
 
 // compiler writes the body of a Zone.
 type compiler struct {
-	*Content
+	*content.Content
 	data Body
 	at   []uint32 // offset of each node of the content
 }
@@ -27,8 +34,8 @@ var compileBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // maxScratch is the largest of these that is kept.
 const maxScratch = 1 << 20
 
-// compile makes the Zone of checked content.
-func Compile(c *Content, soa *SOA, t *trap) *Zone {
+// Compile makes the Zone of checked content.
+func Compile(c *content.Content, soa *content.SOA, t *trap.Trap) *Zone {
 	scratch := compileBuffers.Get().(*[]byte)
 	b := &compiler{Content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.Nodes))}
 	b.data[headLabels], b.data[headApexSize] = byte(c.Apex.CountLabels()), byte(len(c.Apex))
@@ -51,7 +58,7 @@ func Compile(c *Content, soa *SOA, t *trap) *Zone {
 	b.putUint32(headNegative, b.addSet(&set).off)
 	b.addGlue()
 	b.addTrap(t)
-	z := &Zone{serial: soa.Serial, Body: slices.Clone(b.data)}
+	z := &Zone{serial: soa.Serial, body: slices.Clone(b.data)}
 	if t != nil {
 		z.lookups = t.Lookups
 	}
@@ -81,7 +88,7 @@ func (b *compiler) addNode(i int) {
 			flags |= hasDNAME
 		}
 	}
-	label := Root
+	label := dname.Root
 	if i != 0 {
 		parent := b.at[n.Parent]
 		label = n.Name[:1+n.Name[0]]
@@ -114,7 +121,7 @@ func (b *compiler) addSets(i int) {
 
 // addSet writes an RRset: its sizes, the offsets to patch, and its wire, with two octets of room for each owner, and for each name in
 // its data that ends in the apex and may be compressed a pointer's room in its place.
-func (b *compiler) addSet(set *rrset) RRset {
+func (b *compiler) addSet(set *content.RRset) RRset {
 	apexes := 0
 	for i := range set.Records {
 		apexes += apexNames(b.Apex, &set.Records[i])
@@ -137,7 +144,7 @@ func (b *compiler) addSet(set *rrset) RRset {
 		skip, count := rdata.Names(set.Typ)
 		b.data, data = append(b.data, data[:skip]...), data[skip:]
 		for range count {
-			size := Length(data)
+			size := dname.Length(data)
 			head, inside := splitApex(data[:size], b.Apex)
 			b.data = append(b.data, head...)
 			if inside {
@@ -157,8 +164,8 @@ func (b *compiler) addSet(set *rrset) RRset {
 	return RRset{uint32(off), set.Typ}
 }
 
-// wireSize is how long an RRset will be.
-func WireSize(apex Name, set *rrset) (size int) {
+// WireSize is how long an RRset will be.
+func WireSize(apex dname.Name, set *content.RRset) (size int) {
 	for i := range set.Records {
 		r := &set.Records[i]
 		size += rdataAt + len(r.Data) - apexNames(apex, r)*(len(apex)-2)
@@ -167,11 +174,11 @@ func WireSize(apex Name, set *rrset) (size int) {
 }
 
 // apexNames counts the names in a record's data that end in the apex and may be compressed.
-func apexNames(apex Name, r *Record) (n int) {
+func apexNames(apex dname.Name, r *content.Record) (n int) {
 	skip, count := rdata.Names(r.Typ)
 	data := r.Data[skip:]
 	for range count {
-		size := Length(data)
+		size := dname.Length(data)
 		if _, inside := splitApex(data[:size], apex); inside {
 			n++
 		}
@@ -181,7 +188,7 @@ func apexNames(apex Name, r *Record) (n int) {
 }
 
 // splitApex cuts the apex off a name in wire format, where the name ends in it letter by letter: what was written in others stays so.
-func splitApex(wire []byte, apex Name) (head []byte, inside bool) {
+func splitApex(wire []byte, apex dname.Name) (head []byte, inside bool) {
 	at := 0
 	for len(wire)-at > len(apex) {
 		at += int(wire[at]) + 1

@@ -5,6 +5,9 @@ import (
 	"math"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
+	"mxtrap/zone/trap"
 )
 
 // Host is a name that the trap has put into the zone.
@@ -27,11 +30,11 @@ const (
 	trapEntry  = 8
 )
 
-// maxHosts is how many hosts the trap of a zone may have, and how many owners: their numbers have 16 bits, one of them for "none".
+// MaxHosts is how many hosts the trap of a zone may have, and how many owners: their numbers have 16 bits, one of them for "none".
 const MaxHosts = math.MaxUint16 - 1
 
 // addTrap writes which names and sets are the trap's, for counters and for show.
-func (b *compiler) addTrap(t *trap) {
+func (b *compiler) addTrap(t *trap.Trap) {
 	if t == nil {
 		return
 	}
@@ -68,18 +71,18 @@ type Trap struct {
 // Traps are the MX sets with decoys.
 func (z *Zone) Traps() (traps []Trap) {
 	for _, t := range z.trapped() {
-		traps = append(traps, Trap{TrimDot(z.nodeName(t.node).String()), int(t.real)})
+		traps = append(traps, Trap{z.nodeName(t.node).Bare(), int(t.real)})
 	}
 	return traps
 }
 
 // trapped are the MX sets with decoys.
 func (z *Zone) trapped() []trappedSet {
-	at := z.Body.uint32(headTrap)
+	at := z.body.uint32(headTrap)
 	if at == 0 {
 		return nil
 	}
-	table := z.Body[at:]
+	table := z.body[at:]
 	sets := make([]trappedSet, binary.LittleEndian.Uint16(table[trapSets:]))
 	for i := range sets {
 		e := table[trapTables+trapEntry*i:]
@@ -90,24 +93,24 @@ func (z *Zone) trapped() []trappedSet {
 
 // Hosts are the names that the trap has put into the zone, covers first.
 func (z *Zone) Hosts() []Host {
-	at := z.Body.uint32(headTrap)
+	at := z.body.uint32(headTrap)
 	if at == 0 {
 		return nil
 	}
-	table := z.Body[at:]
+	table := z.body[at:]
 	hosts := make([]Host, binary.LittleEndian.Uint16(table[trapHosts:]))
 	table = table[trapTables+trapEntry*int(binary.LittleEndian.Uint16(table[trapSets:])):]
 	for i := range hosts {
 		node, owner := binary.LittleEndian.Uint32(table), binary.LittleEndian.Uint32(table[4:])
 		table = table[trapEntry:]
-		var of Name
+		var of dname.Name
 		if owner != 0 {
 			of = z.nodeName(owner)
 		} else {
-			of = Name(table[:Length(table)])
+			of = dname.Name(table[:dname.Length(table)])
 			table = table[len(of):]
 		}
-		hosts[i] = Host{Name: z.nodeName(node).Relative(z.apex()), Decoy: owner != 0, For: TrimDot(of.String())}
+		hosts[i] = Host{Name: z.nodeName(node).Relative(z.apex()), Decoy: owner != 0, For: of.Bare()}
 	}
 	return hosts
 }
@@ -115,8 +118,8 @@ func (z *Zone) Hosts() []Host {
 // Decoys counts the decoy MX records and the covers of the zone.
 func (z *Zone) Decoys() (decoys, covers int) {
 	for _, t := range z.trapped() {
-		s, _ := z.Body.set(t.node, dns.TypeMX)
-		_, owners, _ := z.Body.Wire(s)
+		s, _ := z.body.set(t.node, dns.TypeMX)
+		_, owners, _ := z.body.Wire(s)
 		decoys += owners.Len() - int(t.real)
 	}
 	for _, h := range z.Hosts() {

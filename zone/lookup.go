@@ -4,10 +4,13 @@ import (
 	"encoding/binary"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 )
 
-// MaxAliases is how many CNAME and DNAME records one answer follows; Knot ends there too.
-const MaxAliases = 20
+// MaxAliases is how many CNAME and DNAME records one answer follows.
+const MaxAliases = content.MaxAliases
 
 // Answer is what a lookup found: RRsets by section, and the names they stand under. One Answer serves a goroutine for all its
 // lookups; nothing is allocated once its slices have grown.
@@ -193,7 +196,7 @@ func (b Body) target(s RRset, to *QName) {
 	wire, _, apexes := b.Wire(s)
 	data := wire[rdataAt:]
 	if apexes.Len() > 0 {
-		var whole [MaxName]byte
+		var whole [dname.MaxName]byte
 		n := copy(whole[:], data[:len(data)-2])
 		n += copy(whole[n:], b.apex())
 		data = whole[:n]

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
 )
 
 // Print writes the zone as it is served, as an RFC 1035 master file: the SOA record first, then by owner. Comments tell what the
@@ -17,7 +19,7 @@ func (z *Zone) Print(w io.Writer) error {
 	decoys, covers := z.Decoys()
 	p := printer{Zone: z, trapped: z.trapped(), hosts: z.Hosts()}
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
-	order, names := z.nodes(), map[uint32]Name{}
+	order, names := z.nodes(), map[uint32]dname.Name{}
 	for _, at := range order {
 		names[at] = z.nodeName(at)
 	}
@@ -57,7 +59,7 @@ type printer struct {
 }
 
 // note says what the i-th record of an RRset has to do with the trap.
-func (z *printer) note(at uint32, owner Name, s RRset, i int) string {
+func (z *printer) note(at uint32, owner dname.Name, s RRset, i int) string {
 	switch s.typ {
 	case dns.TypeMX:
 		for _, t := range z.trapped {
@@ -66,7 +68,7 @@ func (z *printer) note(at uint32, owner Name, s RRset, i int) string {
 			}
 		}
 		mx := z.records(owner, s)[i]
-		if h := z.host(Lowered(mx.Data[2:])); h != nil {
+		if h := z.host(dname.Lowered(mx.Data[2:])); h != nil {
 			return "cover for " + h.For
 		}
 	case dns.TypeA, dns.TypeAAAA:
@@ -80,7 +82,7 @@ func (z *printer) note(at uint32, owner Name, s RRset, i int) string {
 }
 
 // host is the trap's host of a name, nil where it is none.
-func (z *printer) host(n Name) *Host {
+func (z *printer) host(n dname.Name) *Host {
 	relative := n.Relative(z.apex())
 	for i := range z.hosts {
 		if z.hosts[i].Name == relative {

@@ -1,12 +1,16 @@
 package zone
 
+import (
+	"mxtrap/zone/dname"
+)
+
 // maxLabels is the number of labels of the longest name, without the root.
 const maxLabels = 127
 
 // QName is a name that is looked up: lower-case wire format and where each label begins. It is made to be used again and again
 // without allocation.
 type QName struct {
-	wire   [MaxName]byte
+	wire   [dname.MaxName]byte
 	starts [maxLabels + 1]uint8 // of label i, counted from the left; the last is the root's
 	size   int                  // of the name in wire, root label included
 	labels int                  // without the root
@@ -18,14 +22,14 @@ func (q *QName) Read(msg []byte, off int) int {
 	q.labels = 0
 	for at := off; at < len(msg); {
 		n := int(msg[at])
-		if at-off+n+1 > MaxName || n > 63 {
+		if at-off+n+1 > dname.MaxName || n > 63 {
 			return -1
 		}
 		q.starts[q.labels] = uint8(at - off)
 		if n == 0 {
 			q.size = at - off + 1
 			copy(q.wire[:], msg[off:at+1])
-			Lower(q.wire[:q.size])
+			dname.Lower(q.wire[:q.size])
 			return at + 1
 		}
 		q.labels++
@@ -49,10 +53,10 @@ func (q *QName) equal(other *QName) bool { return string(q.Wire()) == string(oth
 // join makes the name of the first labels of another name and a tail in wire format. It fails where that is too long.
 func (q *QName) join(first *QName, labels int, tail []byte) bool {
 	head := int(first.starts[labels])
-	if head+len(tail) > MaxName {
+	if head+len(tail) > dname.MaxName {
 		return false
 	}
-	var wire [MaxName]byte
+	var wire [dname.MaxName]byte
 	copy(wire[:], first.wire[:head])
 	copy(wire[head:], tail)
 	return q.Read(wire[:head+len(tail)], 0) >= 0

@@ -5,6 +5,8 @@ import (
 	"hash/maphash"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
 )
 
 // Set is all zones that are served. It never changes: a reload makes a new one.
@@ -28,12 +30,12 @@ func NewSet(zones []*Zone, rest func()) *Set {
 	mask := uint64(len(s.table) - 1)
 	for i, z := range s.zones {
 		rest()
-		s.bodies[1+i] = z.Body
-		s.depths[z.Body.labels()] = true
-		hash := maphash.Bytes(Seed, z.Body.apex())
+		s.bodies[1+i] = z.body
+		s.depths[z.body.labels()] = true
+		hash := maphash.Bytes(seed, z.body.apex())
 		slot := hash & mask
 		for s.table[slot].body != 0 {
-			s.twins = s.twins || s.is(s.table[slot], z.Body.apex(), hash)
+			s.twins = s.twins || s.is(s.table[slot], z.body.apex(), hash)
 			slot = (slot + 1) & mask
 		}
 		s.table[slot] = place{uint32(hash >> 32), uint32(1 + i)}
@@ -50,7 +52,7 @@ func (s *Set) Parents(rest func()) map[*Zone]bool {
 	var q QName
 	for _, z := range s.zones {
 		rest()
-		q.Read(z.Body.apex(), 0)
+		q.Read(z.body.apex(), 0)
 		for skip := 1; skip <= q.labels; skip++ {
 			if !s.depths[q.labels-skip] {
 				continue
@@ -109,7 +111,7 @@ func (s *Set) likely(q *QName) *place {
 	for skip < q.labels && !s.depths[q.labels-skip] {
 		skip++
 	}
-	return &s.table[maphash.Bytes(Seed, q.suffix(skip))&uint64(len(s.table)-1)]
+	return &s.table[maphash.Bytes(seed, q.suffix(skip))&uint64(len(s.table)-1)]
 }
 
 // fetch reads what has to be in the cache soon; the sum says nothing.
@@ -141,7 +143,7 @@ func (s *Set) Named(text string) *Zone {
 
 // Index is where in Zones the zone of a name is.
 func (s *Set) Index(text string) (i int, ok bool) {
-	n, err := parseName(text, Root)
+	n, err := dname.Parse(text, dname.Root)
 	if err != nil {
 		return 0, false
 	}
@@ -168,7 +170,7 @@ func (s *Set) Find(q *QName, parentSide bool) (zone Body, index int) {
 // find finds the zone of a name, by its index in Set.zones.
 func (s *Set) find(apex []byte) (index int, ok bool) {
 	mask := uint64(len(s.table) - 1)
-	hash := maphash.Bytes(Seed, apex)
+	hash := maphash.Bytes(seed, apex)
 	for slot := hash & mask; ; slot = (slot + 1) & mask {
 		p := s.table[slot]
 		if p.body == 0 {
@@ -198,12 +200,12 @@ func tableSize(entries int) int {
 func (z *Zone) Shadowed(s *Set) (by []int) {
 	var q QName
 	for _, h := range z.Hosts() {
-		n, err := parseName(h.Name, z.apex())
+		n, err := dname.Parse(h.Name, z.apex())
 		if err != nil {
 			continue
 		}
 		q.Read([]byte(n), 0)
-		if deeper, i := s.Find(&q, false); deeper != nil && deeper.labels() > z.Body.labels() {
+		if deeper, i := s.Find(&q, false); deeper != nil && deeper.labels() > z.body.labels() {
 			by = append(by, i)
 		}
 	}
@@ -214,7 +216,7 @@ func (z *Zone) Shadowed(s *Set) (by []int) {
 func (z *Zone) NamesOfTrap() map[string]bool {
 	names := map[string]bool{}
 	for _, h := range z.Hosts() {
-		n, err := parseName(h.Name, z.apex())
+		n, err := dname.Parse(h.Name, z.apex())
 		for ; err == nil && len(n) > len(z.apex()); n = n.Parent() {
 			names[string(n)] = true
 		}
@@ -225,7 +227,7 @@ func (z *Zone) NamesOfTrap() map[string]bool {
 // HostIn is a host of the trap at or below a name, relative to the zone; "" where there is none.
 func (z *Zone) HostIn(wire string) string {
 	for _, h := range z.Hosts() {
-		if n, err := parseName(h.Name, z.apex()); err == nil && n.Within(Name(wire)) {
+		if n, err := dname.Parse(h.Name, z.apex()); err == nil && n.Within(dname.Name(wire)) {
 			return h.Name
 		}
 	}
@@ -236,4 +238,4 @@ func (z *Zone) HostIn(wire string) string {
 func (z *Zone) Apex() string { return string(z.apex()) }
 
 // Labels is how many labels its name has, without the root.
-func (z *Zone) Labels() int { return z.Body.labels() }
+func (z *Zone) Labels() int { return z.body.labels() }

@@ -6,12 +6,14 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 )
 
 // SOA is the zone's SOA record.
 func (z *Zone) SOA() rr.Record {
-	set, _ := z.Body.set(z.Body.uint32(headTop), dns.TypeSOA)
+	set, _ := z.body.set(z.body.uint32(headTop), dns.TypeSOA)
 	return z.records(z.apex(), set)[0]
 }
 
@@ -64,16 +66,18 @@ func differences(older, newer *Zone, most int) (deleted, added []rr.Record, ok b
 func Later(serial, other uint32) bool { return int32(serial-other) > 0 }
 
 // SerialOf is the serial number of an SOA record, whose data have been checked.
-func SerialOf(r rr.Record) uint32 { return binary.BigEndian.Uint32(r.Data[len(r.Data)-SoaNumbers:]) }
+func SerialOf(r rr.Record) uint32 {
+	return binary.BigEndian.Uint32(r.Data[len(r.Data)-content.SoaNumbers:])
+}
 
 // WireName is a whole name in wire format, in lower case.
 func WireName(text string) (string, error) {
-	n, err := parseName(text, Root)
+	n, err := dname.Parse(text, dname.Root)
 	return string(n), err
 }
 
 // Within says whether a name in wire format, in lower case, is another one or below it.
-func Within(wire, apex string) bool { return Name(wire).Within(Name(apex)) }
+func Within(wire, apex string) bool { return dname.Name(wire).Within(dname.Name(apex)) }
 
 // NameOf is a zone's name, without its final dot, out of its wire format in lower case.
-func NameOf(wire []byte) string { return TrimDot(Name(wire).String()) }
+func NameOf(wire []byte) string { return dname.Name(wire).Bare() }

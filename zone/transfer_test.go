@@ -1,4 +1,4 @@
-package zone
+package zone_test
 
 import (
 	"fmt"
@@ -9,7 +9,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 const followed = `name = "example.com"
@@ -24,10 +26,10 @@ mx1 = ["A 192.0.2.26"]
 addresses = ["192.0.2.%d"]
 `
 
-func mustCompile(t *testing.T, text string) *Zone {
+func mustCompile(t *testing.T, text string) *zone.Zone {
 	t.Helper()
 	var report conf.Report
-	if s := Parse("z.toml", []byte(text), &report); s != nil {
+	if s := source.Parse("z.toml", []byte(text), &report); s != nil {
 		if z := s.Compile(nil, &report); z != nil {
 			return z
 		}
@@ -36,7 +38,7 @@ func mustCompile(t *testing.T, text string) *Zone {
 	return nil
 }
 
-func texts(z *Zone) (lines []string) {
+func texts(z *zone.Zone) (lines []string) {
 	for rr := range z.Records() {
 		lines = append(lines, rr.String())
 	}
@@ -45,8 +47,10 @@ func texts(z *Zone) (lines []string) {
 
 func TestRecordsAreAllThatIsPrinted(t *testing.T) {
 	z := mustCompile(t, fmt.Sprintf(followed, "7", "x", 27))
+	var printed strings.Builder
+	z.Print(&printed)
 	var want []string
-	for _, line := range strings.Split(Printed(t, z), "\n") {
+	for _, line := range strings.Split(printed.String(), "\n") {
 		if line, _, _ = strings.Cut(line, "\t; "); line != "" && line[0] != ';' {
 			want = append(want, line)
 		}
@@ -63,18 +67,22 @@ func TestRecordsAreAllThatIsPrinted(t *testing.T) {
 }
 
 func TestDifferencesLeadFromOneVersionToTheNext(t *testing.T) {
-	versions := []*Zone{
+	versions := []*zone.Zone{
 		mustCompile(t, fmt.Sprintf(followed, "1", "x", 27)),
 		mustCompile(t, fmt.Sprintf(followed, "2", "y", 27)),
 		mustCompile(t, strings.Replace(fmt.Sprintf(followed, "3", "y", 28), "MX 20 mx1", "300 MX 20 mx1", 1)), // the TTL of a whole RRset
-		mustCompile(t, "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns.example.net.\"]\n"),
+		mustCompile(t, "name = \"example.com\"\n[soa]\nserial = 4\n[records]\n\"@\" = [\"NS ns.example.net.\"]\n"),
 	}
 	for _, older := range versions {
 		for _, newer := range versions {
-			deleted, added, ok := differences(older, newer, 100)
-			if !ok {
+			if newer.Serial() <= older.Serial() {
+				continue
+			}
+			steps := zone.History(nil).Then(older, newer)
+			if len(steps) != 1 {
 				t.Fatal("too many")
 			}
+			deleted, added := steps[0].Deleted, steps[0].Added
 			have := map[string]bool{newer.SOA().String(): true}
 			for r := range older.Records() {
 				if r.Type != dns.TypeSOA {
@@ -104,8 +112,19 @@ func TestDifferencesLeadFromOneVersionToTheNext(t *testing.T) {
 			}
 		}
 	}
-	if _, _, ok := differences(versions[0], versions[3], 3); ok {
-		t.Error("more differences than are wanted")
+}
+
+// TestAHistoryHoldsNoStepThatAWholeTransferIsShorterThan: 10,002 records are gone or new.
+func TestAHistoryHoldsNoStepThatAWholeTransferIsShorterThan(t *testing.T) {
+	hosts := func(serial int) *zone.Zone {
+		text := fmt.Sprintf("name = \"example.com\"\n[soa]\nserial = %d\n[records]\n\"@\" = [\"NS ns\"]\nns = [\"A 192.0.2.53\"]\n", serial)
+		for i := range 5001 {
+			text += fmt.Sprintf("h%d = [\"A 192.0.2.%d\"]\n", i, serial)
+		}
+		return mustCompile(t, text)
+	}
+	if steps := zone.History(nil).Then(hosts(1), hosts(2)); len(steps) != 0 {
+		t.Errorf("%d steps", len(steps))
 	}
 }
 
@@ -114,7 +133,7 @@ func TestSerialNumbersComeOneAfterAnotherRoundTheCircle(t *testing.T) {
 		serial, other uint32
 		want          bool
 	}{{1, 0, true}, {0, 1, false}, {5, 5, false}, {0, math.MaxUint32, true}, {math.MaxUint32, 0, false}, {1 << 31, 1, true}, {1, 1 << 31, false}} {
-		if got := Later(c.serial, c.other); got != c.want {
+		if got := zone.Later(c.serial, c.other); got != c.want {
 			t.Errorf("Later(%d, %d) = %v", c.serial, c.other, got)
 		}
 	}
@@ -123,7 +142,7 @@ func TestSerialNumbersComeOneAfterAnotherRoundTheCircle(t *testing.T) {
 func TestAZoneWithAnotherNumberIsTheSameButForThat(t *testing.T) {
 	z := mustCompile(t, fmt.Sprintf(followed, "7", "x", 27))
 	again := z.Numbered(8)
-	if again.Serial() != 8 || SerialOf(again.SOA()) != 8 || z.Serial() != 7 || SerialOf(z.SOA()) != 7 {
+	if again.Serial() != 8 || zone.SerialOf(again.SOA()) != 8 || z.Serial() != 7 || zone.SerialOf(z.SOA()) != 7 {
 		t.Errorf("%v and %v", again.SOA(), z.SOA())
 	}
 	if again.Digest() != z.Digest() {

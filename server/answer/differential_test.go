@@ -14,6 +14,7 @@ import (
 	"mxtrap/metrics"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // choices are octets that decide what a test makes; when they have run out every choice is the first.
@@ -200,7 +201,7 @@ func FuzzAnswers(f *testing.F) {
 		for _, apex := range apexes {
 			text, z := c.zone(apex)
 			var report conf.Report
-			if s := zone.Parse("zone.toml", []byte(text), &report); s == nil || s.Compile(nil, &report) == nil {
+			if s := source.Parse("zone.toml", []byte(text), &report); s == nil || s.Compile(nil, &report) == nil {
 				return // refused, as other tests want it
 			}
 			texts, ref.zones = append(texts, text), append(ref.zones, z)

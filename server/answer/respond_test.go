@@ -16,6 +16,7 @@ import (
 	"mxtrap/metrics"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 var update = flag.Bool("update", false, "write what came out into the golden files")
@@ -39,7 +40,7 @@ func responderFor(t testing.TB, texts ...string) *Responder {
 	for i, text := range texts {
 		var report conf.Report
 		z := (*zone.Zone)(nil)
-		if source := zone.Parse(fmt.Sprintf("%d.toml", i), []byte(text), &report); source != nil {
+		if source := source.Parse(fmt.Sprintf("%d.toml", i), []byte(text), &report); source != nil {
 			z = source.Compile(nil, &report)
 		}
 		if z == nil {

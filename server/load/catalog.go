@@ -7,6 +7,7 @@ import (
 
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // catalogPath stands for the file of the catalog that is made here.
@@ -27,7 +28,7 @@ func (o Loader) members(ctx context.Context, l *Loading, before *Files, anew boo
 			}
 			continue
 		}
-		text, unread := zone.ReadText(f.Template)
+		text, unread := source.ReadText(f.Template)
 		members, reports := make([]*File, len(names)), make([]conf.Report, len(names))
 		o.each(ctx, len(names), func(i int) {
 			old := served[names[i]]
@@ -39,13 +40,13 @@ func (o Loader) members(ctx context.Context, l *Loading, before *Files, anew boo
 			if unread != nil {
 				reports[i].Add(conf.Problem{File: f.Template, Reason: conf.Plain(unread).Error()})
 			} else {
-				members[i] = o.compile(zone.ParseMember(f.Template, text, names[i], &reports[i]), memberPath(f, names[i]), old, &reports[i])
+				members[i] = o.compile(source.ParseMember(f.Template, text, names[i], &reports[i]), memberPath(f, names[i]), old, &reports[i])
 			}
 		})
 		for i, name := range names {
 			m := members[i]
 			if m == nil {
-				m = l.fail(memberPath(f, name), served[name], func() *zone.Zone { return zone.UnservedNamed(f.Template, name) })
+				m = l.fail(memberPath(f, name), served[name], func() *zone.Zone { return source.UnservedNamed(f.Template, name) })
 			}
 			l.Report.Join(reports[i].Doubtful())
 			if m == nil {
@@ -102,11 +103,11 @@ func (o Loader) listed(f *File, report *conf.Report) ([]string, error) {
 }
 
 // again is the source of a zone that comes from a primary, as it was loaded: what stands in its file now is for the next reload.
-func (f *File) again(report *conf.Report) *zone.Source {
+func (f *File) again(report *conf.Report) *source.Zone {
 	if s := f.Secondary; s.Template != "" {
-		return zone.ParseMember(s.Template, s.Text, s.Name, report)
+		return source.ParseMember(s.Template, s.Text, s.Name, report)
 	}
-	return zone.Again(f.Path, f.Secondary.Text, f.files, report)
+	return source.Again(f.Path, f.Secondary.Text, f.files, report)
 }
 
 // Relist takes in which zones catalogs list now, without a look at any other. Refused are the zones that had to give way before.
@@ -152,7 +153,7 @@ func (o Loader) catalog(l *Loading, before *Files) {
 	}
 	slices.Sort(names)
 	report := conf.Report{Quiet: true}
-	source, err := zone.NewCatalog(o.Sources.produce, slices.Compact(names), newest)
+	source, err := source.NewCatalog(o.Sources.produce, slices.Compact(names), newest)
 	if err == nil {
 		if z := source.Compile(nil, &report); z != nil {
 			f := &File{Path: catalogPath, Hidden: true}

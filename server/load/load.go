@@ -14,14 +14,16 @@ import (
 	"mxtrap/server/transfer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
+	"mxtrap/zone/trap"
 )
 
 // File is a zone as it was last taken in.
 type File struct {
 	Path      string // of the zone file, or what stands for it
 	Zone      *zone.Zone
-	files     zone.Files
-	source    *zone.Source // nil where nothing will have to be compiled again
+	files     source.Files
+	source    *source.Zone // nil where nothing will have to be compiled again
 	History   zone.History
 	Secondary *transfer.Secondary // nil where the zone comes from no primary
 	Template  string              // of a catalog's members; "" where the zone is no catalog
@@ -85,7 +87,7 @@ type failure struct {
 // Loader is what a load depends on beside the configuration.
 type Loader struct {
 	Sources  Sources
-	Look     zone.Lookups
+	Look     trap.Lookups
 	Progress Progress
 	Quiet    bool // no warnings are kept, but for their number
 	History  bool // differences between versions are kept
@@ -103,7 +105,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 	l := o.loading(newFiles(0))
 	l.Report.Quiet = o.Quiet
 	if o.Sources.path == "" {
-		source := zone.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.Report)
+		source := source.Parse(configs.ExampleZonePath, configs.ExampleZone, &l.Report)
 		if f := o.compile(source, source.Path, nil, &l.Report); f != nil {
 			l.Files.put(f)
 		}
@@ -125,7 +127,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 			return
 		}
 		reports[i] = &conf.Report{Quiet: o.Quiet || known != nil}
-		files[i] = o.compile(zone.Load(path, reports[i]), path, old, reports[i])
+		files[i] = o.compile(source.Load(path, reports[i]), path, old, reports[i])
 	})
 	l.Files = newFiles(len(all))
 	rest := pace.Rests()
@@ -136,7 +138,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 		}
 		f := files[i]
 		if f == nil {
-			f = l.fail(z.path, z.before, func() *zone.Zone { return zone.Unserved(z.path) })
+			f = l.fail(z.path, z.before, func() *zone.Zone { return source.Unserved(z.path) })
 		}
 		if f == nil {
 			continue
@@ -188,7 +190,7 @@ func (o Loader) each(ctx context.Context, n int, do func(i int)) {
 }
 
 // compile makes a zone ready, as the version that follows the one before.
-func (o Loader) compile(source *zone.Source, path string, before *File, report *conf.Report) *File {
+func (o Loader) compile(source *source.Zone, path string, before *File, report *conf.Report) *File {
 	if source == nil {
 		return nil
 	}
@@ -207,7 +209,7 @@ func (o Loader) compile(source *zone.Source, path string, before *File, report *
 }
 
 // serve makes a version of a zone the one that is served: under its serial number, behind the version before.
-func (o Loader) serve(f *File, source *zone.Source, z *zone.Zone, before *File, report *conf.Report) {
+func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, report *conf.Report) {
 	f.written = source.Written()
 	why := "since the last run"
 	last := before.last(z.Name())

@@ -10,9 +10,9 @@ import (
 	"mxtrap/server/peer"
 	"mxtrap/server/state"
 	"mxtrap/server/transfer"
-	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/rr"
+	"mxtrap/zone/source"
 )
 
 // Why a zone that comes from a primary cannot be answered.
@@ -24,7 +24,7 @@ const (
 )
 
 // secondary makes a zone ready that comes from a primary: out of its copy, with the trap on top.
-func (o Loader) secondary(source *zone.Source, path string, before *File, report *conf.Report) *File {
+func (o Loader) secondary(source *source.Zone, path string, before *File, report *conf.Report) *File {
 	primaries, ok := o.primaries(source.Primary(), report)
 	if !ok {
 		return nil
@@ -85,13 +85,13 @@ func (o Loader) copy(name string) ([]rr.Record, time.Time, error) {
 }
 
 // stub puts in the place of a zone one that is not answered.
-func (o Loader) stub(f *File, source *zone.Source, before *File, why string) *File {
+func (o Loader) stub(f *File, source *source.Zone, before *File, why string) *File {
 	f.Zone, f.Down, f.served = source.Stub(), why, before.last(source.Name())
 	return f
 }
 
 // primaries reads where a zone comes from.
-func (o Loader) primaries(p *zone.Primary, report *conf.Report) (peers []peer.Peer, ok bool) {
+func (o Loader) primaries(p *source.Primary, report *conf.Report) (peers []peer.Peer, ok bool) {
 	ok = true
 	var k *peer.Key
 	if p.TSIG.Text != "" {

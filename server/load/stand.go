@@ -8,8 +8,8 @@ import (
 
 	"mxtrap/server/pace"
 	"mxtrap/server/state"
-	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // stand decides which of the loaded zones stand together: no two of a name, and no trap with a host in a deeper zone, which would answer
@@ -244,7 +244,7 @@ func (a *arrangement) giveWay(f *File) {
 	if !standsIn {
 		return
 	}
-	if z := zone.UnservedNamed(f.Path, f.Zone.Name()); z != nil {
+	if z := source.UnservedNamed(f.Path, f.Zone.Name()); z != nil {
 		stub := &File{Path: f.Path, Zone: z, Down: Unloaded, catalog: f.catalog}
 		if f.Secondary != nil { // the primary may have another version by now
 			from := *f.Secondary

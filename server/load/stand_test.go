@@ -11,6 +11,7 @@ import (
 	"mxtrap/server/state"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // world is files and catalogs as they come and go, with what a server makes of them.
@@ -76,7 +77,7 @@ func (w *world) ready(o Loader, path string, old *File) *File {
 		return old
 	}
 	report := conf.Report{Quiet: true}
-	f := o.compile(zone.Parse(path, []byte(w.texts[path]), &report), path, old, &report)
+	f := o.compile(source.Parse(path, []byte(w.texts[path]), &report), path, old, &report)
 	if f == nil {
 		return nil
 	}

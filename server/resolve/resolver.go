@@ -19,6 +19,7 @@ import (
 	"mxtrap/server/peer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/trap"
 )
 
 // Times of look-ups.
@@ -313,7 +314,7 @@ func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Du
 		if typ == dns.TypeA {
 			a = a.Unmap()
 		}
-		if !zone.MayBeHost(a) {
+		if !trap.MayBeHost(a) {
 			return fmt.Errorf("%s is not globally routable: the resolver sees another world than the senders of mail, or it filters", a)
 		}
 		if found++; found > mostAddresses {

@@ -19,6 +19,8 @@ import (
 
 	"mxtrap/server/answer"
 
+	"mxtrap/zone/source"
+
 	"github.com/miekg/dns"
 )
 
@@ -112,7 +114,7 @@ func dialUDP(t *testing.T, addr string) *net.UDPConn {
 func TestABatchGoesThroughTheSocketWithoutAllocation(t *testing.T) {
 	udp, conn := packetConnOn(t, "127.0.0.1:0", newPacketConn)
 	asker := dialUDP(t, udp.LocalAddr().String())
-	source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 192.0.2.53\"]\nmail = [\"A 192.0.2.25\"]\n[trap]\n"), &conf.Report{})
+	source := source.Parse("z.toml", []byte("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 192.0.2.53\"]\nmail = [\"A 192.0.2.25\"]\n[trap]\n"), &conf.Report{})
 	zones := zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {})
 	r := answer.NewResponder(answer.NewState(zones), metrics.New(1, "", "").Worker(0))
 	var queries [][]byte

@@ -3,9 +3,9 @@ package state
 import (
 	"crypto/sha256"
 	"mxtrap/server/fake"
-	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/rdata"
+	"mxtrap/zone/source"
 	"os"
 	"testing"
 )
@@ -44,7 +44,7 @@ func FuzzCopy(f *testing.F) {
 			t.Fatalf("it cannot be read again: %v", err)
 		}
 		// And whatever is made of it, a zone or none, ends no process.
-		source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"m.toml\"\n[trap]\ncount = 100\n"), &conf.Report{Quiet: true})
+		source := source.Parse("z.toml", []byte("name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[catalog]\ntemplate = \"m.toml\"\n[trap]\ncount = 100\n"), &conf.Report{Quiet: true})
 		source.TakeCopy(records)
 		source.Compile(nil, &conf.Report{Quiet: true})
 		source.Members()

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ func numbered(t *testing.T, own uint32, content string) *zone.Zone {
 	t.Helper()
 	var report conf.Report
 	text := fmt.Sprintf("name = \"example.com\"\n[soa]\nserial = %d\n[records]\n\"@\" = [\"NS ns1\", 'TXT %q']\nns1 = [\"A 192.0.2.53\"]\n", own, content)
-	z := zone.Parse("z.toml", []byte(text), &report).Compile(nil, &report)
+	z := source.Parse("z.toml", []byte(text), &report).Compile(nil, &report)
 	if z == nil {
 		t.Fatal(report.Problems())
 	}

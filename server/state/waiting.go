@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"mxtrap/zone"
+	"mxtrap/zone/source"
 )
 
 // waitingFile is the file of the zones that had to give way to others, by their paths, so that after a start the same ones are served.
@@ -25,7 +25,7 @@ func ReadWaiting(folder string) map[string]bool {
 	if folder == "" {
 		return waiting
 	}
-	text, _ := zone.ReadText(waitingFile(folder))
+	text, _ := source.ReadText(waitingFile(folder))
 	for line := range bytes.Lines(text) {
 		if path, err := strconv.Unquote(strings.TrimSpace(string(line))); err == nil {
 			waiting[path] = true

@@ -17,6 +17,8 @@ import (
 	"mxtrap/server/answer"
 	"mxtrap/server/peer"
 
+	"mxtrap/zone/source"
+
 	"github.com/miekg/dns"
 )
 
@@ -34,7 +36,7 @@ func FuzzTransferRequest(f *testing.F) {
 		packet, _, _ = dns.TsigGenerate(m, "AAAA"+fake.Secret[4:], "", false)
 		f.Add(packet)
 	}
-	source := zone.Parse("z.toml", []byte("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n"), &conf.Report{})
+	source := source.Parse("z.toml", []byte("name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n"), &conf.Report{})
 	s := answer.NewState(zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {}))
 	snap := s.Current.Load()
 	m := metrics.New(1, "", "")

@@ -248,6 +248,20 @@ func (t *Table) Table(key string) *Table {
 	return &Table{doc: t.doc, parent: t, key: key, line: line}
 }
 
+// Quoted writes the key that the operator meant by the nested tables of an unquoted one with dots.
+func (t *Table) Quoted(key string) string {
+	whole := key
+	for t = t.Table(key); len(t.Keys()) == 1; {
+		next := t.Keys()[0]
+		whole += "." + next
+		if !t.IsTable(next) {
+			break
+		}
+		t = t.Table(next)
+	}
+	return `"` + whole + `"`
+}
+
 // IsTable says whether the key holds a table.
 func (t *Table) IsTable(key string) bool {
 	e := t.find(key)

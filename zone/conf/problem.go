@@ -45,6 +45,12 @@ func (p Problem) String() string {
 	return b.String()
 }
 
+// AsWarning is the problem as one that is doubtful only.
+func (p Problem) AsWarning() Problem {
+	p.Warning = true
+	return p
+}
+
 // Error makes a problem an error.
 func (p Problem) Error() string { return p.String() }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/trap"
 )
 
 // Ask answers a question as the server does, whole, and says how many octets the answer has.
@@ -53,7 +54,7 @@ func (d *Domain) outside(host string) bool {
 }
 
 // Domains are the trapped owners of a zone. What is known of hosts outside the zone comes from look.
-func Domains(z *zone.Zone, ask Ask, look zone.Lookups) ([]*Domain, error) {
+func Domains(z *zone.Zone, ask Ask, look trap.Lookups) ([]*Domain, error) {
 	var domains []*Domain
 	covers := map[string]string{}
 	for _, h := range z.Hosts() {
@@ -70,7 +71,7 @@ func Domains(z *zone.Zone, ask Ask, look zone.Lookups) ([]*Domain, error) {
 	return domains, nil
 }
 
-func readDomain(t zone.Trap, apex string, ask Ask, covers map[string]string, look zone.Lookups) *Domain {
+func readDomain(t zone.Trap, apex string, ask Ask, covers map[string]string, look trap.Lookups) *Domain {
 	answer, octets := ask(t.Owner, dns.TypeMX)
 	d := &Domain{Owner: t.Owner, Size: octets, zone: apex}
 	for _, rr := range answer.Answer {

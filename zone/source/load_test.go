@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"fmt"
@@ -94,7 +94,7 @@ func TestWhatIsReleasedLeavesTheZoneAsItIs(t *testing.T) {
 				}
 				z := s.Compile(nil, &report)
 				s.Release()
-				if got := Printed(t, z); want == "" {
+				if got := printed(t, z); want == "" {
 					want = got
 				} else if got != want {
 					t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -1,26 +1,30 @@
-package zone
+package content
 
 import (
+	"bytes"
 	"cmp"
+	"net/netip"
 	"slices"
 	"sync"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
 )
 
-// content is the records of a zone while it is checked and its trap is built: every name that exists, with its RRsets.
+// Content is the records of a zone while it is checked and its trap is built: every name that exists, with its RRsets.
 type Content struct {
-	Apex  Name
-	Nodes []Node       // parents stand before their children; the apex is the first
-	Index map[Name]int // in nodes
-	Parts bool         // some of it is delegated, or below a DNAME
-	Full  *Record      // one whose owner would make more names than a zone may have; nil as a rule
+	Apex  dname.Name
+	Nodes []Node             // parents stand before their children; the apex is the first
+	Index map[dname.Name]int // in nodes
+	Parts bool               // some of it is delegated, or below a DNAME
+	Full  *Record            // one whose owner would make more names than a zone may have; nil as a rule
 
 	// What nodes and sets are made of, each in one piece of memory.
 	order   []placedRecord
 	records []Record
-	sets    []rrset
-	hosts   map[Name]bool // what records lead to
+	sets    []RRset
+	hosts   map[dname.Name]bool // what records lead to
 }
 
 // placedRecord is a record and its node.
@@ -30,12 +34,12 @@ type placedRecord struct {
 }
 
 // contents are those that [content.release] gave back, for the next zone.
-var contents = sync.Pool{New: func() any { return &Content{Index: map[Name]int{}, hosts: map[Name]bool{}} }}
+var contents = sync.Pool{New: func() any { return &Content{Index: map[dname.Name]int{}, hosts: map[dname.Name]bool{}} }}
 
-// maxKept is the largest content, in names, that is kept for others.
+// MaxKept is the largest content, in names, that is kept for others.
 const MaxKept = 1000
 
-// release ends the use of a content.
+// Release ends the use of a content.
 func (c *Content) Release() {
 	if len(c.Nodes) <= MaxKept {
 		clear(c.Index)
@@ -44,30 +48,30 @@ func (c *Content) Release() {
 	}
 }
 
-// contentNode is a name that exists; an empty non-terminal has no sets (RFC 4592 2.2.2).
+// Node is a name that exists; an empty non-terminal has no sets (RFC 4592 2.2.2).
 type Node struct {
-	Name   Name
+	Name   dname.Name
 	Parent int
-	Sets   []rrset // by type
+	Sets   []RRset // by type
 }
 
-// rrset is records of one owner and type, none twice, all with the same TTL.
-type rrset struct {
+// RRset is records of one owner and type, none twice, all with the same TTL.
+type RRset struct {
 	Typ     uint16
 	Ttl     uint32
 	Records []Record
 }
 
-// place is what an RRset's first record is, for a fault of the whole.
-func (s *rrset) Place() *Record { return &s.Records[0] }
+// Place is what an RRset's first record is, for a fault of the whole.
+func (s *RRset) Place() *Record { return &s.Records[0] }
 
-// maxEmpty is how many names a zone may have that exist only for others below them (RFC 4592 2.2.2): each takes as much memory as one with
+// MaxEmpty is how many names a zone may have that exist only for others below them (RFC 4592 2.2.2): each takes as much memory as one with
 // records, and a line of a file makes a hundred.
 const MaxEmpty = 500_000
 
-// newContent sorts records into RRsets. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
+// New sorts records into RRsets. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
 // RRset differ the lowest holds (RFC 2181 5.2); differing hears of that.
-func New(apex Name, records []Record, differing func(*Record)) *Content {
+func New(apex dname.Name, records []Record, differing func(*Record)) *Content {
 	c := contents.Get().(*Content)
 	c.Apex, c.Nodes, c.Parts, c.Full = apex, append(c.Nodes[:0], Node{Name: apex}), false, nil
 	c.Index[apex] = 0
@@ -85,7 +89,7 @@ func New(apex Name, records []Record, differing func(*Record)) *Content {
 	for i := 0; i < len(order); {
 		node, firstSet := order[i].node, len(sets)
 		for i < len(order) && order[i].node == node {
-			set := rrset{Typ: order[i].record.Typ, Ttl: order[i].record.Ttl}
+			set := RRset{Typ: order[i].record.Typ, Ttl: order[i].record.Ttl}
 			c.Parts = c.Parts || set.Typ == dns.TypeDNAME || set.Typ == dns.TypeNS && node != 0
 			first := len(all)
 			var seen map[string]bool // where there are many
@@ -125,7 +129,7 @@ func New(apex Name, records []Record, differing func(*Record)) *Content {
 const fewRecords = 8
 
 // node finds the node of a name below the apex, and makes it and those above it where there are none.
-func (c *Content) node(n Name) int {
+func (c *Content) node(n dname.Name) int {
 	if i, ok := c.Index[n]; ok {
 		return i
 	}
@@ -135,16 +139,16 @@ func (c *Content) node(n Name) int {
 	return len(c.Nodes) - 1
 }
 
-// exists says whether a name exists.
-func (c *Content) Exists(n Name) bool {
+// Exists says whether a name exists.
+func (c *Content) Exists(n dname.Name) bool {
 	_, ok := c.Index[n]
 	return ok
 }
 
-// put adds an RRset, in the place of one of the same type.
-func (c *Content) Put(owner Name, set rrset) {
+// Put adds an RRset, in the place of one of the same type.
+func (c *Content) Put(owner dname.Name, set RRset) {
 	n := &c.Nodes[c.node(owner)]
-	i, found := slices.BinarySearchFunc(n.Sets, set.Typ, func(s rrset, typ uint16) int { return cmp.Compare(s.Typ, typ) })
+	i, found := slices.BinarySearchFunc(n.Sets, set.Typ, func(s RRset, typ uint16) int { return cmp.Compare(s.Typ, typ) })
 	if found {
 		n.Sets[i] = set
 	} else {
@@ -152,8 +156,8 @@ func (c *Content) Put(owner Name, set rrset) {
 	}
 }
 
-// get is an RRset of a name, nil where there is none.
-func (c *Content) Get(owner Name, typ uint16) *rrset {
+// Get is an RRset of a name, nil where there is none.
+func (c *Content) Get(owner dname.Name, typ uint16) *RRset {
 	i, ok := c.Index[owner]
 	if !ok {
 		return nil
@@ -161,7 +165,8 @@ func (c *Content) Get(owner Name, typ uint16) *rrset {
 	return c.Nodes[i].Get(typ)
 }
 
-func (n *Node) Get(typ uint16) *rrset {
+// Get is an RRset of the name, nil where there is none.
+func (n *Node) Get(typ uint16) *RRset {
 	for i := range n.Sets {
 		if n.Sets[i].Typ == typ {
 			return &n.Sets[i]
@@ -170,10 +175,10 @@ func (n *Node) Get(typ uint16) *rrset {
 	return nil
 }
 
-// isCut says whether a node is delegated.
+// IsCut says whether a node is delegated.
 func (c *Content) IsCut(node int) bool { return node != 0 && c.Nodes[node].Get(dns.TypeNS) != nil }
 
-// standing is what a name is to this zone.
+// Standing is what a name is to this zone.
 type Standing int
 
 const (
@@ -183,8 +188,8 @@ const (
 	Elsewhere                 // outside the zone, or delegated
 )
 
-// find says what a name is to this zone, and where its data stand: at itself or at the wildcard that answers for it.
-func (c *Content) Find(n Name) (Standing, *Node) {
+// Find says what a name is to this zone, and where its data stand: at itself or at the wildcard that answers for it.
+func (c *Content) Find(n dname.Name) (Standing, *Node) {
 	if !n.Within(c.Apex) {
 		return Elsewhere, nil
 	}
@@ -210,8 +215,11 @@ func (c *Content) Find(n Name) (Standing, *Node) {
 	return OwnData, at
 }
 
-// occluded says whether a name lies where this zone has nothing to say: at or below a cut, or below a DNAME.
-func (c *Content) Occluded(n Name) bool {
+// MaxAliases is how many aliases in a row are followed; Knot ends there too.
+const MaxAliases = 20
+
+// Occluded says whether a name lies where this zone has nothing to say: at or below a cut, or below a DNAME.
+func (c *Content) Occluded(n dname.Name) bool {
 	if !c.Parts {
 		return false
 	}
@@ -223,7 +231,7 @@ func (c *Content) Occluded(n Name) bool {
 	return false
 }
 
-// above says what is above each node: whether that lies where this zone has nothing to say, and the DNAME's owner that is nearest, -1 for
+// Above says what is above each node: whether that lies where this zone has nothing to say, and the DNAME's owner that is nearest, -1 for
 // none.
 func (c *Content) Above() (occluded []bool, dname []int) {
 	occluded, dname = make([]bool, len(c.Nodes)), make([]int, len(c.Nodes))
@@ -240,21 +248,21 @@ func (c *Content) Above() (occluded []bool, dname []int) {
 	return occluded, dname
 }
 
-// hasAddress says whether a name has an A or AAAA record.
+// HasAddress says whether a name has an A or AAAA record.
 func (n *Node) HasAddress() bool {
 	return n != nil && (n.Get(dns.TypeA) != nil || n.Get(dns.TypeAAAA) != nil)
 }
 
-// at is the node of a name, nil where it does not exist.
-func (c *Content) At(n Name) *Node {
+// At is the node of a name, nil where it does not exist.
+func (c *Content) At(n dname.Name) *Node {
 	if i, ok := c.Index[n]; ok {
 		return &c.Nodes[i]
 	}
 	return nil
 }
 
-// mentioned are the hosts that records of the zone lead to.
-func (c *Content) Mentioned() map[Name]bool {
+// Mentioned are the hosts that records of the zone lead to.
+func (c *Content) Mentioned() map[dname.Name]bool {
 	for i := range c.Nodes {
 		for _, set := range c.Nodes[i].Sets {
 			if _, count := names(set.Typ); count == 0 {
@@ -268,4 +276,20 @@ func (c *Content) Mentioned() map[Name]bool {
 		}
 	}
 	return c.hosts
+}
+
+// IsSPF says whether a set of TXT records, or none, may hold an SPF record, whose first string may be very short (RFC 7208 3.3).
+func (s *RRset) IsSPF() bool {
+	return s != nil && slices.ContainsFunc(s.Records, func(r Record) bool {
+		return r.Data[0] < 6 || bytes.EqualFold(r.Data[1:7], []byte("v=spf1"))
+	})
+}
+
+// Addresses are those of an A or AAAA set.
+func (s *RRset) Addresses() []netip.Addr {
+	addrs := make([]netip.Addr, len(s.Records))
+	for i := range s.Records {
+		addrs[i] = s.Records[i].address()
+	}
+	return addrs
 }

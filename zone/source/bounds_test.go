@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
 )
 
 // TestWhatIsTooMuchIsRefusedAndNamed: each bound has an error that says what it is.
@@ -34,8 +35,8 @@ func TestWhatIsTooMuchIsRefusedAndNamed(t *testing.T) {
 		"a file as large as one may be":   {map[string][]byte{"z.zone": append([]byte(head), comment...)}, ""},
 		"files that are larger together":  {map[string][]byte{"z.zone": []byte(head + "$INCLUDE a\n$INCLUDE b\n"), "a": comment, "b": comment}, "the zone's files have more than 67108864 bytes together"},
 		"one file that is larger":         {map[string][]byte{"z.zone": append(append([]byte(head), comment...), comment...)}, "larger than 67108864 bytes"},
-		"names that are not too many":     {map[string][]byte{"z.zone": []byte(head + deep(MaxEmpty/110))}, ""},
-		"too many names above a few":      {map[string][]byte{"z.zone": []byte(head + deep(MaxEmpty/90))}, "more than 500000 names that exist only for others below them"},
+		"names that are not too many":     {map[string][]byte{"z.zone": []byte(head + deep(content.MaxEmpty/110))}, ""},
+		"too many names above a few":      {map[string][]byte{"z.zone": []byte(head + deep(content.MaxEmpty/90))}, "more than 500000 names that exist only for others below them"},
 		"a set of more than a message":    {map[string][]byte{"z.zone": []byte(head + longSet(4500))}, "its records may have"},
 		"a set of very many, a few twice": {map[string][]byte{"z.zone": []byte(head + longSet(3000) + longSet(3000))}, ""},
 	} {

@@ -1,9 +1,12 @@
-package zone
+package source
 
 import (
 	"github.com/miekg/dns"
 
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 )
 
@@ -14,7 +17,7 @@ type Primary struct {
 }
 
 // readPrimary reads the table [primary]: all records come from there.
-func (s *Source) readPrimary(t *conf.Table) {
+func (s *Zone) readPrimary(t *conf.Table) {
 	p := &Primary{Address: t.Strings("address")}
 	var tsig string
 	t.String("tsig", &tsig)
@@ -33,26 +36,26 @@ func (s *Source) readPrimary(t *conf.Table) {
 }
 
 // Primary is where the zone comes from; nil where its records are in files here.
-func (s *Source) Primary() *Primary { return s.primary }
+func (s *Zone) Primary() *Primary { return s.primary }
 
 // TakeCopy takes the records of a secondary zone, as its primary has them.
-func (s *Source) TakeCopy(records []rr.Record) {
-	s.Records = make([]Record, len(records))
+func (s *Zone) TakeCopy(records []rr.Record) {
+	s.records = make([]content.Record, len(records))
 	for i, r := range records {
-		s.Records[i] = Record{Owner: Name(r.Owner), Typ: r.Type, Ttl: r.TTL, Data: r.Data}
+		s.records[i] = content.Record{Owner: dname.Name(r.Owner), Typ: r.Type, Ttl: r.TTL, Data: r.Data}
 	}
 }
 
 // CopiedSOA is the SOA record of the copy; nil where there is none.
-func (s *Source) CopiedSOA() *dns.SOA {
-	for i := range s.Records {
-		if r := &s.Records[i]; r.Typ == dns.TypeSOA && r.Owner == s.Apex {
-			var fields SOA
-			fields.Read(&rrset{Ttl: r.Ttl, Records: s.Records[i : i+1]})
+func (s *Zone) CopiedSOA() *dns.SOA {
+	for i := range s.records {
+		if r := &s.records[i]; r.Typ == dns.TypeSOA && r.Owner == s.apex {
+			var fields content.SOA
+			fields.Read(&content.RRset{Ttl: r.Ttl, Records: s.records[i : i+1]})
 			return &dns.SOA{
-				Hdr: dns.RR_Header{Name: s.Apex.String(), Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: r.Ttl},
-				Ns:  Name(fields.mname).String(), Mbox: Name(fields.Rname).String(), Serial: fields.Serial,
-				Refresh: fields.refresh, Retry: fields.retry, Expire: fields.expire, Minttl: fields.Negative,
+				Hdr: dns.RR_Header{Name: s.apex.String(), Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: r.Ttl},
+				Ns:  dname.Name(fields.Mname).String(), Mbox: dname.Name(fields.Rname).String(), Serial: fields.Serial,
+				Refresh: fields.Refresh, Retry: fields.Retry, Expire: fields.Expire, Minttl: fields.Negative,
 			}
 		}
 	}
@@ -60,16 +63,16 @@ func (s *Source) CopiedSOA() *dns.SOA {
 }
 
 // Stub stands in for a zone that cannot be served now: it has a name, and no answers.
-func (s *Source) Stub() *Zone {
-	empty := &Source{Path: s.Path, Apex: s.Apex, Ttl: s.Ttl, table: s.table, Partial: true}
-	c := New(s.Apex, nil, func(*Record) {})
+func (s *Zone) Stub() *zone.Zone {
+	empty := &Zone{Path: s.Path, apex: s.apex, ttl: s.ttl, table: s.table, partial: true}
+	c := content.New(s.apex, nil, func(*content.Record) {})
 	r := empty.makeSOA(c, new(conf.Report))
-	c.Put(s.Apex, r.Set(s.Apex))
-	return Compile(c, r, nil)
+	c.Put(s.apex, r.Set(s.apex))
+	return zone.Compile(c, r, nil)
 }
 
 // Unserved stands in for a zone whose file cannot be loaded, where its name can be read; else it is nil.
-func Unserved(path string) *Zone {
+func Unserved(path string) *zone.Zone {
 	_, text, err := readFile(path)
 	if err != nil {
 		return nil
@@ -77,16 +80,16 @@ func Unserved(path string) *Zone {
 	return unserved(path, nameIn(path, text))
 }
 
-func unserved(path, text string) *Zone {
-	apex, err := parseName(text, Root)
+func unserved(path, text string) *zone.Zone {
+	apex, err := dname.Parse(text, dname.Root)
 	if err != nil {
 		return nil
 	}
-	return (&Source{Path: path, Apex: apex, Ttl: 3600}).Stub()
+	return (&Zone{Path: path, apex: apex, ttl: 3600}).Stub()
 }
 
 // UnservedNamed is Unserved where the name is known.
-func UnservedNamed(path, name string) *Zone { return unserved(path, name) }
+func UnservedNamed(path, name string) *zone.Zone { return unserved(path, name) }
 
 // nameIn is the name of the zone that a file is for, as far as it can be told of one with faults.
 func nameIn(path string, text []byte) (name string) {

@@ -1,4 +1,4 @@
-package zone
+package trap
 
 import (
 	"errors"
@@ -9,29 +9,31 @@ import (
 	"strings"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 )
 
-// trapTable is the operator's [trap]: every value right by itself.
+// Table is the operator's [trap]: every value right by itself.
 type Table struct {
 	table     *conf.Table
 	at        []conf.Item
-	Owners    []Name // those of at that are names, in order
-	Direct    bool
+	Owners    []dname.Name // those of at that are names, in order
+	direct    bool
 	count     int
 	step      int // 0: as between the last two real ones
-	target    Name
-	Addresses []pooled
+	target    dname.Name
+	addresses []pooled
 	lost      bool // some of them could not be read
 	names     string
 	first     int
-	Cover     bool
-	Covers    map[Name]fixed
+	cover     bool
+	covers    map[dname.Name]fixed
 }
 
 // fixed is the addresses that the operator gives to an exchange outside the zone.
 type fixed struct {
 	item  conf.Item // where
-	Addrs []netip.Addr
+	addrs []netip.Addr
 }
 
 // pooled is one entry of trap.addresses: a prefix, or a single address as a prefix of its whole length.
@@ -47,7 +49,8 @@ const (
 	maxFirst = 1_000_000
 )
 
-func Read(t *conf.Table, apex Name) *Table {
+// Read reads the table [trap] of a zone.
+func Read(t *conf.Table, apex dname.Name) *Table {
 	r := &Table{table: t, names: defaultNames}
 	r.at = []conf.Item{t.Item("at", "@")}
 	if t.Has("at") {
@@ -56,7 +59,7 @@ func Read(t *conf.Table, apex Name) *Table {
 		}
 	}
 	for _, item := range r.at {
-		if n, err := parseName(item.Text, apex); err == nil {
+		if n, err := dname.Parse(item.Text, apex); err == nil {
 			r.Owners = append(r.Owners, n)
 		}
 	}
@@ -65,23 +68,23 @@ func Read(t *conf.Table, apex Name) *Table {
 	if t.String("style", &style); style != "hosts" && style != "direct" {
 		t.Fault("style", style, `must be "hosts" (decoys have names of their own) or "direct" (decoys name the target)`)
 	}
-	r.Direct = style == "direct"
+	r.direct = style == "direct"
 	t.Int("count", 1, maxCount, &count)
 	t.Int("step", 1, maxStep, &step)
 	t.Int("first", 0, maxFirst, &first)
 	r.count, r.step, r.first = int(count), int(step), int(first)
 	if t.String("target", &target); target != "" {
 		var err error
-		if r.target, err = parseName(target, apex); err != nil {
+		if r.target, err = dname.Parse(target, apex); err != nil {
 			t.Fault("target", target, err.Error())
 		}
 	}
 	if t.String("names", &r.names); !r.checkNames(t, apex) {
 		r.names = defaultNames // so that the rest can be judged
 	}
-	t.Bool("cover", &r.Cover)
+	t.Bool("cover", &r.cover)
 	addresses := t.Strings("addresses")
-	r.Addresses = make([]pooled, 0, len(addresses))
+	r.addresses = make([]pooled, 0, len(addresses))
 	for _, item := range addresses {
 		p, err := parsePool(item.Text)
 		if err != nil {
@@ -89,11 +92,16 @@ func Read(t *conf.Table, apex Name) *Table {
 			r.lost = true
 			continue
 		}
-		r.Addresses = append(r.Addresses, pooled{p, item})
+		r.addresses = append(r.addresses, pooled{p, item})
 	}
 	r.readCovers(t.Table("covers"))
 	t.Close()
 	return r
+}
+
+// Problem is what is wrong with the table, told at one of its keys.
+func (r *Table) Problem(key, text, reason string) conf.Problem {
+	return r.table.Problem(key, text, reason)
 }
 
 // readCovers reads the fixed addresses of exchanges.
@@ -101,10 +109,10 @@ func (r *Table) readCovers(t *conf.Table) {
 	for _, key := range t.Keys() {
 		if t.IsTable(key) {
 			t.Table(key)
-			t.Fault(key, "", "an exchange with a dot must be quoted: "+Quoted(t, key)+` = ["192.0.2.7"]`)
+			t.Fault(key, "", "an exchange with a dot must be quoted: "+t.Quoted(key)+` = ["192.0.2.7"]`)
 			continue
 		}
-		exchange, err := parseName(key, Root)
+		exchange, err := dname.Parse(key, dname.Root)
 		if err != nil {
 			t.Fault(key, "", "the exchange is "+err.Error())
 		}
@@ -125,12 +133,12 @@ func (r *Table) readCovers(t *conf.Table) {
 			if !isGlobal(p.Addr()) {
 				item.Warn("is not globally routable: mail that goes to the cover does not arrive at the exchange")
 			}
-			cover.Addrs = append(cover.Addrs, p.Addr())
+			cover.addrs = append(cover.addrs, p.Addr())
 		}
-		if r.Covers == nil {
-			r.Covers = map[Name]fixed{}
+		if r.covers == nil {
+			r.covers = map[dname.Name]fixed{}
 		}
-		r.Covers[exchange] = cover
+		r.covers[exchange] = cover
 	}
 }
 
@@ -138,7 +146,7 @@ func (r *Table) readCovers(t *conf.Table) {
 const defaultNames = "mx{n}"
 
 // checkNames judges the pattern of covers and decoys.
-func (r *Table) checkNames(t *conf.Table, apex Name) bool {
+func (r *Table) checkNames(t *conf.Table, apex dname.Name) bool {
 	if strings.Count(r.names, "{n}") != 1 {
 		t.Fault("names", r.names, `must hold {n} once, where the number goes: "mx{n}"`)
 		return false
@@ -149,7 +157,7 @@ func (r *Table) checkNames(t *conf.Table, apex Name) bool {
 		t.Fault("names", r.names, err.Error())
 		return false
 	case !n.Within(apex):
-		t.Fault("names", r.names, "is outside the zone "+TrimDot(apex.String()))
+		t.Fault("names", r.names, "is outside the zone "+apex.Bare())
 		return false
 	case !isHostName(n, apex):
 		t.Fault("names", r.names, `gives names that no host has: letters, digits and hyphens, none at an end (RFC 1123 2.1); "mx{n}" is one`)
@@ -159,7 +167,7 @@ func (r *Table) checkNames(t *conf.Table, apex Name) bool {
 }
 
 // isHostName says whether the labels of a name below the apex are those of a host (RFC 1123 2.1).
-func isHostName(n, apex Name) bool {
+func isHostName(n, apex dname.Name) bool {
 	for ; n != apex; n = n.Parent() {
 		label := n.Label()
 		if label[0] == '-' || label[len(label)-1] == '-' {
@@ -175,7 +183,7 @@ func isHostName(n, apex Name) bool {
 }
 
 // hostName is the n-th name of the pattern.
-func (r *Table) hostName(n int, apex Name, a *Arena) (Name, error) {
+func (r *Table) hostName(n int, apex dname.Name, a *content.Arena) (dname.Name, error) {
 	before, after, _ := strings.Cut(r.names, "{n}")
 	return a.ParseName(before+strconv.Itoa(n)+after, apex)
 }

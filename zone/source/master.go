@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 )
 
@@ -13,7 +15,7 @@ import (
 const maxMasterFaults = 20
 
 // readMaster reads an RFC 1035 master file. $INCLUDE reaches nothing outside the file's folder, by links neither.
-func (s *Source) readMaster(file string, report *conf.Report) {
+func (s *Zone) readMaster(file string, report *conf.Report) {
 	root, err := os.OpenRoot(filepath.Dir(file))
 	if err != nil {
 		report.Add(s.table.Problem("file", file, conf.Plain(err).Error()))
@@ -40,14 +42,14 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 	s.master = file
 	faults := 0
 	reader := rr.Reader{
-		Apex: string(s.Apex), TTL: s.Ttl, Open: open,
+		Apex: string(s.apex), TTL: s.ttl, Open: open,
 		Record: func(r rr.Record, at rr.Place) {
-			one := Record{Owner: Name(r.Owner), Typ: r.Type, Ttl: r.TTL, Data: r.Data, Place: at}
-			if !one.Owner.Within(s.Apex) {
-				s.Fault(report, &one, outside(s.Apex))
+			one := content.Record{Owner: dname.Name(r.Owner), Typ: r.Type, Ttl: r.TTL, Data: r.Data, Place: at}
+			if !one.Owner.Within(s.apex) {
+				s.fault(report, &one, outside(s.apex))
 				return
 			}
-			s.Records = append(s.Records, one)
+			s.records = append(s.records, one)
 		},
 		Most: maxRecords,
 		Fault: func(at rr.Place, text, reason string) bool {
@@ -60,6 +62,6 @@ func (s *Source) readMaster(file string, report *conf.Report) {
 }
 
 // outside says that an owner is outside the zone.
-func outside(apex Name) string {
-	return "the owner is outside the zone " + TrimDot(apex.String())
+func outside(apex dname.Name) string {
+	return "the owner is outside the zone " + apex.Bare()
 }

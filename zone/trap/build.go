@@ -1,7 +1,6 @@
-package zone
+package trap
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +8,8 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 )
 
 // Lookups tells what is known of the addresses of hosts outside the zone, by name without the final dot. Nil knows nothing.
@@ -17,59 +18,68 @@ type Lookups func(host string) []netip.Addr
 // maxLookedUpTTL is the longest TTL of an address that was looked up: its owner may move it, and mail must find it then.
 const maxLookedUpTTL = 300
 
-// trap is what a [trap] table has come to in one zone.
-type trap struct {
-	Owners  []trapOwner
-	Hosts   []trapHost
+// Trap is what a [trap] table has come to in one zone.
+type Trap struct {
+	Owners  []Owner
+	Hosts   []Host
 	Lookups []string // hosts whose addresses have to be looked up, whether known or not
 }
 
-// trapOwner is an owner with decoys: they stand behind its real exchanges.
-type trapOwner struct {
-	Name Name
+// Owner is an owner with decoys: they stand behind its real exchanges.
+type Owner struct {
+	Name dname.Name
 	Real int
 }
 
-// trapHost is a cover of an exchange, or a decoy of an owner.
-type trapHost struct {
-	Name  Name
+// Host is a cover of an exchange, or a decoy of an owner.
+type Host struct {
+	Name  dname.Name
 	Decoy bool
-	Of    Name
+	Of    dname.Name
+}
+
+// Ground is the zone that a trap is built in.
+type Ground struct {
+	Content *content.Content // the trap's records are put there
+	Arena   *content.Arena   // of their names and data
+	Ttl     uint32           // of records that state none
+	Partial bool             // some records could not be read: what is missing is no fault
+	Look    Lookups          // nil: nothing is known of hosts outside the zone
+	Report  *conf.Report
+	FaultOf func(r *content.Record, reason string) // reports what is wrong with a record
 }
 
 // builder builds the trap of one zone.
 type builder struct {
 	*Table
-	c         *Content
-	look      Lookups
-	zone      *Source
-	report    *conf.Report
+	Ground
+	c         *content.Content
 	faults    int // in the report before
-	trap      *trap
-	number    int           // the next {n}
-	covers    map[Name]Name // the cover's name of each exchange that gets one
-	likes     map[Name]int  // of each, the first owner that has it
-	published map[Name]Name // of them, those whose addresses are known
-	mentioned map[Name]bool // what records of the zone lead to
+	trap      *Trap
+	number    int                       // the next {n}
+	covers    map[dname.Name]dname.Name // the cover's name of each exchange that gets one
+	likes     map[dname.Name]int        // of each, the first owner that has it
+	published map[dname.Name]dname.Name // of them, those whose addresses are known
+	mentioned map[dname.Name]bool       // what records of the zone lead to
 	dealer    dealer
 }
 
 // trapped is an owner whose MX set is trapped.
 type trapped struct {
-	name Name
-	item conf.Item  // where the operator names it
-	set  rrset      // as the operator wrote it
-	all  []exchange // by preference, as written where equal
-	real []exchange // of them, those that can be hosts
+	name dname.Name
+	item conf.Item     // where the operator names it
+	set  content.RRset // as the operator wrote it
+	all  []exchange    // by preference, as written where equal
+	real []exchange    // of them, those that can be hosts
 
-	decoys []Name // the hosts of its decoys, where they have names of their own
+	decoys []dname.Name // the hosts of its decoys, where they have names of their own
 }
 
 // exchange is a host that an MX record names.
 type exchange struct {
-	host       Name
+	host       dname.Name
 	preference uint16
-	standing   Standing
+	standing   content.Standing
 	addresses
 }
 
@@ -82,15 +92,16 @@ type addresses struct {
 
 func (a addresses) none() bool { return len(a.v4)+len(a.v6) == 0 }
 
-// build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
+// Build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
 // answered or not, then covers, then decoys.
-func (r *Table) Build(c *Content, look Lookups, s *Source, report *conf.Report) *trap {
-	if look == nil {
-		look = func(string) []netip.Addr { return nil }
+func (r *Table) Build(in Ground) *Trap {
+	if in.Look == nil {
+		in.Look = func(string) []netip.Addr { return nil }
 	}
+	c := in.Content
 	b := &builder{
-		Table: r, c: c, look: look, zone: s, report: report, faults: report.Faults(), trap: &trap{},
-		number: r.first, mentioned: c.Mentioned(), dealer: newDealer(r.Addresses),
+		Table: r, Ground: in, c: c, faults: in.Report.Faults(), trap: &Trap{},
+		number: r.first, mentioned: c.Mentioned(), dealer: newDealer(r.addresses),
 	}
 	owners := b.readOwners()
 	b.checkCovers(owners)
@@ -110,9 +121,9 @@ func (r *Table) Build(c *Content, look Lookups, s *Source, report *conf.Report) 
 		t := owners[i]
 		decoys := b.decoys(t, t.decoys)
 		if len(decoys) > 0 {
-			b.trap.Owners = append(b.trap.Owners, trapOwner{t.name, len(t.set.Records)})
+			b.trap.Owners = append(b.trap.Owners, Owner{t.name, len(t.set.Records)})
 		}
-		c.Put(t.name, rrset{Typ: dns.TypeMX, Ttl: t.set.Ttl, Records: append(b.realMX(t), decoys...)})
+		c.Put(t.name, content.RRset{Typ: dns.TypeMX, Ttl: t.set.Ttl, Records: append(b.realMX(t), decoys...)})
 	}
 	b.checkAddresses(owners)
 	b.checkSPF(owners)
@@ -123,20 +134,20 @@ func (r *Table) Build(c *Content, look Lookups, s *Source, report *conf.Report) 
 }
 
 // faulty says whether something is wrong with the trap.
-func (b *builder) faulty() bool { return b.report.Faults() > b.faults }
+func (b *builder) faulty() bool { return b.Report.Faults() > b.faults }
 
 // readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
 func (b *builder) readOwners() []trapped {
 	owners := make([]trapped, 0, len(b.at))
-	listed := map[Name]bool{}
+	listed := map[dname.Name]bool{}
 	for _, item := range b.at {
-		owner, err := parseName(item.Text, b.c.Apex)
-		var set *rrset
+		owner, err := dname.Parse(item.Text, b.c.Apex)
+		var set *content.RRset
 		switch {
 		case err != nil:
 			b.fault(item, err.Error())
 		case !owner.Within(b.c.Apex):
-			b.fault(item, "is outside the zone "+TrimDot(b.c.Apex.String()))
+			b.fault(item, "is outside the zone "+b.c.Apex.Bare())
 		case listed[owner]:
 			b.fault(item, "stands twice in the list")
 		case b.c.Occluded(owner):
@@ -162,8 +173,8 @@ func (b *builder) readOwners() []trapped {
 				continue // the whole zone's check warns of it
 			}
 			e.standing, e.addresses = b.addressesOf(e.host)
-			if e.standing == IsAlias {
-				b.zone.Fault(b.report, mx, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", TrimDot(e.host.String())))
+			if e.standing == content.IsAlias {
+				b.FaultOf(mx, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", e.host.Bare()))
 			}
 			t.real = append(t.real, e)
 		}
@@ -178,7 +189,7 @@ func (b *builder) readOwners() []trapped {
 		}
 		owners = append(owners, t)
 		b.checkPreferences(t)
-		if !b.zone.Partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
+		if !b.Partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
 			b.warn(item, "has a single real MX: when that defers (greylisting, 421) honest senders go on to the decoys; add a fallback")
 		}
 	}
@@ -218,22 +229,22 @@ func (b *builder) checkPreferences(t trapped) {
 }
 
 // addressesOf tells what is known of a host: from this zone, fixed by the operator, or looked up.
-func (b *builder) addressesOf(host Name) (Standing, addresses) {
+func (b *builder) addressesOf(host dname.Name) (content.Standing, addresses) {
 	what, at := b.c.Find(host)
 	var a addresses
 	switch what {
-	case OwnData:
+	case content.OwnData:
 		if set := at.Get(dns.TypeA); set != nil {
-			a.v4, a.ttl4 = set.addresses(), set.Ttl
+			a.v4, a.ttl4 = set.Addresses(), set.Ttl
 		}
 		if set := at.Get(dns.TypeAAAA); set != nil {
-			a.v6, a.ttl6 = set.addresses(), set.Ttl
+			a.v6, a.ttl6 = set.Addresses(), set.Ttl
 		}
-	case Elsewhere:
-		cover, given := b.Table.Covers[host]
-		known := cover.Addrs
+	case content.Elsewhere:
+		cover, given := b.Table.covers[host]
+		known := cover.addrs
 		if a.lookedUp = !given; a.lookedUp {
-			known = b.look(TrimDot(host.String()))
+			known = b.Look(host.Bare())
 		}
 		for _, ip := range known {
 			if ip.Is4() {
@@ -242,7 +253,7 @@ func (b *builder) addressesOf(host Name) (Standing, addresses) {
 				a.v6 = append(a.v6, ip)
 			}
 		}
-		a.ttl4 = b.zone.Ttl
+		a.ttl4 = b.Ttl
 		if a.lookedUp {
 			a.ttl4 = min(a.ttl4, maxLookedUpTTL)
 		}
@@ -252,20 +263,20 @@ func (b *builder) addressesOf(host Name) (Standing, addresses) {
 }
 
 // wantLookup notes a host whose addresses have to be looked up.
-func (b *builder) wantLookup(host Name, a addresses) {
+func (b *builder) wantLookup(host dname.Name, a addresses) {
 	if a.lookedUp {
-		b.trap.Lookups = append(b.trap.Lookups, TrimDot(host.String()))
+		b.trap.Lookups = append(b.trap.Lookups, host.Bare())
 	}
 }
 
 // nameDecoys names the decoys of every owner.
-func (b *builder) nameDecoys(owners []trapped) [][]Name {
-	hosts := make([][]Name, len(owners))
-	if b.Direct {
+func (b *builder) nameDecoys(owners []trapped) [][]dname.Name {
+	hosts := make([][]dname.Name, len(owners))
+	if b.direct {
 		return hosts
 	}
 	for i, t := range owners {
-		hosts[i] = make([]Name, 0, b.count)
+		hosts[i] = make([]dname.Name, 0, b.count)
 		for range b.count {
 			hosts[i] = append(hosts[i], b.nextHost(t))
 		}
@@ -275,15 +286,15 @@ func (b *builder) nameDecoys(owners []trapped) [][]Name {
 
 // nextHost is the next name of the pattern that neither exists nor is what some record leads to: a real exchange that has lost its
 // address must not become a decoy.
-func (b *builder) nextHost(t trapped) Name {
+func (b *builder) nextHost(t trapped) dname.Name {
 	for ; b.number < maxFirst+100_000; b.number++ {
-		n, err := b.hostName(b.number, b.c.Apex, &b.zone.Arena)
+		n, err := b.hostName(b.number, b.c.Apex, b.Arena)
 		if err != nil || b.c.Exists(n) || b.mentioned[n] {
 			continue
 		}
 		b.number++
 		if b.c.Occluded(n) {
-			b.report.Add(b.table.Problem("names", b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
+			b.Report.Add(b.table.Problem("names", b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
 		}
 		return n
 	}
@@ -291,17 +302,12 @@ func (b *builder) nextHost(t trapped) Name {
 	return t.name
 }
 
-// mxData is the data of an MX record.
-func (a *Arena) mxData(preference uint16, exchange Name) []byte {
-	return append(binary.BigEndian.AppendUint16(a.Reserve(2+len(exchange)), preference), exchange...)
-}
-
 // hostTTLs are the TTLs of the names that the trap adds for an owner: those of the primary's addresses, so that none is told apart.
 func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 	primary := t.real[0]
 	switch {
 	case len(primary.v4) == 0 && len(primary.v6) == 0:
-		return b.zone.Ttl, b.zone.Ttl
+		return b.Ttl, b.Ttl
 	case len(primary.v4) == 0:
 		return primary.ttl6, primary.ttl6
 	case len(primary.v6) == 0:
@@ -311,48 +317,31 @@ func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 }
 
 // addHost adds the addresses of a name.
-func (b *builder) addHost(owner Name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
+func (b *builder) addHost(owner dname.Name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
 	if len(v4) > 0 {
-		b.c.Put(owner, rrset{Typ: dns.TypeA, Ttl: ttl4, Records: b.zone.Arena.addressRecords(owner, v4)})
+		b.c.Put(owner, content.RRset{Typ: dns.TypeA, Ttl: ttl4, Records: b.Arena.AddressRecords(owner, v4)})
 	}
 	if len(v6) > 0 {
-		b.c.Put(owner, rrset{Typ: dns.TypeAAAA, Ttl: ttl6, Records: b.zone.Arena.addressRecords(owner, v6)})
+		b.c.Put(owner, content.RRset{Typ: dns.TypeAAAA, Ttl: ttl6, Records: b.Arena.AddressRecords(owner, v6)})
 	}
-}
-
-func (a *Arena) addressRecords(owner Name, addrs []netip.Addr) []Record {
-	records := make([]Record, len(addrs))
-	for i, addr := range addrs {
-		records[i] = Record{Owner: owner, Typ: AddressType(addr), Data: a.Address(addr)}
-	}
-	return records
-}
-
-// addresses are those of an A or AAAA set.
-func (s *rrset) addresses() []netip.Addr {
-	addrs := make([]netip.Addr, len(s.Records))
-	for i := range s.Records {
-		addrs[i] = s.Records[i].Address()
-	}
-	return addrs
 }
 
 func (b *builder) fault(item conf.Item, reason string) {
-	b.report.Add(item.Problem(reason))
+	b.Report.Add(item.Problem(reason))
 }
 
 // lacks is a fault of what is missing, which cannot be told where records were lost.
 func (b *builder) lacks(item conf.Item, reason string) {
-	if !b.zone.Partial {
+	if !b.Partial {
 		b.fault(item, reason)
 	}
 }
 
 func (b *builder) warn(item conf.Item, reason string) {
-	b.report.Warn(func() conf.Problem { return Warning(item.Problem(reason)) })
+	b.Report.Warn(func() conf.Problem { return item.Problem(reason).AsWarning() })
 }
 
 // warnOf is warn for what is put in words only where it is kept.
 func (b *builder) warnOf(item conf.Item, reason func() string) {
-	b.report.Warn(func() conf.Problem { return Warning(item.Problem(reason())) })
+	b.Report.Warn(func() conf.Problem { return item.Problem(reason()).AsWarning() })
 }

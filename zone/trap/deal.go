@@ -1,9 +1,11 @@
-package zone
+package trap
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+
+	"mxtrap/zone/dname"
 )
 
 // dealer deals the trap's own addresses out, no two alike while they last: single ones first, in order, then those of the
@@ -48,7 +50,7 @@ func (d *dealer) deck(v6 bool) *deck {
 func (k *deck) empty() bool { return len(k.singles)+len(k.prefixes) == 0 }
 
 // deal gives the next address to the n-th decoy of an owner. The deck must not be empty.
-func (k *deck) deal(owner Name, n int) netip.Addr {
+func (k *deck) deal(owner dname.Name, n int) netip.Addr {
 	for {
 		a, ok := k.draw(owner, n)
 		if !ok {
@@ -68,7 +70,7 @@ func (k *deck) deal(owner Name, n int) netip.Addr {
 }
 
 // draw takes the next address; it may have been dealt already. It fails when the deck has run out.
-func (k *deck) draw(owner Name, n int) (netip.Addr, bool) {
+func (k *deck) draw(owner dname.Name, n int) (netip.Addr, bool) {
 	if k.single < len(k.singles) {
 		k.single++
 		return k.singles[k.single-1], true
@@ -111,7 +113,7 @@ const maxProbes = 1 << 16
 
 // hashed is an address of an IPv6 prefix, chosen by owner and decoy number: it stays the same when other owners come and go.
 // Its host part is never zero, which is the routers' anycast address (RFC 4291 2.6.1).
-func (k *deck) hashed(p netip.Prefix, owner Name, n int) netip.Addr {
+func (k *deck) hashed(p netip.Prefix, owner dname.Name, n int) netip.Addr {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(owner), uint64(n)))
 	base, host := p.Addr().As16(), [16]byte(sum[:16])
 	for i := range host {

@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"crypto/sha256"
@@ -12,25 +12,27 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 )
 
 // catalogVersion is the schema of catalog zones that we make and read (RFC 9432 4.2.1).
 const catalogVersion = "2"
 
 // NewCatalog makes a catalog zone that lists zones (RFC 9432).
-func NewCatalog(catalog string, members []string, serial uint32) (*Source, error) {
-	apex, err := parseName(catalog, Root)
+func NewCatalog(catalog string, members []string, serial uint32) (*Zone, error) {
+	apex, err := dname.Parse(catalog, dname.Root)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{Path: catalog, Apex: apex, Ttl: 3600, serial: &serial}
+	s := &Zone{Path: catalog, apex: apex, ttl: 3600, serial: &serial}
 	add := func(owner, text string) error {
-		o, err := parseName(owner, apex)
+		o, err := dname.Parse(owner, apex)
 		if err != nil {
 			return err
 		}
-		r, err := ParseRecord(text, o, Root, s.Ttl, nil)
-		s.Records = append(s.Records, r)
+		r, err := content.ParseRecord(text, o, dname.Root, s.ttl, nil)
+		s.records = append(s.records, r)
 		return err
 	}
 	err = errors.Join(add("@", "SOA invalid. invalid. 1 3600 600 2147483646 0"), add("@", "NS invalid."), add("version", "TXT "+catalogVersion))
@@ -43,9 +45,9 @@ func NewCatalog(catalog string, members []string, serial uint32) (*Source, error
 
 // catalogTable is the operator's [catalog].
 type catalogTable struct {
-	template string // the zone file that members are made from
-	names    []Name // at or below which members lie; none: anywhere but at the root or right below it
-	most     int64  // members
+	template string       // the zone file that members are made from
+	names    []dname.Name // at or below which members lie; none: anywhere but at the root or right below it
+	most     int64        // members
 }
 
 // Bounds of the members of a catalog: whoever writes it has as many zones served here as he likes, and each takes memory, a file and a
@@ -56,7 +58,7 @@ const (
 )
 
 // Template is the zone file that a catalog's members are made from; "" where the zone is no catalog.
-func (s *Source) Template() string {
+func (s *Zone) Template() string {
 	if s.catalog == nil {
 		return ""
 	}
@@ -64,7 +66,7 @@ func (s *Source) Template() string {
 }
 
 // readCatalog reads the table [catalog].
-func (s *Source) readCatalog(t *conf.Table) {
+func (s *Zone) readCatalog(t *conf.Table) {
 	s.catalog = &catalogTable{most: defaultMembers}
 	var template string
 	if t.String("template", &template); template == "" {
@@ -73,7 +75,7 @@ func (s *Source) readCatalog(t *conf.Table) {
 		template = filepath.Join(filepath.Dir(s.Path), template)
 	}
 	for _, item := range t.Strings("names") {
-		n, err := parseName(item.Text, Root)
+		n, err := dname.Parse(item.Text, dname.Root)
 		if err != nil {
 			item.Fault(err.Error())
 			continue
@@ -89,7 +91,7 @@ func (s *Source) readCatalog(t *conf.Table) {
 }
 
 // brings says whether the catalog may bring a zone of that name.
-func (c *catalogTable) brings(member Name) bool {
+func (c *catalogTable) brings(member dname.Name) bool {
 	if c == nil {
 		return true // made here
 	}
@@ -101,22 +103,22 @@ func (c *catalogTable) brings(member Name) bool {
 
 // Members are the zones that a catalog lists, without their final dot, and those that it may not bring. The error says why it is broken:
 // it must not be heeded then (RFC 9432 5.1).
-func (s *Source) Members() (members, refused []string, err error) {
-	version, nodes := 0, map[Name]bool{}
-	for i := range s.Records {
-		r := &s.Records[i]
-		labels := strings.Split(strings.TrimSuffix(r.Owner.Relative(s.Apex), "."), ".")
+func (s *Zone) Members() (members, refused []string, err error) {
+	version, nodes := 0, map[dname.Name]bool{}
+	for i := range s.records {
+		r := &s.records[i]
+		labels := strings.Split(strings.TrimSuffix(r.Owner.Relative(s.apex), "."), ".")
 		switch {
 		case r.Typ == dns.TypeTXT && len(labels) == 1 && labels[0] == "version":
 			if version++; string(r.Data) != "\x01"+catalogVersion {
 				return nil, nil, fmt.Errorf("it is not of version %s", catalogVersion)
 			}
 		case r.Typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones" && nodes[r.Owner]:
-			return nil, nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", TrimDot(r.Owner.String()))
+			return nil, nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", r.Owner.Bare())
 		case r.Typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones":
 			nodes[r.Owner] = true
-			if member := Lowered(r.Data); s.catalog.brings(member) {
-				members = append(members, TrimDot(member.String()))
+			if member := dname.Lowered(r.Data); s.catalog.brings(member) {
+				members = append(members, member.Bare())
 			} else {
 				refused = append(refused, member.String())
 			}
@@ -137,7 +139,7 @@ func (s *Source) Members() (members, refused []string, err error) {
 }
 
 // ParseMember makes a member of a catalog out of its template, a zone file without a name.
-func ParseMember(template string, text []byte, member string, report *conf.Report) *Source {
+func ParseMember(template string, text []byte, member string, report *conf.Report) *Zone {
 	s := parse(template, text, Files{}, member, report)
 	if s != nil {
 		s.member, s.text = true, text
@@ -146,4 +148,4 @@ func ParseMember(template string, text []byte, member string, report *conf.Repor
 }
 
 // Member says whether the zone was made from a template.
-func (s *Source) Member() bool { return s.member }
+func (s *Zone) Member() bool { return s.member }

@@ -1,20 +1,25 @@
-package zone
+package trap
+
+import (
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
+)
 
 // checkCovers warns of fixed addresses that nothing uses.
 func (b *builder) checkCovers(owners []trapped) {
-	if len(b.Table.Covers) == 0 {
+	if len(b.Table.covers) == 0 {
 		return
 	}
-	exchanges := map[Name]Standing{}
+	exchanges := map[dname.Name]content.Standing{}
 	for _, t := range owners {
 		for _, e := range t.real {
 			exchanges[e.host] = e.standing
 		}
 	}
-	for host, cover := range b.Table.Covers {
+	for host, cover := range b.Table.covers {
 		what, used := exchanges[host]
 		switch {
-		case used && what != Elsewhere:
+		case used && what != content.Elsewhere:
 			b.fault(cover.item, "is a host of this zone, which needs no cover")
 		case !used && host != b.target:
 			b.warn(cover.item, "is no exchange of a trapped owner; its addresses are not used")
@@ -23,14 +28,14 @@ func (b *builder) checkCovers(owners []trapped) {
 }
 
 // nameCovers names the covers of all owners, by preference within each, and returns the exchanges in that order.
-func (b *builder) nameCovers(owners []trapped) (exchanges []Name) {
-	if !b.Cover {
+func (b *builder) nameCovers(owners []trapped) (exchanges []dname.Name) {
+	if !b.cover {
 		return nil
 	}
-	b.covers, b.likes, b.published = map[Name]Name{}, map[Name]int{}, map[Name]Name{}
+	b.covers, b.likes, b.published = map[dname.Name]dname.Name{}, map[dname.Name]int{}, map[dname.Name]dname.Name{}
 	for i, t := range owners {
 		for _, e := range t.real {
-			if e.standing == Elsewhere && b.covers[e.host] == "" {
+			if e.standing == content.Elsewhere && b.covers[e.host] == "" {
 				b.covers[e.host], b.likes[e.host] = b.nextHost(t), i
 				exchanges = append(exchanges, e.host)
 			}
@@ -41,7 +46,7 @@ func (b *builder) nameCovers(owners []trapped) (exchanges []Name) {
 
 // addCover gives an exchange outside the zone a name in it, once its addresses are known. Until then the exchange is served as
 // it was written.
-func (b *builder) addCover(host Name, owners []trapped) {
+func (b *builder) addCover(host dname.Name, owners []trapped) {
 	_, known := b.addressesOf(host)
 	b.wantLookup(host, known)
 	if known.none() {
@@ -54,16 +59,16 @@ func (b *builder) addCover(host Name, owners []trapped) {
 	cover := b.covers[host]
 	b.published[host] = cover
 	b.addHost(cover, known.v4, known.v6, ttl4, ttl6)
-	b.trap.Hosts = append(b.trap.Hosts, trapHost{Name: cover, Of: host})
+	b.trap.Hosts = append(b.trap.Hosts, Host{Name: cover, Of: host})
 }
 
 // realMX is the operator's MX set, with the covers' names where they are published.
-func (b *builder) realMX(t trapped) []Record {
-	records := make([]Record, len(t.set.Records), len(t.set.Records)+b.count)
+func (b *builder) realMX(t trapped) []content.Record {
+	records := make([]content.Record, len(t.set.Records), len(t.set.Records)+b.count)
 	copy(records, t.set.Records)
 	for i := range records {
 		if cover, ok := b.published[records[i].Host()]; ok {
-			records[i].Data = b.zone.Arena.mxData(records[i].Preference(), cover)
+			records[i].Data = b.Arena.MxData(records[i].Preference(), cover)
 		}
 	}
 	return records

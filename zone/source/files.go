@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"errors"
@@ -38,7 +38,7 @@ type note struct {
 }
 
 // Files are the files of the zone.
-func (s *Source) Files() Files { return s.files }
+func (s *Zone) Files() Files { return s.files }
 
 // add adds a file, once.
 func (files *Files) add(path string, n note) {
@@ -183,7 +183,7 @@ func checkFile(regular bool, size int64) error {
 func noted(is *unix.Stat_t, text []byte) note {
 	n := noteOf(is)
 	n.racy = time.Now().UnixNano()-max(n.modified, n.changed) < int64(racyAge)
-	n.hash = maphash.Bytes(Seed, text)
+	n.hash = maphash.Bytes(hashSeed, text)
 	return n
 }
 

@@ -1,7 +1,6 @@
-package zone
+package trap
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,14 +8,15 @@ import (
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/spf"
 )
 
 // What a trap must not do to the domain's own mail, and what an operator may have meant otherwise than he wrote it.
 
-// noHost says why an exchange is none that a sender could connect to; "" where it may be one.
-func NoHost(host Name) string {
+// NoHost says why an exchange is none that a sender could connect to; "" where it may be one.
+func NoHost(host dname.Name) string {
 	last := host // the last label, without the root's
 	for n := host; !n.IsRoot(); n = n.Parent() {
 		last = n
@@ -25,11 +25,11 @@ func NoHost(host Name) string {
 	case host.IsRoot():
 		return "a null MX says that no mail is taken (RFC 7505), and stands beside others: senders may bounce; take one or the other away"
 	case last == localhost:
-		return TrimDot(host.String()) + " is the sender himself (RFC 6761 6.3): name the host as others know it"
+		return host.Bare() + " is the sender himself (RFC 6761 6.3): name the host as others know it"
 	case !allDigits(last.Label()):
 		return "" // no address ends so, and nearly every name does
 	}
-	text := TrimDot(host.String())
+	text := host.Bare()
 	if _, err := netip.ParseAddr(text); err != nil {
 		return ""
 	}
@@ -45,20 +45,7 @@ func allDigits(s string) bool {
 	return true
 }
 
-const localhost = Name("\x09localhost\x00")
-
-// checkMailbox warns of a mail address where the SOA record has a name.
-func (s *Source) CheckMailbox(c *Content, report *conf.Report) {
-	set := c.Nodes[0].Get(dns.TypeSOA)
-	var r SOA
-	r.Read(set)
-	if !bytes.ContainsRune(r.Rname, '@') {
-		return
-	}
-	if local, domain, ok := strings.Cut(Name(r.Rname).String(), `\@`); ok {
-		s.Warn(report, set.Place(), fmt.Sprintf("the mailbox %s@%s is written as a name: %s.%s", local, TrimDot(domain), strings.ReplaceAll(local, ".", `\.`), domain))
-	}
-}
+const localhost = dname.Name("\x09localhost\x00")
 
 // checkSPF holds the limits of RFC 7208 4.6.4 wherever an SPF record of the zone reaches a trapped owner by "mx": beyond them the
 // domain's own mail fails with permerror. Decoys count as they will be once all is looked up.
@@ -70,18 +57,18 @@ func (b *builder) checkSPF(owners []trapped) {
 	texts := func(domain string) (texts []string) {
 		if set := b.standsAt(domain).Get(dns.TypeTXT); set != nil {
 			for i := range set.Records {
-				texts = append(texts, set.Records[i].text())
+				texts = append(texts, set.Records[i].Text())
 			}
 		}
 		return texts
 	}
-	told, places := map[Name]bool{}, map[Name]int{}
+	told, places := map[dname.Name]bool{}, map[dname.Name]int{}
 	for i := range owners {
 		places[owners[i].name] = i
 	}
 	for i := range b.c.Nodes {
-		if n := &b.c.Nodes[i]; n.Get(dns.TypeTXT).isSPF() {
-			reach := spf.Follow(TrimDot(n.Name.String()), texts)
+		if n := &b.c.Nodes[i]; n.Get(dns.TypeTXT).IsSPF() {
+			reach := spf.Follow(n.Name.Bare(), texts)
 			for _, use := range reach.Uses {
 				owner := b.standsAt(use.Owner)
 				if at, ok := places[owner.Name]; ok && !told[owners[at].name] {
@@ -95,22 +82,22 @@ func (b *builder) checkSPF(owners []trapped) {
 
 // standsAt is where the data of a name stand: at itself, at the wildcard that answers for it, or where aliases lead. It has no name where
 // that is not in this zone.
-func (b *builder) standsAt(text string) *Node {
-	n, err := parseName(text, Root)
-	for range MaxAliases {
+func (b *builder) standsAt(text string) *content.Node {
+	n, err := dname.Parse(text, dname.Root)
+	for range content.MaxAliases {
 		if err != nil {
 			break
 		}
 		what, at := b.c.Find(n)
-		if what == OwnData {
+		if what == content.OwnData {
 			return at
 		}
-		if what != IsAlias || at.Get(dns.TypeCNAME) == nil {
+		if what != content.IsAlias || at.Get(dns.TypeCNAME) == nil {
 			break
 		}
 		n = at.Get(dns.TypeCNAME).Records[0].Host()
 	}
-	return &Node{}
+	return &content.Node{}
 }
 
 // fitsSPF says whether an owner's exchanges are within the limits whatever record reaches them.
@@ -132,7 +119,7 @@ func (b *builder) void(t trapped, typ uint16) (v voids) {
 	}
 	for _, e := range t.real {
 		switch {
-		case e.standing == Elsewhere && b.published[e.host] == "":
+		case e.standing == content.Elsewhere && b.published[e.host] == "":
 		case has(e.addresses):
 			v.some = true
 		default:
@@ -175,32 +162,16 @@ func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
 	}
 }
 
-// isSPF says whether a set of TXT records, or none, may hold an SPF record, whose first string may be very short (RFC 7208 3.3).
-func (s *rrset) isSPF() bool {
-	return s != nil && slices.ContainsFunc(s.Records, func(r Record) bool {
-		return r.Data[0] < 6 || bytes.EqualFold(r.Data[1:7], []byte("v=spf1"))
-	})
-}
-
-// text is that of a TXT record, its strings put together.
-func (r *Record) text() string {
-	var b strings.Builder
-	for data := r.Data; len(data) > 0; data = data[1+data[0]:] {
-		b.Write(data[1 : 1+data[0]])
-	}
-	return b.String()
-}
-
 // checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
 func (b *builder) checkWildcards() {
-	var beside map[Name]Name // the first host of the trap below each name
+	var beside map[dname.Name]dname.Name // the first host of the trap below each name
 	for i := range b.c.Nodes {
 		wildcard := &b.c.Nodes[i]
 		if !strings.HasPrefix(string(wildcard.Name), "\x01*") {
 			continue
 		}
 		if beside == nil {
-			beside = map[Name]Name{}
+			beside = map[dname.Name]dname.Name{}
 			for _, h := range slices.Backward(b.trap.Hosts) {
 				beside[h.Name.Parent()] = h.Name
 			}
@@ -214,6 +185,6 @@ func (b *builder) checkWildcards() {
 			types = append(types, dns.Type(set.Typ).String())
 		}
 		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
-			TrimDot(host.String()), TrimDot(wildcard.Name.String()), strings.Join(types, ", ")))
+			host.Bare(), wildcard.Name.Bare(), strings.Join(types, ", ")))
 	}
 }

@@ -1,6 +1,10 @@
-package zone
+package source
 
 import (
+	"mxtrap/server/answer"
+
+	"github.com/BurntSushi/toml"
+
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -10,8 +14,12 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
+	"mxtrap/zone/trap"
 )
 
 // TestInvariants holds the safety promise over random zones and traps: whatever is accepted keeps all of it. Each invariant is a
@@ -26,9 +34,9 @@ func TestInvariants(t *testing.T) {
 		if s == nil {
 			t.Fatalf("%s\n%v", text, report.Problems())
 		}
-		var plain *Zone // what the operator wrote, without the trap
+		var plain *zone.Zone // what the operator wrote, without the trap
 		bare := *s
-		bare.Trap = nil
+		bare.trap = nil
 		if plain = bare.Compile(nil, &conf.Report{}); plain == nil {
 			continue
 		}
@@ -38,6 +46,7 @@ func TestInvariants(t *testing.T) {
 		}
 		accepted++
 		view := trapView{t: t, text: text, z: z, plain: plain, s: s, look: look}
+		view.readTrap()
 		for _, invariant := range []func(*trapView){
 			everyDecoyIsAboveEveryReal, noDecoysWithoutRealExchanges, everyDecoyResolvesAndIsNoAlias, noDecoyTakesAnExistingName,
 			whatWasWrittenIsServed, tooLargeAnswersAreWarnedOf, decoysLookLikeTheRealOnes, noFamilyThatTheRealOnesLack, equalFilesGiveEqualAnswers,
@@ -45,9 +54,9 @@ func TestInvariants(t *testing.T) {
 			invariant(&view)
 		}
 		decoys, covers := z.Decoys()
-		withDecoys, withCovers, withOwn = withDecoys+min(1, decoys), withCovers+min(1, covers), withOwn+min(1, len(s.Trap.Addresses))
+		withDecoys, withCovers, withOwn = withDecoys+min(1, decoys), withCovers+min(1, covers), withOwn+min(1, view.own)
 		if t.Failed() {
-			t.Fatalf("seed %d:\n%s\n%s\n%v", n, text, Printed(t, z), report.Problems())
+			t.Fatalf("seed %d:\n%s\n%s\n%v", n, text, printed(t, z), report.Problems())
 		}
 	}
 	t.Logf("%d accepted, %d with decoys, %d with addresses of their own, %d with covers", accepted, withDecoys, withOwn, withCovers)
@@ -57,7 +66,7 @@ func TestInvariants(t *testing.T) {
 }
 
 // randomZone writes a zone file and what look-ups would tell.
-func randomZone(r *rand.Rand) (string, Lookups) {
+func randomZone(r *rand.Rand) (string, trap.Lookups) {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	var b strings.Builder
 	b.WriteString("name = \"example.com\"\nttl = " + pick(`"1h"`, "60", `"2d"`) + "\n[soa]\nserial = 1\n[records]\n")
@@ -125,23 +134,46 @@ func number(r *rand.Rand, list ...int) int { return list[r.IntN(len(list))] }
 type trapView struct {
 	t        *testing.T
 	text     string
-	z, plain *Zone
-	s        *Source
-	look     Lookups
+	z, plain *zone.Zone
+	s        *Zone
+	look     trap.Lookups
+
+	// What the file says of the trap.
+	direct, cover bool
+	own           int                     // addresses of the decoys' own
+	covers        map[string][]netip.Addr // fixed addresses of exchanges
 }
 
-// ask looks a name up and returns the records of the answer section.
-func ask(z *Zone, n Name, typ uint16) (rcode int, rrs []dns.RR, a *Answer) {
-	var q QName
-	q.Read([]byte(n), 0)
-	a = &Answer{}
-	z.Body.Lookup(&q, typ, a)
-	for _, item := range a.Answer {
-		if !item.Synthesized() {
-			rrs = append(rrs, library(z.records(n, item.Set))...)
+// readTrap reads the table [trap] without the package that is tested.
+func (v *trapView) readTrap() {
+	var file struct {
+		Trap struct {
+			Style     string
+			Cover     bool
+			Addresses []string
+			Covers    map[string][]netip.Addr
 		}
 	}
-	return a.Rcode, rrs, a
+	if err := toml.Unmarshal([]byte(v.text), &file); err != nil {
+		v.t.Fatal(err)
+	}
+	t := file.Trap
+	v.direct, v.cover, v.own, v.covers = t.Style == "direct", t.Cover, len(t.Addresses), t.Covers
+}
+
+// askers are the servers of the zones that were asked last.
+var askers = map[*zone.Zone]*answer.Asker{}
+
+// ask asks a server of the zone, and returns the records of the answer section.
+func ask(z *zone.Zone, n dname.Name, typ uint16) (rcode int, rrs []dns.RR, m *dns.Msg) {
+	if askers[z] == nil {
+		if len(askers) > 2 {
+			clear(askers)
+		}
+		askers[z] = answer.NewAsker([]*zone.Zone{z})
+	}
+	m, _ = askers[z].Ask(n.String(), typ)
+	return m.Rcode, m.Answer, m
 }
 
 // library makes records of the DNS library out of ours.
@@ -157,8 +189,8 @@ func library(records []rr.Record) (rrs []dns.RR) {
 }
 
 // mustName is a name that the DNS library has.
-func mustName(text string) Name {
-	n, err := parseName(text, Root)
+func mustName(text string) dname.Name {
+	n, err := dname.Parse(text, dname.Root)
 	if err != nil {
 		panic(err)
 	}
@@ -166,15 +198,15 @@ func mustName(text string) Name {
 }
 
 // owners calls do for each owner with decoys: its MX set as written, as served, and the decoys of that.
-func (v *trapView) owners(do func(owner Name, written, served []*dns.MX, decoys []*dns.MX)) {
-	for _, t := range v.z.trapped() {
-		owner := v.z.nodeName(t.node)
+func (v *trapView) owners(do func(owner dname.Name, written, served []*dns.MX, decoys []*dns.MX)) {
+	for _, t := range v.z.Traps() {
+		owner := mustName(t.Owner + ".")
 		written, served := mxSet(v.plain, owner), mxSet(v.z, owner)
-		do(owner, written, served, served[t.real:])
+		do(owner, written, served, served[t.Real:])
 	}
 }
 
-func mxSet(z *Zone, owner Name) (out []*dns.MX) {
+func mxSet(z *zone.Zone, owner dname.Name) (out []*dns.MX) {
 	_, rrs, _ := ask(z, owner, dns.TypeMX)
 	for _, rr := range rrs {
 		out = append(out, rr.(*dns.MX))
@@ -183,7 +215,7 @@ func mxSet(z *Zone, owner Name) (out []*dns.MX) {
 }
 
 // addressesAt are the addresses that a name of the zone has in the answers.
-func addressesAt(z *Zone, n Name) (out []netip.Addr) {
+func addressesAt(z *zone.Zone, n dname.Name) (out []netip.Addr) {
 	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		_, rrs, _ := ask(z, n, typ)
 		for _, rr := range rrs {
@@ -202,7 +234,7 @@ func addressesAt(z *Zone, n Name) (out []netip.Addr) {
 
 // Invariant 1.
 func everyDecoyIsAboveEveryReal(v *trapView) {
-	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 		for _, d := range decoys {
 			for _, w := range written {
 				if d.Preference <= w.Preference {
@@ -215,7 +247,7 @@ func everyDecoyIsAboveEveryReal(v *trapView) {
 
 // Invariant 2.
 func noDecoysWithoutRealExchanges(v *trapView) {
-	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 		if len(written) == 0 || slices.ContainsFunc(written, func(mx *dns.MX) bool { return mx.Mx == "." }) {
 			v.t.Errorf("%s has decoys beside %v", owner, written)
 		}
@@ -224,7 +256,7 @@ func noDecoysWithoutRealExchanges(v *trapView) {
 
 // Invariant 3: every decoy exchange has an address here, and is no alias.
 func everyDecoyResolvesAndIsNoAlias(v *trapView) {
-	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 		for _, d := range decoys {
 			host := mustName(d.Mx)
 			if len(addressesAt(v.z, host)) == 0 {
@@ -239,14 +271,18 @@ func everyDecoyResolvesAndIsNoAlias(v *trapView) {
 
 // Invariant 3: a decoy never takes a name that exists.
 func noDecoyTakesAnExistingName(v *trapView) {
-	for _, h := range v.z.Hosts() {
-		host, _ := parseName(h.Name, v.z.apex())
-		for _, at := range v.plain.nodes() {
-			if v.plain.nodeName(at) == host {
-				v.t.Errorf("%s existed before", h.Name)
-			}
+	existed := map[dname.Name]bool{}
+	for r := range v.plain.Records() {
+		for n := dname.Name(r.Owner); !existed[n] && !n.IsRoot(); n = n.Parent() {
+			existed[n] = true
 		}
-		v.owners(func(owner Name, written, served, decoys []*dns.MX) {
+	}
+	for _, h := range v.z.Hosts() {
+		host, _ := dname.Parse(h.Name, v.s.apex)
+		if existed[host] {
+			v.t.Errorf("%s existed before", h.Name)
+		}
+		v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 			for _, mx := range written {
 				if mustName(mx.Mx) == host {
 					v.t.Errorf("%s is a real exchange", h.Name)
@@ -256,29 +292,36 @@ func noDecoyTakesAnExistingName(v *trapView) {
 	}
 }
 
+// rrsets are the records of a zone by owner and type.
+func rrsets(z *zone.Zone) map[string][]dns.RR {
+	sets := map[string][]dns.RR{}
+	for r := range z.Records() {
+		key := fmt.Sprintf("%s %d", r.Owner, r.Type)
+		sets[key] = append(sets[key], library([]rr.Record{r})...)
+	}
+	return sets
+}
+
 // Invariant 5: all that was written is served, but for the exchanges that got a cover.
 func whatWasWrittenIsServed(v *trapView) {
-	served := map[Name]uint32{}
-	for _, at := range v.z.nodes() {
-		served[v.z.nodeName(at)] = at
+	served, covers := rrsets(v.z), map[string]string{}
+	for _, h := range v.z.Hosts() {
+		if !h.Decoy {
+			host, _ := dname.Parse(h.Name, v.s.apex)
+			covers[host.String()] = h.For + "."
+		}
 	}
-	for _, at := range v.plain.nodes() {
-		owner := v.plain.nodeName(at)
-		for _, set := range v.plain.allSets(at) {
-			want := library(v.plain.records(owner, set))
-			got, _ := v.z.Body.set(served[owner], set.typ)
-			have := library(v.z.records(owner, got))
-			for j, rr := range want {
-				if mx, ok := rr.(*dns.MX); ok && mx.Mx != have[j].(*dns.MX).Mx {
-					cover := (&printer{Zone: v.z, hosts: v.z.Hosts()}).host(mustName(have[j].(*dns.MX).Mx))
-					if cover == nil || cover.Decoy || !v.s.Trap.Cover || mustName(mx.Mx) != mustName(cover.For+".") {
-						v.t.Errorf("%v is served as %v", rr, have[j])
-					}
-					continue
-				}
-				if rr.String() != have[j].String() {
+	for key, want := range rrsets(v.plain) {
+		have := served[key]
+		for j, rr := range want {
+			if mx, ok := rr.(*dns.MX); ok && mx.Mx != have[j].(*dns.MX).Mx {
+				if cover, ok := covers[have[j].(*dns.MX).Mx]; !ok || !v.cover || mustName(mx.Mx) != mustName(cover) {
 					v.t.Errorf("%v is served as %v", rr, have[j])
 				}
+				continue
+			}
+			if rr.String() != have[j].String() {
+				v.t.Errorf("%v is served as %v", rr, have[j])
 			}
 		}
 	}
@@ -286,9 +329,9 @@ func whatWasWrittenIsServed(v *trapView) {
 
 // Invariant 6: an MX answer with decoys that UDP cannot carry is warned of.
 func tooLargeAnswersAreWarnedOf(v *trapView) {
-	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 		m := new(dns.Msg).SetQuestion(owner.String(), dns.TypeMX)
-		m.SetEdns0(MaxUDP, false)
+		m.SetEdns0(zone.MaxUDP, false)
 		m.Compress = true
 		for _, mx := range served {
 			m.Answer = append(m.Answer, mx)
@@ -296,12 +339,12 @@ func tooLargeAnswersAreWarnedOf(v *trapView) {
 		var report conf.Report
 		v.s.Compile(v.look, &report)
 		warned := slices.ContainsFunc(report.Problems(), func(p conf.Problem) bool {
-			return strings.Contains(p.Reason, "the answer to "+TrimDot(owner.String())+" MX has")
+			return strings.Contains(p.Reason, "the answer to "+owner.Bare()+" MX has")
 		})
-		if m.Len() > MaxUDP && !warned {
+		if m.Len() > zone.MaxUDP && !warned {
 			v.t.Errorf("%d octets without a warning", m.Len())
 		}
-		if warned && m.Len() < MaxUDP/2 {
+		if warned && m.Len() < zone.MaxUDP/2 {
 			v.t.Errorf("a warning of %d octets", m.Len())
 		}
 	})
@@ -309,10 +352,10 @@ func tooLargeAnswersAreWarnedOf(v *trapView) {
 
 // Invariant 7: TTL, order, additional data, and what is answered for other types and for names below are as for a real exchange.
 func decoysLookLikeTheRealOnes(v *trapView) {
-	if v.s.Trap.Direct {
+	if v.direct {
 		return
 	}
-	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 		for _, mx := range served {
 			if mx.Hdr.Ttl != served[0].Hdr.Ttl {
 				v.t.Errorf("TTLs of the MX set differ: %v", served)
@@ -325,7 +368,7 @@ func decoysLookLikeTheRealOnes(v *trapView) {
 			for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
 				_, rrs, a := ask(v.z, host, typ)
 				_, like, _ := ask(v.z, real, typ)
-				if len(a.Glue) > 0 || len(rrs) > 0 && len(a.Authority) > 0 {
+				if len(a.Extra) > 1 || len(rrs) > 0 && len(a.Ns) > 0 {
 					v.t.Errorf("%s %s has other sections", d.Mx, dns.Type(typ))
 				}
 				if len(rrs) > 0 && len(like) > 0 && rrs[0].Header().Ttl != like[0].Header().Ttl {
@@ -333,11 +376,11 @@ func decoysLookLikeTheRealOnes(v *trapView) {
 				}
 			}
 			rcode, rrs, a := ask(v.z, host, dns.TypeTXT)
-			if rcode != dns.RcodeSuccess || len(rrs) > 0 || len(a.Authority) != 1 || a.Authority[0].Set != v.z.Body.negative() {
+			if rcode != dns.RcodeSuccess || len(rrs) > 0 || len(a.Ns) != 1 || a.Ns[0].Header().Rrtype != dns.TypeSOA {
 				v.t.Errorf("%s TXT is no plain NODATA", d.Mx)
 			}
 			rcode, _, a = ask(v.z, "\x01x"+host, dns.TypeA)
-			if rcode != dns.RcodeNameError || len(a.Authority) != 1 || a.Authority[0].Set != v.z.Body.negative() {
+			if rcode != dns.RcodeNameError || len(a.Ns) != 1 || a.Ns[0].Header().Rrtype != dns.TypeSOA {
 				v.t.Errorf("x.%s is no plain NXDOMAIN", d.Mx)
 			}
 		}
@@ -348,15 +391,15 @@ func decoysLookLikeTheRealOnes(v *trapView) {
 func noFamilyThatTheRealOnesLack(v *trapView) {
 	is6 := func(a netip.Addr) bool { return a.Is6() }
 	is4 := func(a netip.Addr) bool { return a.Is4() }
-	v.owners(func(owner Name, written, served, decoys []*dns.MX) {
+	v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 		var real []netip.Addr
 		for i, mx := range written {
 			host := mustName(mx.Mx)
 			real = append(real, addressesAt(v.plain, host)...)
-			if fixed, ok := v.s.Trap.Covers[host]; ok {
-				real = append(real, fixed.Addrs...)
-			} else if what, _ := newFromPlain(v).Find(host); what == Elsewhere {
-				real = append(real, v.look(TrimDot(host.String()))...)
+			if fixed, ok := v.covers[host.Bare()]; ok {
+				real = append(real, fixed...)
+			} else if what, _ := newFromPlain(v).Find(host); what == content.Elsewhere {
+				real = append(real, v.look(host.Bare())...)
 			}
 			real = append(real, addressesAt(v.z, mustName(served[i].Mx))...)
 		}
@@ -370,15 +413,15 @@ func noFamilyThatTheRealOnesLack(v *trapView) {
 }
 
 // newFromPlain is the content without the trap.
-func newFromPlain(v *trapView) *Content {
-	return New(v.s.Apex, v.s.Records, func(*Record) {})
+func newFromPlain(v *trapView) *content.Content {
+	return content.New(v.s.apex, v.s.records, func(*content.Record) {})
 }
 
 // Invariant 9: another server with the same file gives the same answers.
 func equalFilesGiveEqualAnswers(v *trapView) {
 	var report conf.Report
 	other := Parse("random.toml", []byte(v.text), &report).Compile(v.look, &report)
-	if Printed(v.t, other) != Printed(v.t, v.z) {
+	if printed(v.t, other) != printed(v.t, v.z) {
 		v.t.Error("two loads differ")
 	}
 }

@@ -1,30 +1,38 @@
-package zone
+package source
 
 import (
 	"fmt"
+	"hash/maphash"
+	"math/bits"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	"mxtrap/zone/conf"
+
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
+	"mxtrap/zone/trap"
+
+	"github.com/miekg/dns"
 )
 
 // maxRecords is how many records a zone may have: while it is loaded, each takes up to a thousand octets of memory.
 const maxRecords = 1 << 20
 
-// Source is a zone as the operator's files have it: every value is right by itself, and [Source.Compile] judges the whole.
-type Source struct {
+// Zone is a zone as the operator's files have it: every value is right by itself, and [Zone.Compile] judges the whole.
+type Zone struct {
 	Path string // of the zone file
 
-	Arena   Arena // of the names and data
-	Apex    Name
-	Ttl     uint32
-	Records []Record
-	Soa     soaTable
-	Trap    *Table
+	arena   content.Arena // of the names and data
+	apex    dname.Name
+	ttl     uint32
+	records []content.Record
+	soa     soaTable
+	trap    *trap.Table
 	table   *conf.Table
 	master  string        // the master file, "" where there is none
-	Partial bool          // some of the records could not be read
+	partial bool          // some of the records could not be read
 	catalog *catalogTable // nil where the zone is no catalog
 	member  bool          // made from such a template
 	primary *Primary      // nil where the records are in files here
@@ -34,7 +42,7 @@ type Source struct {
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
-func Load(path string, report *conf.Report) *Source {
+func Load(path string, report *conf.Report) *Zone {
 	n, text, err := readFile(path)
 	if err != nil {
 		report.Add(conf.Problem{File: path, Reason: conf.Plain(err).Error()})
@@ -48,7 +56,7 @@ func Load(path string, report *conf.Report) *Source {
 }
 
 // Again is Load for what was loaded before, whatever stands in the file now.
-func Again(path string, text []byte, files Files, report *conf.Report) *Source {
+func Again(path string, text []byte, files Files, report *conf.Report) *Zone {
 	s := parse(path, text, files, "", report)
 	if s != nil {
 		s.text = text
@@ -57,21 +65,21 @@ func Again(path string, text []byte, files Files, report *conf.Report) *Source {
 }
 
 // Text is that of the zone file, or of the template.
-func (s *Source) Text() []byte { return s.text }
+func (s *Zone) Text() []byte { return s.text }
 
 // Parse is Load for a text that is no file.
-func Parse(path string, text []byte, report *conf.Report) *Source {
+func Parse(path string, text []byte, report *conf.Report) *Zone {
 	return parse(path, text, Files{}, "", report)
 }
 
 // parse reads a zone file; that of a catalog's member is a template without a name.
-func parse(path string, text []byte, files Files, member string, report *conf.Report) *Source {
+func parse(path string, text []byte, files Files, member string, report *conf.Report) *Zone {
 	before := report.Faults()
 	t := conf.Parse(path, text, report)
 	if t == nil {
 		return nil
 	}
-	s := &Source{Path: path, Ttl: 3600, table: t, files: files}
+	s := &Zone{Path: path, ttl: 3600, table: t, files: files}
 	var origin, master string
 	if t.String("name", &origin); member != "" {
 		if origin != "" {
@@ -80,7 +88,7 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 		}
 		origin = member
 	}
-	apex, err := parseName(origin, Root)
+	apex, err := dname.Parse(origin, dname.Root)
 	if origin == "" {
 		report.Add(t.Problem("name", "", `missing: say which zone this is, such as name = "example.com"`))
 		return nil
@@ -88,8 +96,8 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 		t.Fault("name", origin, err.Error())
 		return nil
 	}
-	s.Apex = apex
-	t.Seconds("ttl", &s.Ttl)
+	s.apex = apex
+	t.Seconds("ttl", &s.ttl)
 	t.String("file", &master)
 	if t.Has("primary") || t.Has("catalog") {
 		if t.Has("primary") {
@@ -100,8 +108,8 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 		}
 		return s.readTrap(before, report)
 	}
-	s.Soa = s.readSOA(t.Table("soa"), apex)
-	s.Soa.given = t.Has("soa")
+	s.soa = s.readSOA(t.Table("soa"), apex)
+	s.soa.given = t.Has("soa")
 	if master != "" {
 		if !filepath.IsAbs(master) {
 			master = filepath.Join(filepath.Dir(path), master)
@@ -113,16 +121,16 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 }
 
 // readTrap reads the rest of the file. It returns nil where there were faults before it or in it.
-func (s *Source) readTrap(before int, report *conf.Report) *Source {
+func (s *Zone) readTrap(before int, report *conf.Report) *Zone {
 	if s.table.Has("trap") {
-		s.Trap = Read(s.table.Table("trap"), s.Apex)
+		s.trap = trap.Read(s.table.Table("trap"), s.apex)
 	}
 	s.table.Close()
 	if report.Faults() > before && (s.primary != nil || s.catalog != nil) {
 		return nil
 	} else if report.Faults() > before {
 		// What is left is judged all the same, so that one run tells every fault, but for what may be among the lost.
-		s.Partial = true
+		s.partial = true
 		s.Compile(nil, report)
 		return nil
 	}
@@ -130,19 +138,19 @@ func (s *Source) readTrap(before int, report *conf.Report) *Source {
 }
 
 // recordRooms are memory for the records of sources that were released.
-var recordRooms = sync.Pool{New: func() any { return new([]Record) }}
+var recordRooms = sync.Pool{New: func() any { return new([]content.Record) }}
 
 // Release ends the use of a source: what was compiled of it stands by itself. No problem of it may be kept, for that may be in its words.
-func (s *Source) Release() {
-	if s.catalog != nil || s.primary != nil || len(s.Records) > MaxKept {
+func (s *Zone) Release() {
+	if s.catalog != nil || s.primary != nil || len(s.records) > content.MaxKept {
 		return
 	}
 	s.table.Release()
-	clear(s.Records)
-	room := s.Records[:0]
+	clear(s.records)
+	room := s.records[:0]
 	recordRooms.Put(&room)
-	s.Records = nil
-	s.Arena.Release()
+	s.records = nil
+	s.arena.Release()
 	if !s.member { // a template is others' too
 		releaseText(s.text)
 	}
@@ -150,57 +158,73 @@ func (s *Source) Release() {
 }
 
 // Name is the zone's name, without its final dot.
-func (s *Source) Name() string { return TrimDot(s.Apex.String()) }
+func (s *Zone) Name() string { return s.apex.Bare() }
 
 // readRecords reads the table of owners and their records.
-func (s *Source) readRecords(t *conf.Table) {
+func (s *Zone) readRecords(t *conf.Table) {
 	keys := t.Keys()
-	if s.Records == nil {
-		s.Records = *recordRooms.Get().(*[]Record)
+	if s.records == nil {
+		s.records = *recordRooms.Get().(*[]content.Record)
 	}
-	s.Records = slices.Grow(s.Records, 2*len(keys))
+	s.records = slices.Grow(s.records, 2*len(keys))
 	for _, key := range keys {
-		owner, err := s.Arena.ParseName(key, s.Apex)
+		owner, err := s.arena.ParseName(key, s.apex)
 		switch {
 		case err != nil:
 			t.Fault(key, "", "the owner is "+err.Error())
 		case t.IsTable(key):
 			t.Table(key)
-			t.Fault(key, "", "an owner with a dot must be quoted: "+Quoted(t, key)+` = ["TYPE data"]`)
+			t.Fault(key, "", "an owner with a dot must be quoted: "+t.Quoted(key)+` = ["TYPE data"]`)
 			continue
-		case !owner.Within(s.Apex):
-			t.Fault(key, "", outside(s.Apex))
+		case !owner.Within(s.apex):
+			t.Fault(key, "", outside(s.apex))
 		}
 		items := t.Strings(key)
 		for i := range items {
 			item := &items[i]
-			r, err := ParseRecord(item.Text, owner, s.Apex, s.Ttl, &s.Arena)
+			r, err := content.ParseRecord(item.Text, owner, s.apex, s.ttl, &s.arena)
 			if err != nil {
 				item.Fault(err.Error())
 				continue
 			}
-			if len(s.Records) == maxRecords {
+			if len(s.records) == maxRecords {
 				item.Fault(fmt.Sprintf("a zone has %d records at most", maxRecords))
 				return
 			}
-			if owner != "" && owner.Within(s.Apex) {
+			if owner != "" && owner.Within(s.apex) {
 				r.Item = item
-				s.Records = append(s.Records, r)
+				s.records = append(s.records, r)
 			}
 		}
 	}
 }
 
-// quoted writes the owner that the operator meant by the nested tables of an unquoted one.
-func Quoted(t *conf.Table, key string) string {
-	owner := key
-	for t = t.Table(key); len(t.Keys()) == 1; {
-		next := t.Keys()[0]
-		owner += "." + next
-		if !t.IsTable(next) {
-			break
+// hashSeed is for hashes that are compared within this process alone.
+var hashSeed = maphash.MakeSeed()
+
+// Written tells what the operator or the primary wrote, without the serial number: equal ones are the same but for the trap.
+func (s *Zone) Written() uint64 {
+	var sum uint64
+	add := func(v uint64) { sum = bits.RotateLeft64(sum, 7)*0x9e3779b97f4a7c15 + v }
+	for i := range s.records {
+		r := &s.records[i]
+		if data := r.Data; r.Typ == dns.TypeSOA {
+			add(maphash.Bytes(hashSeed, data[:len(data)-content.SoaNumbers]))
+			add(maphash.Bytes(hashSeed, data[len(data)-content.SoaNumbers+4:]))
+		} else {
+			add(maphash.Bytes(hashSeed, data))
 		}
-		t = t.Table(next)
+		add(maphash.String(hashSeed, string(r.Owner)))
+		add(uint64(r.Typ)<<32 | uint64(r.Ttl))
 	}
-	return `"` + owner + `"`
+	add(maphash.String(hashSeed, string(s.soa.mname)))
+	add(maphash.String(hashSeed, string(s.soa.rname)))
+	for _, v := range []*uint32{s.soa.refresh, s.soa.retry, s.soa.expire, s.soa.minimum} {
+		if v != nil {
+			add(uint64(*v) + 1)
+		} else {
+			add(0)
+		}
+	}
+	return sum
 }

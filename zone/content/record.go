@@ -1,4 +1,4 @@
-package zone
+package content
 
 import (
 	"bytes"
@@ -6,19 +6,18 @@ import (
 	"errors"
 	"math"
 	"net/netip"
-	"slices"
 	"strings"
-	"unsafe"
 
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 )
 
-// record is one record of a zone, its data in wire format with whole names, and where it was written.
+// Record is one record of a zone, its data in wire format with whole names, and where it was written.
 type Record struct {
-	Owner Name
+	Owner dname.Name
 	Typ   uint16
 	Ttl   uint32
 	Data  []byte
@@ -26,9 +25,9 @@ type Record struct {
 	Place rr.Place   // or in a master file
 }
 
-// parseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
-func ParseRecord(text string, owner, apex Name, ttl uint32, a *Arena) (Record, error) {
-	if r, ok := CommonRecord(text, apex, ttl, a); ok {
+// ParseRecord reads "[ttl] TYPE data" as a master file has it behind the owner.
+func ParseRecord(text string, owner, apex dname.Name, ttl uint32, a *Arena) (Record, error) {
+	if r, ok := commonRecord(text, apex, ttl, a); ok {
 		r.Owner = owner
 		return r, nil
 	}
@@ -44,7 +43,7 @@ func ParseRecord(text string, owner, apex Name, ttl uint32, a *Arena) (Record, e
 
 // commonRecord reads the records that nearly all of a mail domain is made of, in their plainest form. It says whether this was one:
 // all others, and what is none, are left to package rr. A fuzz test holds both to the same data.
-func CommonRecord(text string, apex Name, ttl uint32, a *Arena) (r Record, ok bool) {
+func commonRecord(text string, apex dname.Name, ttl uint32, a *Arena) (r Record, ok bool) {
 	word, rest := nextWord(text)
 	if n, ok := parseNumber(word, 1<<31-1); ok {
 		ttl = n
@@ -53,43 +52,30 @@ func CommonRecord(text string, apex Name, ttl uint32, a *Arena) (r Record, ok bo
 	r.Ttl = ttl
 	if word == "TXT" {
 		r.Typ = dns.TypeTXT
-		r.Data, ok = appendStrings(a.Reserve(len(rest)), rest)
+		r.Data, ok = appendStrings(a.reserve(len(rest)), rest)
 		return r, ok
 	}
 	value, rest := nextWord(rest)
 	switch word {
 	case "A", "AAAA":
 		addr, err := netip.ParseAddr(value)
-		r.Typ, r.Data = AddressType(addr), a.Address(addr)
+		r.Typ, r.Data = addressType(addr), a.address(addr)
 		ok = err == nil && dns.TypeToString[r.Typ] == word && (r.Typ == dns.TypeA || !strings.ContainsAny(value, ".%"))
 	case "NS", "CNAME":
 		r.Typ = dns.StringToType[word]
-		r.Data, ok = AppendPlain(a.Reserve(len(value)+1+len(apex)), value, apex)
+		r.Data, ok = dname.AppendPlain(a.reserve(len(value)+1+len(apex)), value, apex)
 	case "MX":
 		var preference uint32
 		if preference, ok = parseNumber(value, math.MaxUint16); ok {
 			value, rest = nextWord(rest)
 			r.Typ = dns.TypeMX
-			r.Data, ok = AppendPlain(binary.BigEndian.AppendUint16(a.Reserve(2+len(value)+1+len(apex)), uint16(preference)), value, apex)
+			r.Data, ok = dname.AppendPlain(binary.BigEndian.AppendUint16(a.reserve(2+len(value)+1+len(apex)), uint16(preference)), value, apex)
 		}
 	}
 	return r, ok && withoutBlanks(rest) == ""
 }
 
-// address is the data of an address's record; that of no address is empty.
-func (a *Arena) Address(addr netip.Addr) []byte {
-	switch {
-	case addr.Is4():
-		data := addr.As4()
-		return append(a.Reserve(len(data)), data[:]...)
-	case addr.IsValid():
-		data := addr.As16()
-		return append(a.Reserve(len(data)), data[:]...)
-	}
-	return nil
-}
-
-func AddressType(a netip.Addr) uint16 {
+func addressType(a netip.Addr) uint16 {
 	if a.Is4() {
 		return dns.TypeA
 	}
@@ -171,32 +157,20 @@ func names(typ uint16) (skip, count int) {
 	return 0, 0
 }
 
-// host is the host that a record leads to, the root where it leads to none.
-func (r *Record) Host() Name {
+// Host is the host that a record leads to, the root where it leads to none.
+func (r *Record) Host() dname.Name {
 	skip, count := names(r.Typ)
 	if count == 0 || len(r.Data) <= skip {
-		return Root
+		return dname.Root
 	}
-	return Lowered(r.Data[skip : skip+Length(r.Data[skip:])])
+	return dname.Lowered(r.Data[skip : skip+dname.Length(r.Data[skip:])])
 }
 
-// lowered makes a name of wire format in any letters. One that is in lower case, as nearly all are, is not copied: nobody changes a
-// record's data.
-func Lowered(wire []byte) Name {
-	if !slices.ContainsFunc(wire, func(c byte) bool { return 'A' <= c && c <= 'Z' }) {
-		return Name(unsafe.String(unsafe.SliceData(wire), len(wire)))
-	}
-	var room [MaxName]byte
-	low := append(room[:0], wire...)
-	Lower(low)
-	return Name(low)
-}
-
-// preference is that of an MX record.
+// Preference is that of an MX record.
 func (r *Record) Preference() uint16 { return binary.BigEndian.Uint16(r.Data) }
 
 // address is that of an A or AAAA record.
-func (r *Record) Address() netip.Addr {
+func (r *Record) address() netip.Addr {
 	a, _ := netip.AddrFromSlice(r.Data)
 	return a
 }
@@ -224,11 +198,11 @@ func (r *Record) identity() string {
 	return string(r.Data[:skip]) + string(host) + string(r.Data[skip+len(host):])
 }
 
-// nameSize is the length of the uncompressed name that wire begins with.
-func Length(wire []byte) int {
-	n := 0
-	for wire[n] != 0 {
-		n += int(wire[n]) + 1
+// Text is that of a TXT record, its strings put together.
+func (r *Record) Text() string {
+	var b strings.Builder
+	for data := r.Data; len(data) > 0; data = data[1+data[0]:] {
+		b.Write(data[1 : 1+data[0]])
 	}
-	return n + 1
+	return b.String()
 }

@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"slices"
@@ -28,8 +28,8 @@ func TestACatalogListsWhatItWasMadeOf(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	again, _ := NewCatalog("catalog.test", want[:2], 7)
-	if Printed(t, again.Compile(nil, &report)) == Printed(t, z) || !strings.Contains(Printed(t, z), "version.catalog.test.\t3600\tIN\tTXT\t\"2\"") {
-		t.Error(Printed(t, z))
+	if printed(t, again.Compile(nil, &report)) == printed(t, z) || !strings.Contains(printed(t, z), "version.catalog.test.\t3600\tIN\tTXT\t\"2\"") {
+		t.Error(printed(t, z))
 	}
 }
 

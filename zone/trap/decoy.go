@@ -1,4 +1,4 @@
-package zone
+package trap
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 )
 
 // families says which address families the real exchanges of an owner have, as far as that is known.
@@ -50,7 +52,7 @@ func (a addresses) only(f families) addresses {
 
 // decoys makes the decoy MX records of an owner, and adds the decoys' hosts to the zone. There are none while it is not known
 // where they would lead: fail safe.
-func (b *builder) decoys(t trapped, hosts []Name) []Record {
+func (b *builder) decoys(t trapped, hosts []dname.Name) []content.Record {
 	real := t.families()
 	if !real.fixed {
 		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
@@ -68,7 +70,7 @@ func (b *builder) decoys(t trapped, hosts []Name) []Record {
 	if !b.checkTarget(host, what, target) {
 		return nil
 	}
-	if b.Direct {
+	if b.direct {
 		return b.directDecoys(t, host, what, target)
 	}
 	own := make([]addresses, len(hosts))
@@ -91,24 +93,24 @@ func (b *builder) decoys(t trapped, hosts []Name) []Record {
 		return nil
 	}
 	ttl4, ttl6 := b.hostTTLs(t)
-	records := make([]Record, 0, len(hosts))
+	records := make([]content.Record, 0, len(hosts))
 	b.trap.Hosts = slices.Grow(b.trap.Hosts, len(hosts))
 	for n, decoy := range hosts {
 		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
-		b.trap.Hosts = append(b.trap.Hosts, trapHost{Name: decoy, Decoy: true, Of: t.name})
+		b.trap.Hosts = append(b.trap.Hosts, Host{Name: decoy, Decoy: true, Of: t.name})
 		records = append(records, b.decoyMX(t, n+1, decoy))
 	}
 	return records
 }
 
 // decoyMX is the n-th decoy's MX record.
-func (b *builder) decoyMX(t trapped, n int, host Name) Record {
-	return Record{Owner: t.name, Typ: dns.TypeMX, Data: b.zone.Arena.mxData(uint16(b.preference(t, n)), host)}
+func (b *builder) decoyMX(t trapped, n int, host dname.Name) content.Record {
+	return content.Record{Owner: t.name, Typ: dns.TypeMX, Data: b.Arena.MxData(uint16(b.preference(t, n)), host)}
 }
 
 // directDecoys name the target itself (S2).
-func (b *builder) directDecoys(t trapped, host Name, what Standing, target addresses) []Record {
-	if what == Elsewhere {
+func (b *builder) directDecoys(t trapped, host dname.Name, what content.Standing, target addresses) []content.Record {
+	if what == content.Elsewhere {
 		cover, ok := b.covers[host]
 		if !ok {
 			b.fault(b.targetItem(host), `is outside the zone: a decoy must resolve here; set cover = true, or style = "hosts"`)
@@ -123,7 +125,7 @@ func (b *builder) directDecoys(t trapped, host Name, what Standing, target addre
 		b.unfit(real, b.targetItem(host), "has an address of a family that the real exchanges lack")
 		return nil
 	}
-	var records []Record
+	var records []content.Record
 	for n := 1; n <= b.count; n++ {
 		records = append(records, b.decoyMX(t, n, host))
 	}
@@ -143,7 +145,7 @@ func (b *builder) unfit(real families, item conf.Item, reason string) {
 
 // checkDealt warns of addresses of real exchanges that were dealt to decoys.
 func (b *builder) checkDealt(owners []trapped) {
-	shared := map[netip.Addr]Name{}
+	shared := map[netip.Addr]dname.Name{}
 	for _, t := range owners {
 		for _, e := range t.real {
 			for _, ips := range [][]netip.Addr{e.v4, e.v6} {
@@ -159,13 +161,13 @@ func (b *builder) checkDealt(owners []trapped) {
 		return
 	}
 	ips := slices.SortedFunc(maps.Keys(shared), netip.Addr.Compare)
-	for _, p := range b.Addresses {
+	for _, p := range b.addresses {
 		if host := shared[p.Addr()]; p.IsSingleIP() && host != "" {
-			b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", p.Addr(), TrimDot(host.String())))
+			b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", p.Addr(), host.Bare()))
 		}
 		for _, ip := range ips {
 			if !p.IsSingleIP() && p.Contains(ip) {
-				b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, TrimDot(shared[ip].String())))
+				b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, shared[ip].Bare()))
 			}
 		}
 	}
@@ -185,13 +187,13 @@ func (b *builder) deal(t trapped, n int, real families) addresses {
 }
 
 // checkTarget refuses a target that decoys cannot lead to.
-func (b *builder) checkTarget(host Name, what Standing, target addresses) bool {
+func (b *builder) checkTarget(host dname.Name, what content.Standing, target addresses) bool {
 	switch {
 	case host.IsRoot():
 		b.fault(b.targetItem(host), "is no host")
-	case what == IsAlias:
+	case what == content.IsAlias:
 		b.fault(b.targetItem(host), "is an alias; a decoy must not be (RFC 2181 10.3)")
-	case what == IsGone, what == OwnData && target.none():
+	case what == content.IsGone, what == content.OwnData && target.none():
 		b.lacks(b.targetItem(host), "the decoys' target has no A or AAAA record")
 	default:
 		return true
@@ -200,7 +202,7 @@ func (b *builder) checkTarget(host Name, what Standing, target addresses) bool {
 }
 
 // targetItem is where the operator chose the target.
-func (b *builder) targetItem(host Name) conf.Item {
+func (b *builder) targetItem(host dname.Name) conf.Item {
 	return b.table.Item("target", host.Relative(b.c.Apex))
 }
 
@@ -220,11 +222,11 @@ func (b *builder) checkAddresses(owners []trapped) {
 		f := t.families()
 		may.v4, may.v6, may.fixed = may.v4 || f.v4, may.v6 || f.v6, may.fixed && f.fixed
 	}
-	if b.Direct && len(b.Addresses) > 0 {
+	if b.direct && len(b.addresses) > 0 {
 		b.warn(b.table.Item("addresses", ""), `decoys of style "direct" have no addresses of their own; these are not used`)
 		return
 	}
-	for _, p := range b.Addresses {
+	for _, p := range b.addresses {
 		family := "IPv4"
 		if p.Addr().Is6() {
 			family = "IPv6"

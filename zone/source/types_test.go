@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 )
 
@@ -29,14 +31,14 @@ var allTypes = []string{
 	"CNAME mail", "TYPE65280 \\# 4 0A000001", "TYPE1 \\# 4 0A000001", "DELEG 1 x", "NULL \\# 2 abcd", "NXNAME \\# 0", "IXFR x", "ANY x",
 }
 
-const exampleCom = Name("\x07example\x03com\x00")
+const exampleCom = dname.Name("\x07example\x03com\x00")
 
 const sha = "ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
 
 // TestATypeAloneIsRefused: the library would read it, and pack what no client can.
 func TestATypeAloneIsRefused(t *testing.T) {
 	for _, typ := range []string{"A", "MX", "NS", "SRV", "CNAME", "SOA", "TXT", "CAA", "TLSA", "HTTPS"} {
-		if r, err := ParseRecord(typ, exampleCom, exampleCom, 60, nil); err == nil {
+		if r, err := content.ParseRecord(typ, exampleCom, exampleCom, 60, nil); err == nil {
 			t.Errorf("%s is read as %v", typ, r)
 		}
 	}
@@ -48,7 +50,7 @@ func TestEveryTypeIsServed(t *testing.T) {
 	for _, text := range allTypes {
 		word, _, _ := strings.Cut(text, " ")
 		t.Run(word, func(t *testing.T) {
-			r, err := ParseRecord(text, exampleCom, exampleCom, 3600, nil)
+			r, err := content.ParseRecord(text, exampleCom, exampleCom, 3600, nil)
 			if err != nil {
 				if _, known := dns.TypeToRR[dns.StringToType[word]]; known && word != "ANY" && word != "NXNAME" && word != "RFC3597" {
 					t.Errorf("%s: %v", text, err)
@@ -70,14 +72,12 @@ func TestEveryTypeIsServed(t *testing.T) {
 			if z == nil {
 				t.Fatal(report.Problems())
 			}
-			n, _ := parseName(owner, exampleCom)
+			n, _ := dname.Parse(owner, exampleCom)
 			var got []rr.Record
-			var q QName
-			var a Answer
-			q.Read([]byte(n), 0)
-			z.Body.Lookup(&q, typ, &a)
-			for _, item := range a.Answer {
-				got = append(got, z.records(n, item.Set)...)
+			for one := range z.Records() {
+				if one.Type == typ && one.Owner == string(n) {
+					got = append(got, one)
+				}
 			}
 			if len(got) != 1 || typ != dns.TypeSOA && !bytes.Equal(got[0].Data, r.Data) {
 				t.Errorf("got %v, want %x", got, r.Data)

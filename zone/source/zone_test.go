@@ -1,4 +1,4 @@
-package zone
+package source
 
 import (
 	"flag"
@@ -10,7 +10,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/trap"
 )
 
 var update = flag.Bool("update", false, "write what came out into the golden files")
@@ -31,7 +33,7 @@ func TestZones(t *testing.T) {
 			}
 			dir := t.TempDir()
 			want := map[string]string{}
-			look := Lookups(nil)
+			look := trap.Lookups(nil)
 			for _, f := range archive.Files {
 				switch f.Name {
 				case "problems", "zone":
@@ -49,7 +51,7 @@ func TestZones(t *testing.T) {
 			z, problems := loadFile(filepath.Join(dir, "zone.toml"), look)
 			got := map[string]string{"problems": strings.ReplaceAll(problems, dir+"/", "")}
 			if z != nil {
-				got["zone"] = Printed(t, z)
+				got["zone"] = printed(t, z)
 			}
 			if *update {
 				rewrite(t, path, archive, got)
@@ -69,13 +71,13 @@ func TestZones(t *testing.T) {
 }
 
 // loadFile loads a zone file and tells its problems, a line each.
-func loadFile(path string, look Lookups) (*Zone, string) {
+func loadFile(path string, look trap.Lookups) (*zone.Zone, string) {
 	var report conf.Report
-	var z *Zone
+	var z *zone.Zone
 	if s := Load(path, &report); s != nil {
-		if s.Soa.serial == nil && s.master == "" {
+		if s.soa.serial == nil && s.master == "" {
 			one := uint32(1)
-			s.Soa.serial = &one // the time of a temporary file would differ in each run
+			s.soa.serial = &one // the time of a temporary file would differ in each run
 		}
 		z = s.Compile(look, &report)
 	}
@@ -86,7 +88,7 @@ func loadFile(path string, look Lookups) (*Zone, string) {
 	return z, b.String()
 }
 
-func Printed(t *testing.T, z *Zone) string {
+func printed(t *testing.T, z *zone.Zone) string {
 	t.Helper()
 	var b strings.Builder
 	if err := z.Print(&b); err != nil {
@@ -95,7 +97,7 @@ func Printed(t *testing.T, z *Zone) string {
 	return b.String()
 }
 
-func readLookups(t *testing.T, text string) Lookups {
+func readLookups(t *testing.T, text string) trap.Lookups {
 	known := map[string][]netip.Addr{}
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)

@@ -1,0 +1,45 @@
+package content
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
+)
+
+// SoaNumbers is how many octets of an SOA record's data are numbers, the serial first.
+const SoaNumbers = 20
+
+// SOA is an SOA record (RFC 1035 3.3.13).
+type SOA struct {
+	Ttl                                      uint32
+	Mname, Rname                             []byte // in wire format, letters as written
+	Serial, Refresh, Retry, Expire, Negative uint32 // negative is the field MINIMUM (RFC 2308 4)
+	written                                  Record // where it is written, if it is
+}
+
+// Read takes the fields of a record.
+func (r *SOA) Read(set *RRset) {
+	r.written = set.Records[0]
+	data := r.written.Data
+	r.Ttl = set.Ttl
+	n := dname.Length(data)
+	r.Mname, data = data[:n], data[n:]
+	n = dname.Length(data)
+	r.Rname, data = data[:n], data[n:]
+	for i, to := range []*uint32{&r.Serial, &r.Refresh, &r.Retry, &r.Expire, &r.Negative} {
+		*to = binary.BigEndian.Uint32(data[4*i:])
+	}
+}
+
+// Set is the record as an RRset.
+func (r *SOA) Set(apex dname.Name) RRset {
+	data := append(append(make([]byte, 0, len(r.Mname)+len(r.Rname)+20), r.Mname...), r.Rname...)
+	for _, v := range []uint32{r.Serial, r.Refresh, r.Retry, r.Expire, r.Negative} {
+		data = binary.BigEndian.AppendUint32(data, v)
+	}
+	return RRset{Typ: dns.TypeSOA, Ttl: r.Ttl, Records: []Record{{
+		Owner: apex, Typ: dns.TypeSOA, Ttl: r.Ttl, Data: data, Item: r.written.Item, Place: r.written.Place,
+	}}}
+}
