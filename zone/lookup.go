@@ -59,10 +59,10 @@ func (a *Answer) Target(link int) []byte { return a.aliases[link-1].Wire() }
 // Apex is the offset of the zone's apex in the question's name.
 func (a *Answer) Apex() int { return a.apex }
 
-// Lookup answers a question for a name at or below the apex, as RFC 1034 4.3.2 says, with its later companions: it walks down
+// lookUp answers a question for a name at or below the apex, as RFC 1034 4.3.2 says, with its later companions: it walks down
 // from the apex label by label and stops at a cut (referral), a DNAME, a name that is not there (wildcard or NXDOMAIN), or the
 // name itself. An alias that stays within the zone begins the walk again.
-func (b Body) Lookup(q *QName, typ uint16, a *Answer) {
+func (b Body) lookUp(q *QName, typ uint16, a *Answer) {
 	a.reset(b, q)
 	for b.walk(q, typ, a) {
 		q = &a.aliases[a.links-1]

@@ -93,9 +93,9 @@ func (s *Set) LookUp(round []*Question) {
 	}
 	for _, q := range round {
 		q.Zone = -1
-		if zone, i := s.Find(&q.Name, q.Type == dns.TypeDS); zone != nil {
+		if zone, i := s.findFor(&q.Name, q.Type == dns.TypeDS); zone != nil {
 			q.Zone = i
-			zone.Lookup(&q.Name, q.Type, &q.Answer)
+			zone.lookUp(&q.Name, q.Type, &q.Answer)
 		}
 	}
 	for _, q := range round {
@@ -150,9 +150,9 @@ func (s *Set) Index(text string) (i int, ok bool) {
 	return s.find([]byte(n))
 }
 
-// Find finds the zone that a name is in: the one with the longest apex. The parent's side of a cut answers for DS
+// findFor finds the zone that a name is in: the one with the longest apex. The parent's side of a cut answers for DS
 // (RFC 4035 3.1.4.1), so parentSide looks for a zone above the name first. The Body is nil where there is no zone.
-func (s *Set) Find(q *QName, parentSide bool) (zone Body, index int) {
+func (s *Set) findFor(q *QName, parentSide bool) (zone Body, index int) {
 	for skip := range q.labels + 1 {
 		if !s.depths[q.labels-skip] {
 			continue
@@ -205,7 +205,7 @@ func (z *Zone) Shadowed(s *Set) (by []int) {
 			continue
 		}
 		q.Read([]byte(n), 0)
-		if deeper, i := s.Find(&q, false); deeper != nil && deeper.labels() > z.body.labels() {
+		if deeper, i := s.findFor(&q, false); deeper != nil && deeper.labels() > z.body.labels() {
 			by = append(by, i)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxtrap/server/answer"
+	"mxtrap/server/probe"
 	"mxtrap/zone/mail"
 )
 
@@ -176,10 +177,10 @@ The exit code is 1 where there are hazards.`,
 		for _, d := range l.domains {
 			all = append(all, d.Audit(l.ask)...)
 			if *resolve {
-				all = append(all, missingPTR(c.Context(), l.config.Resolvers, d)...)
+				all = append(all, probe.MissingPTR(c.Context(), l.config.Resolvers, d)...)
 			}
 			if *connect {
-				all = append(all, unfitDecoys(c.Context(), "25", d)...)
+				all = append(all, probe.UnfitDecoys(c.Context(), "25", d)...)
 			}
 		}
 		hazards := mail.Hazards(all)

@@ -116,7 +116,7 @@ func (t *Table) Item(key, text string) Item { return Item{Text: text, table: t, 
 func (i Item) Problem(reason string) Problem {
 	p := Problem{Text: i.Text, Reason: reason}
 	if t := i.table; t != nil {
-		p.File, p.Line, p.Key = t.doc.file, t.line, t.Key(i.key)
+		p.File, p.Line, p.Key = t.doc.file, t.line, t.whole(i.key)
 		e := t.find(i.key)
 		if e != nil {
 			p.Line = e.line
@@ -159,8 +159,8 @@ func (t *Table) Keys() []string {
 	return keys
 }
 
-// Key is the whole name of a key of this table, as TOML writes it.
-func (t *Table) Key(key string) string { return append(t.path(), key).String() }
+// whole is the whole name of a key of this table, as TOML writes it.
+func (t *Table) whole(key string) string { return append(t.path(), key).String() }
 
 func (t *Table) path() toml.Key {
 	if t.parent == nil {

@@ -143,7 +143,7 @@ func plain(t *Table) any {
 		if child, ok := value.(*Table); ok {
 			value = plain(child)
 		}
-		out[t.Key(e.key)] = []any{e.line, value}
+		out[t.whole(e.key)] = []any{e.line, value}
 	}
 	return out
 }

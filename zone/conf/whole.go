@@ -33,7 +33,7 @@ func readWhole(text string, doc *document) *Table {
 // fill takes the library's values in, with the lines where they stand.
 func (t *Table) fill(values map[string]any, lines map[string]int) {
 	for key, v := range values {
-		name := t.Key(key)
+		name := t.whole(key)
 		e := entry{key: key, line: lines[name]}
 		switch v := v.(type) {
 		case map[string]any:
@@ -63,7 +63,7 @@ func (t *Table) filled(key string, line int, values map[string]any, lines map[st
 // list is the values of a list. What is in a list within the list nobody asks for.
 func (t *Table) list(e entry, values []any, lines map[string]int) *list {
 	l := &list{make([]Item, len(values))}
-	name := t.Key(e.key)
+	name := t.whole(e.key)
 	for i, v := range values {
 		item := Item{table: t, key: e.key, index: i, line: cmp.Or(lines[name+"["+strconv.Itoa(i)+"]"], e.line), other: v}
 		switch v := v.(type) {

@@ -113,10 +113,10 @@ func (a *auditor) postfix() {
 func (a *auditor) size() {
 	const flagDay, plain = 1232, 512 // DNS Flag Day 2020; RFC 1035 4.2.1
 	switch decoys := len(a.with(Decoy)); {
-	case a.Size > flagDay:
-		a.find(Hazard, a.Owner, fmt.Sprintf("an MX answer of %d octets with %d decoys: above %d every resolver has to ask again over TCP", a.Size, decoys, flagDay), "lower count")
-	case a.Size > plain:
-		a.find(Weakness, a.Owner, fmt.Sprintf("an MX answer of %d octets with %d decoys: resolvers without EDNS have to ask again over TCP, and so many hosts are conspicuous", a.Size, decoys), "lower count")
+	case a.octets > flagDay:
+		a.find(Hazard, a.Owner, fmt.Sprintf("an MX answer of %d octets with %d decoys: above %d every resolver has to ask again over TCP", a.octets, decoys, flagDay), "lower count")
+	case a.octets > plain:
+		a.find(Weakness, a.Owner, fmt.Sprintf("an MX answer of %d octets with %d decoys: resolvers without EDNS have to ask again over TCP, and so many hosts are conspicuous", a.octets, decoys), "lower count")
 	}
 }
 
@@ -161,14 +161,14 @@ func (a *auditor) families() {
 func (a *auditor) times() {
 	const short, long = 300, 86400
 	switch {
-	case a.TTL < short:
-		a.find(Weakness, a.Owner, fmt.Sprintf("MX records that are kept for %d s only", a.TTL), "let them have an hour, as mail domains do")
-	case a.TTL > long:
-		a.find(Hazard, a.Owner, fmt.Sprintf("MX records that are kept for %d s: decoys that you take away are tried for so long", a.TTL), "let them have a day at most")
+	case a.ttl < short:
+		a.find(Weakness, a.Owner, fmt.Sprintf("MX records that are kept for %d s only", a.ttl), "let them have an hour, as mail domains do")
+	case a.ttl > long:
+		a.find(Hazard, a.Owner, fmt.Sprintf("MX records that are kept for %d s: decoys that you take away are tried for so long", a.ttl), "let them have a day at most")
 	}
 	if primary := a.with(Primary)[0]; len(primary.Addresses) > 0 && !a.outside(primary.Host) {
-		a.findAll(Weakness, a.decoysThat(func(e Exchange) bool { return e.TTL != primary.TTL }),
-			fmt.Sprintf("addresses with another TTL than the primary's, which have %d", primary.TTL), "let the primary's A and AAAA records have one TTL")
+		a.findAll(Weakness, a.decoysThat(func(e Exchange) bool { return e.ttl != primary.ttl }),
+			fmt.Sprintf("addresses with another TTL than the primary's, which have %d", primary.ttl), "let the primary's A and AAAA records have one TTL")
 	}
 }
 

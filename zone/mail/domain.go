@@ -35,15 +35,15 @@ type Exchange struct {
 	Role       Role         `json:"role"`
 	CoverFor   string       `json:"cover_for,omitempty"` // the host outside the zone that this name stands for
 	Addresses  []netip.Addr `json:"addresses"`           // none: it is outside the zone, and not known here
-	TTL        uint32       `json:"-"`                   // of the addresses; the lowest of both families
+	ttl        uint32       // of the addresses; the lowest of both families
 }
 
 // Domain is an owner of mail addresses.
 type Domain struct {
 	Owner     string     `json:"owner"`
 	Exchanges []Exchange `json:"exchanges"` // in the order of the answer
-	TTL       uint32     `json:"-"`         // of the MX set
-	Size      int        `json:"-"`         // of the whole MX answer, in octets
+	ttl       uint32     // of the MX set
+	octets    int        // of the whole MX answer, in octets
 
 	zone string
 }
@@ -73,7 +73,7 @@ func Domains(z *zone.Zone, ask Ask, look trap.Lookups) ([]*Domain, error) {
 
 func readDomain(t zone.Trap, apex string, ask Ask, covers map[string]string, look trap.Lookups) *Domain {
 	answer, octets := ask(t.Owner, dns.TypeMX)
-	d := &Domain{Owner: t.Owner, Size: octets, zone: apex}
+	d := &Domain{Owner: t.Owner, octets: octets, zone: apex}
 	for _, rr := range answer.Answer {
 		mx, ok := rr.(*dns.MX)
 		if !ok {
@@ -96,8 +96,8 @@ func readDomain(t zone.Trap, apex string, ask Ask, covers map[string]string, loo
 				default:
 					continue
 				}
-				if ttl := rr.Header().Ttl; len(e.Addresses) == 0 || ttl < e.TTL {
-					e.TTL = ttl
+				if ttl := rr.Header().Ttl; len(e.Addresses) == 0 || ttl < e.ttl {
+					e.ttl = ttl
 				}
 				e.Addresses = append(e.Addresses, a)
 			}
@@ -105,7 +105,7 @@ func readDomain(t zone.Trap, apex string, ask Ask, covers map[string]string, loo
 		if len(e.Addresses) == 0 && e.Role != Decoy && d.outside(host) {
 			e.Addresses = look(host)
 		}
-		d.TTL = mx.Hdr.Ttl
+		d.ttl = mx.Hdr.Ttl
 		d.Exchanges = append(d.Exchanges, e)
 	}
 	lowest := d.ranks()[0][0].Preference

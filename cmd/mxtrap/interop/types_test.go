@@ -1,6 +1,6 @@
 //go:build interop
 
-package main
+package interop
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 // TestInteropAllTypes: a zone with every type goes to BIND by AXFR and from there to a second mxtrap, and stays the same octet for octet;
 // and what show prints is the same zone to named-compilezone.
 func TestInteropAllTypes(t *testing.T) {
-	types := readFile(t, "../../zone/rr/testdata/types.zone")
+	types := readFile(t, "../../../zone/rr/testdata/types.zone")
 	m := &instance{port: freePort(t), metricsPort: freePort(t)}
 	bind, second := freePort(t), &instance{port: freePort(t), metricsPort: freePort(t)}
 	head := func(m *instance) string {

@@ -1,6 +1,6 @@
 //go:build interop && linux
 
-package main
+package interop
 
 import (
 	"bufio"
@@ -20,12 +20,13 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/probe"
 	"mxtrap/zone/mail"
 )
 
 // keptCases are the families of addresses, and which of them Postfix keeps, as the model of the audit has it.
 func keptCases(t *testing.T) (cases [][2]string) {
-	for _, line := range strings.Split(strings.TrimSpace(readFile(t, "../../zone/mail/testdata/postfix.txt")), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(readFile(t, "../../../zone/mail/testdata/postfix.txt")), "\n") {
 		if f := strings.Fields(line); f[0] != "#" {
 			cases = append(cases, [2]string{f[0], f[1]})
 		}
@@ -193,11 +194,11 @@ const clientIP = "203.0.113.7"
 func (h *mailHost) postscreen(t *testing.T) {
 	setting := output(t, binary, "export", "postscreen", "--config", h.config(), scenarios[0].domain()+".test")
 	more := setting + "postscreen_greet_wait = 1s\npostscreen_access_list =\npostscreen_greet_action = enforce\npostscreen_cache_map = internal:x\n"
-	guide := regexp.MustCompile("(?s)```master.cf\n192.0.2.26:smtp (.*?)```").FindStringSubmatch(readFile(t, "../../configs/DECOYS.md"))
+	guide := regexp.MustCompile("(?s)```master.cf\n192.0.2.26:smtp (.*?)```").FindStringSubmatch(readFile(t, "../../../configs/DECOYS.md"))
 	p := newPostfix(t, "2530", fmt.Sprintf(", %s, %s, %s", primaryIP, decoyIP1, decoyIP2), more,
 		"2531 inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n"+decoyIP1+":2532 "+guide[1])
 	decoy := &mail.Domain{Owner: "example.com", Exchanges: []mail.Exchange{{Host: "mx2", Role: mail.Decoy, Addresses: []netip.Addr{netip.MustParseAddr(decoyIP1)}}}}
-	if found := unfitDecoys(t.Context(), "2532", decoy); len(found) > 0 {
+	if found := probe.UnfitDecoys(t.Context(), "2532", decoy); len(found) > 0 {
 		t.Errorf("the guide's decoy does not do: %+v", found)
 	}
 	if got := output(t, "postconf", "-c", p.conf, "-n", "postscreen_allowlist_interfaces"); !strings.Contains(got, "!"+decoyIP1) || !strings.Contains(got, "static:all") {

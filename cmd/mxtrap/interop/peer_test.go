@@ -1,6 +1,6 @@
 //go:build interop
 
-package main
+package interop
 
 import (
 	"encoding/json"
@@ -151,7 +151,7 @@ func buildOnce(t *testing.T) string {
 			t.Fatal(err)
 		}
 		binary = filepath.Join(dir, "mxtrap")
-		output(t, "go", "build", "-o", binary, ".")
+		output(t, "go", "build", "-o", binary, "mxtrap/cmd/mxtrap")
 	}
 	return binary
 }
@@ -349,7 +349,7 @@ func TestInteropPrometheusScrapesAndEveryExpressionRuns(t *testing.T) {
 	reply.Body.Close()
 
 	dir, prometheusPort := t.TempDir(), freePort(t)
-	rules, _ := filepath.Abs("../../configs/prometheus/rules.yml")
+	rules, _ := filepath.Abs("../../../configs/prometheus/rules.yml")
 	config := filepath.Join(dir, "prometheus.yml")
 	os.WriteFile(config, []byte(fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%q]\nscrape_configs: [{job_name: mxtrap, static_configs: [{targets: [\"127.0.0.1:%s\"]}]}]\n", rules, metricsPort)), 0o644)
 	background(t, "prometheus", "--config.file="+config, "--storage.tsdb.path="+dir+"/data", "--web.listen-address=127.0.0.1:"+prometheusPort)
@@ -407,7 +407,7 @@ func dashboardExpressions(t *testing.T) (out []string) {
 			Targets []struct{ Expr string }
 		}
 	}
-	if err := json.Unmarshal([]byte(readFile(t, "../../configs/grafana/dashboard.json")), &dashboard); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, "../../../configs/grafana/dashboard.json")), &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range dashboard.Panels {

@@ -1,6 +1,6 @@
 //go:build interop
 
-package main
+package interop
 
 import (
 	"os"
@@ -13,9 +13,9 @@ import (
 
 // TestInteropReadme does what the README tells: it writes its files, types its commands, and wants the output that stands there.
 func TestInteropReadme(t *testing.T) {
-	text := readFile(t, "../../README.md")
+	text := readFile(t, "../../../README.md")
 	dir := t.TempDir()
-	output(t, "go", "build", "-o", filepath.Join(dir, "mxtrap"), ".")
+	output(t, "go", "build", "-o", filepath.Join(dir, "mxtrap"), "mxtrap/cmd/mxtrap")
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	commands, files := 0, 0
 	for _, block := range regexp.MustCompile("(?ms)^```(\\S+)( \\S+)?\n(.*?)^```$").FindAllStringSubmatch(text, -1) {

@@ -1,4 +1,8 @@
-package main
+// Package probe asks the decoys of a domain, over the network, what an audit cannot tell from the zone.
+//
+// It looks up the names of their addresses, and connects to each as a sender does. What it finds it returns as findings of package mail.
+// It never sends a message. The standards are RFC 5321 4.2 (replies) and RFC 1035 3.5 (addresses to names).
+package probe
 
 import (
 	"context"
@@ -28,8 +32,8 @@ func decoysOf(d *mail.Domain, do func(host string, ip netip.Addr)) {
 	}
 }
 
-// missingPTR looks up the names of the decoys' addresses.
-func missingPTR(ctx context.Context, resolvers []string, d *mail.Domain) (findings []mail.Finding) {
+// MissingPTR looks up the names of the decoys' addresses.
+func MissingPTR(ctx context.Context, resolvers []string, d *mail.Domain) (findings []mail.Finding) {
 	resolver := &net.Resolver{}
 	if len(resolvers) > 0 {
 		resolver.PreferGo = true
@@ -53,9 +57,9 @@ func missingPTR(ctx context.Context, resolvers []string, d *mail.Domain) (findin
 	return findings
 }
 
-// unfitDecoys connects to the decoys as a sender does. A decoy must tell each one to try again later: a 5xx bounces the mail of honest
+// UnfitDecoys connects to the decoys as a sender does. A decoy must tell each one to try again later: a 5xx bounces the mail of honest
 // senders who come while the real hosts are down, and who is accepted comes back.
-func unfitDecoys(ctx context.Context, port string, d *mail.Domain) (findings []mail.Finding) {
+func UnfitDecoys(ctx context.Context, port string, d *mail.Domain) (findings []mail.Finding) {
 	decoysOf(d, func(host string, ip netip.Addr) {
 		code, err := offer(ctx, netip.AddrPortFrom(ip, 0).Addr().String(), port, d.Owner)
 		find := func(s mail.Severity, sees string) {

@@ -1,4 +1,4 @@
-package main
+package probe
 
 import (
 	"bufio"
@@ -56,7 +56,7 @@ func TestADecoyMustTellSendersToTryAgain(t *testing.T) {
 				}
 			}()
 			got := ""
-			for _, f := range unfitDecoys(context.Background(), fmt.Sprint(l.Addr().(*net.TCPAddr).Port), decoyAt("127.0.0.1")) {
+			for _, f := range UnfitDecoys(context.Background(), fmt.Sprint(l.Addr().(*net.TCPAddr).Port), decoyAt("127.0.0.1")) {
 				got += string(f.Severity) + ": " + f.Sees
 			}
 			if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
@@ -82,7 +82,7 @@ func TestADecoyWithoutPTRIsFound(t *testing.T) {
 	go resolver.ActivateAndServe()
 	defer resolver.Shutdown()
 	for ip, want := range map[string]int{"192.0.2.26": 0, "192.0.2.27": 1, "2001:db8::27": 1} {
-		found := missingPTR(context.Background(), []string{conn.LocalAddr().String()}, decoyAt(ip))
+		found := MissingPTR(context.Background(), []string{conn.LocalAddr().String()}, decoyAt(ip))
 		if len(found) != want || want > 0 && found[0].Severity != mail.Weakness {
 			t.Errorf("%s: %v, want %d findings", ip, found, want)
 		}

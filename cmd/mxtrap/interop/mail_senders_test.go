@@ -1,6 +1,6 @@
 //go:build interop && linux
 
-package main
+package interop
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 //go:build interop
 
-package main
+package interop
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 //go:build interop
 
-package main
+package interop
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ var counting = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "mxtrap")
-	out, err := exec.Command("go", "build", "-cover", "-covermode=count", "-coverpkg=mxtrap/...,slices,strings,bytes,github.com/BurntSushi/toml", "-o", path, ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-cover", "-covermode=count", "-coverpkg=mxtrap/...,slices,strings,bytes,github.com/BurntSushi/toml", "-o", path, "mxtrap/cmd/mxtrap").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}

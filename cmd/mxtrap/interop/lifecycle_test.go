@@ -1,6 +1,6 @@
 //go:build interop && linux
 
-package main
+package interop
 
 import (
 	"fmt"
@@ -65,7 +65,7 @@ func TestInteropRootGivesItsRightsUp(t *testing.T) {
 	}
 	dir := openFolder(t)
 	static := filepath.Join(dir, "mxtrap")
-	build := exec.Command("go", "build", "-o", static, ".")
+	build := exec.Command("go", "build", "-o", static, "mxtrap/cmd/mxtrap")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
