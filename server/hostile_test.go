@@ -22,6 +22,7 @@ import (
 	"mxtrap/server/answer"
 	"mxtrap/server/fake"
 	"mxtrap/zone"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 )
 
@@ -410,7 +411,9 @@ func (h *hostile) check(t *testing.T, r *running, name string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			record.Owner = strings.ToLower(record.Owner)
+			owner := []byte(record.Owner)
+			dname.Lower(owner) // strings.ToLower changes octets that are no letters
+			record.Owner = string(owner)
 			h.mu.Lock()
 			sent := h.sent[identityOf(record)]
 			h.seen++
