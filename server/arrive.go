@@ -143,6 +143,7 @@ func (s *Server) commit(l *load.Loading, list []load.Arrival) (taken []bool) {
 // loader is what loads of a running server depend on.
 func (s *Server) loader(c *Config) load.Loader {
 	return load.Loader{
+		Tempo:   s.Tempo,
 		Sources: c.sources, Look: s.resolver.Known, Progress: s.Progress, Threads: max(1, s.processors/2), // the others answer
 		History: len(c.transfers.Allow) > 0, Copies: s.copiesIn(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: s.waiting,
 	}

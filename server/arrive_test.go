@@ -76,6 +76,7 @@ func (s *Server) comes(path string, lines ...string) transfer.Update {
 
 // TestWhatComesTogetherIsServedTogether: copies, look-ups and expiries wait for each other, and none undoes another.
 func TestWhatComesTogetherIsServedTogether(t *testing.T) {
+	t.Parallel()
 	s := still(t, map[string]string{
 		"mxtrap.toml":            "[server]\nstate = \"state\"\nzones = [\"z.toml\"]\n",
 		"z.toml":                 "name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[trap]\ncover = true\n",
@@ -125,6 +126,7 @@ func TestWhatComesTogetherIsServedTogether(t *testing.T) {
 
 // TestWhatComesFromAPrimaryGivesWayToWhatIsServed: a trap on it would have a host in another zone. A start serves the same.
 func TestWhatComesFromAPrimaryGivesWayToWhatIsServed(t *testing.T) {
+	t.Parallel()
 	s := still(t, map[string]string{
 		"mxtrap.toml":     "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n",
 		"zones/z.toml":    "name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[trap]\n",
@@ -154,6 +156,7 @@ const fromPrimary = "[primary]\naddress = [\"192.0.2.1\"]\n"
 
 // TestWhatIsEditedWaitsForAReload: a copy or an expiry that comes before finds the zone as it was loaded.
 func TestWhatIsEditedWaitsForAReload(t *testing.T) {
+	t.Parallel()
 	for name, text := range map[string]string{
 		"another name":   "name = \"example.org\"\n" + fromPrimary,
 		"no primary":     simpleZone("example.com", 1),
@@ -184,6 +187,7 @@ func TestWhatIsEditedWaitsForAReload(t *testing.T) {
 
 // TestAnExpiryThatComesTooLateIsNone: the version that it is of is served no more.
 func TestAnExpiryThatComesTooLateIsNone(t *testing.T) {
+	t.Parallel()
 	s := still(t, map[string]string{"mxtrap.toml": "[server]\nzones = [\"z.toml\"]\n", "z.toml": "name = \"example.com\"\n" + fromPrimary})
 	path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
 	s.arrive(s.comes(path, fake.ZoneLines(1, "first")[:8]...))
@@ -209,6 +213,7 @@ func listed(catalog string, serial int, members []string) []string {
 
 // TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes.
 func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
+	t.Parallel()
 	catalog := func(n int) string {
 		return fmt.Sprintf("name = \"c%d.test\"\n%s[catalog]\ntemplate = \"../member.toml\"\n", n, fromPrimary)
 	}
@@ -242,6 +247,7 @@ func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
 
 // TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs, and not of what there was when it had to give way.
 func TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs(t *testing.T) {
+	t.Parallel()
 	s := still(t, map[string]string{
 		"mxtrap.toml":  "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n",
 		"zones/a.toml": "name = \"a.test\"\n" + fromPrimary + "[catalog]\ntemplate = \"../member.toml\"\n", "zones/b.toml": "name = \"b.test\"\n" + fromPrimary + "[catalog]\ntemplate = \"../member.toml\"\n",
@@ -264,6 +270,7 @@ func TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs(t *testing.T) {
 
 // TestACopyThatDoesNotFitAtAStartIsAskedForAgain: the primary may have another by now.
 func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
+	t.Parallel()
 	files := map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/z.toml": "name = \"example.com\"\n" + fromPrimary + "[trap]\n", "zones/o.toml": simpleZone("other.test", 1)}
 	for name, change := range map[string]func(dir string){
 		"its trap is for an owner that is not there": func(dir string) {
@@ -302,6 +309,7 @@ func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
 
 // TestAServedZoneStaysOverAStartWithOneBelowIt that has come while nobody served.
 func TestAServedZoneStaysOverAStartWithOneBelowIt(t *testing.T) {
+	t.Parallel()
 	s := still(t, map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/a.toml": exampleZone})
 	os.WriteFile(filepath.Join(filepath.Dir(s.config.Path), "zones/deep.toml"), []byte(simpleZone("mx2.example.com", 9)), 0o600)
 	if got := s.restarted(t); got != "example.com true" {

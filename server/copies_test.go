@@ -48,6 +48,7 @@ func (r *running) rawTransfer(t *testing.T) (records []rr.Record) {
 }
 
 func TestWhatASecondaryPassesOnIsWhatThePrimaryHasOctetForOctet(t *testing.T) {
+	t.Parallel()
 	odd := fake.Wired(fake.ZoneLines(1, "first")[:8]...)
 	for i, r := range oddities {
 		r.Owner, r.TTL = fmt.Sprintf("\x03o%02d\x07example\x03com\x00", i), 60
@@ -155,6 +156,7 @@ func TestWhatCannotBeWrittenIsServedFromMemory(t *testing.T) {
 }
 
 func TestACopyFromTheFutureIsLookedAtNow(t *testing.T) {
+	t.Parallel()
 	p := fake.NewPrimary(t)
 	p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
 	dir := t.TempDir()
@@ -178,7 +180,7 @@ func TestAPrimaryWithoutDifferencesHasNothingNewer(t *testing.T) {
 	p.Plays(fake.Sends(100, fake.TimedLines(1, "first", "1 1 5")...)) // to each request the whole zone, as RFC 1995 4 lets it
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
-	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(7 * second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
 			t.Fatalf("%s\n%s", got, r.log)
 		}
@@ -259,7 +261,7 @@ func TestTheRootIsAZoneLikeOthers(t *testing.T) {
 	r := start(t, files)
 	r.until(t, "t.", dns.TypeTXT, "NOERROR first")
 	p.Plays(fake.Sends(100, root(2, "second")...))
-	time.Sleep(time.Second)
+	time.Sleep(second)
 	if reply, err := dns.Exchange(new(dns.Msg).SetNotify("."), r.addr); err != nil || reply.Rcode != dns.RcodeSuccess {
 		t.Error(reply, err)
 	}

@@ -57,6 +57,7 @@ func checkTap(t *testing.T, messages []*dnstap.Message, queries int) {
 }
 
 func TestTapWritesAFile(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tap")
 	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[dnstap]\nfile = \"" + file + "\"\n", "zones/z.toml": exampleZone})
 	for range 3 {
@@ -101,6 +102,7 @@ func TestTapSendsASampleToASocketThatComesLater(t *testing.T) {
 }
 
 func TestNobodyWaitsForATapThatNobodyReads(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket) // takes connections, and reads nothing
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 	"mxtrap/zone/rr"
 )
 
-var hostileTime = flag.Duration("hostile", 3*time.Second, "how long partners are hostile in TestPartnersDrawnAtRandomDoNoHarm")
+var hostileTime = flag.Duration("hostile", time.Second, "how long partners are hostile in TestPartnersDrawnAtRandomDoNoHarm")
 
 // hostileMemory is what the process may have in its heap while partners are hostile: what comes in at a time, with its names whole, twice,
 // for it is served too.

@@ -13,6 +13,7 @@ import (
 	"mxtrap/server/load"
 	"mxtrap/server/resolve"
 	"mxtrap/server/state"
+	"mxtrap/server/transfer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/source"
@@ -30,7 +31,7 @@ type Inspection struct {
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress) *Inspection {
 	r := resolve.New(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := load.Loader{Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: state.NewCopies(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state)}
+	loader := load.Loader{Tempo: transfer.RealTime, Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: state.NewCopies(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state)}
 	l := loader.Load(ctx, nil)
 	if lookUp {
 		var hosts []string

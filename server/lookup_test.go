@@ -12,6 +12,7 @@ import (
 // TestACoverIsLookedUpAndKeptFresh: served as written before the first answer, then covered, then with each new address, and with the
 // last good one when look-ups fail.
 func TestACoverIsLookedUpAndKeptFresh(t *testing.T) {
+	t.Parallel()
 	resolver := fake.NewResolver(t)
 	zone := strings.Split(exampleZone, "[trap.covers]")[0]
 	r := start(t, map[string]string{

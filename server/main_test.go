@@ -4,8 +4,16 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
 
 	"mxtrap/server/fake"
+	"mxtrap/server/transfer"
+)
+
+// A second lasts a fifth of one where tests wait for primaries and for zones that expire.
+const (
+	second = time.Second / 5
+	tempo  = transfer.Tempo(second)
 )
 
 // patience is how long a test waits before it fails.

@@ -156,7 +156,7 @@ func TestANotifyHasThePrimaryLookedAtNow(t *testing.T) {
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 	p.Plays(fake.Sends(100, fake.ZoneLines(2, "second")...))
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(3 * second / 2)
 	if got := r.asked("example.com.", dns.TypeTXT); got != "NOERROR first" {
 		t.Fatalf("the SOA record's time is not kept: %s", got)
 	}
@@ -264,6 +264,7 @@ func TestAZoneExpiresAndComesBack(t *testing.T) {
 
 // TestACatalogKeepsNobodyFromStarting: what another server lists is no fault of the operator's files.
 func TestACatalogKeepsNobodyFromStarting(t *testing.T) {
+	t.Parallel()
 	for name, catalog := range map[string]string{
 		"broken":                        "version.catalog.test. 0 TXT \"1\"\n",
 		"a zone that has a file":        "version.catalog.test. 0 TXT \"2\"\na.zones.catalog.test. 0 PTR example.com.\n",

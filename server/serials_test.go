@@ -20,6 +20,7 @@ func writtenSerial(serial int, mail string, count int) string {
 
 // TestASecondaryNeverMissesAChange is the story of an operator who forgets the serial number, and of a trap that changes.
 func TestASecondaryNeverMissesAChange(t *testing.T) {
+	t.Parallel()
 	server := strings.Replace(serverFile, "workers", "state = \"state\"\nworkers", 1) + transferring
 	r := start(t, map[string]string{"mxtrap.toml": server, "zones/z.toml": writtenSerial(7, "192.0.2.25", 2)})
 	have := map[string]bool{} // what a secondary has, by IXFR alone

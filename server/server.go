@@ -37,7 +37,8 @@ type Options struct {
 	Version, Commit string // as it tells them
 	Log             *slog.Logger
 	Notify          func(Event)
-	Progress        load.Progress // of its loads
+	Progress        load.Progress  // of its loads
+	Tempo           transfer.Tempo // of zones that come from primaries; zero: that of the clock
 }
 
 // Server serves the zones of a configuration.
@@ -73,15 +74,16 @@ func (p Problems) Error() string { return fmt.Sprintf("%d problems in the config
 // New loads everything. The error is [Problems] where the operator's files are at fault.
 func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	processors := runtime.GOMAXPROCS(0)
+	o.Tempo = cmp.Or(o.Tempo, transfer.RealTime)
 	workers := cmp.Or(c.workers, processors)
 	s := &Server{
 		Options: o, processors: processors, config: c,
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = resolve.New(c.Resolvers, s.metrics, o.Log)
-	s.notifier = transfer.NewNotifier(o.Log, s.metrics.NotifyFailures)
+	s.notifier = transfer.NewNotifier(o.Log, s.metrics.NotifyFailures, o.Tempo)
 	s.tap = tap.New(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
-	s.refresher = transfer.NewRefresher(o.Log, s.metrics.Refreshes)
+	s.refresher = transfer.NewRefresher(o.Log, s.metrics.Refreshes, o.Tempo)
 	s.notices = &transfer.Notices{Refresher: s.refresher, Log: o.Log, Outcomes: s.metrics.Notifies}
 	s.waiting = state.ReadWaiting(c.state)
 	s.copiesIn(c.state).Sweep()

@@ -75,7 +75,7 @@ func start(t *testing.T, files map[string]string, change ...func(*Server)) *runn
 		t.Fatal(report.Problems())
 	}
 	var err error
-	r.Server, err = New(t.Context(), c, Options{Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) {
+	r.Server, err = New(t.Context(), c, Options{Tempo: tempo, Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) {
 		if e == Ready && r.addr == "" { // while nothing of the server changes
 			r.addr, r.http = r.listeners.Addresses(r.config.Listen)[0], "http://"+r.listeners.HTTPAddress()
 		}
@@ -183,6 +183,7 @@ func simpleZone(name string, n int) string {
 }
 
 func TestReloadTakesInWhatHasChanged(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"zones/a.toml": simpleZone("a.test", 1), "zones/b.toml": simpleZone("b.test", 1)})
 	r.want("a", r.ask("www.a.test.", dns.TypeA), "192.0.2.1")
 	r.write("zones/a.toml", simpleZone("a.test", 2))
@@ -197,6 +198,7 @@ func TestReloadTakesInWhatHasChanged(t *testing.T) {
 }
 
 func TestABrokenZoneKeepsItsLastGoodVersion(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"zones/a.toml": simpleZone("a.test", 1), "zones/b.toml": simpleZone("b.test", 1)})
 	r.write("zones/a.toml", "name = \"a.test\"\n[records]\n\"@\" = [\"NS")
 	r.write("zones/b.toml", simpleZone("b.test", 2))
@@ -221,6 +223,7 @@ func TestABrokenZoneKeepsItsLastGoodVersion(t *testing.T) {
 }
 
 func TestABrokenServerFileChangesNothing(t *testing.T) {
+	t.Parallel()
 	for name, text := range map[string]string{
 		"no TOML":                  "[server",
 		"an unknown key":           serverFile + "colour = \"red\"\n",
@@ -284,6 +287,7 @@ func freePort(t *testing.T) int {
 }
 
 func TestOneFileServesAName(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"zones/b.toml": simpleZone("a.test", 1)})
 	r.write("zones/a.toml", simpleZone("a.test", 2))
 	r.reload()
@@ -340,6 +344,7 @@ func TestAFaultOfOneZoneStaysItsOwn(t *testing.T) {
 }
 
 func TestAStartWithoutAnyZoneFails(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  string
@@ -440,6 +445,7 @@ func TestReloadUnderLoad(t *testing.T) {
 }
 
 func TestReadyLiveAndMetrics(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"zones/a.toml": exampleZone})
 	r.want("/ready", r.get("/ready"), "200 ready\n")
 	r.want("/live", r.get("/live"), "200 alive\n")
@@ -475,6 +481,7 @@ func TestReadyLiveAndMetrics(t *testing.T) {
 }
 
 func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"zones/a.toml": exampleZone})
 	conn, err := net.Dial("tcp", r.addr)
 	if err != nil {
@@ -585,6 +592,7 @@ func TestSlowClientsHoldLittle(t *testing.T) {
 }
 
 func TestAnAnswerLongerThanABatchGoesOverTCPWhole(t *testing.T) {
+	t.Parallel()
 	const records = 250
 	text := "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns1.example.net.\"]\nbig = [\n"
 	for i := range records {
@@ -609,6 +617,7 @@ func TestAnAnswerLongerThanABatchGoesOverTCPWhole(t *testing.T) {
 }
 
 func TestATCPConnectionThatSendsWhatIsNoQueryIsEnded(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"zones/a.toml": exampleZone})
 	good := tcpQueryFor("example.com.", dns.TypeMX)
 	response := bytes.Clone(good)

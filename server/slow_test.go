@@ -80,17 +80,18 @@ func TestNotifiesDoNotHurryAPrimary(t *testing.T) {
 	r := startSecondary(t, p)
 	r.until(t, "example.com.", dns.TypeTXT, "NOERROR first")
 	before := looks.Load()
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(3 * second); time.Now().Before(end); {
 		if _, err := dns.Exchange(new(dns.Msg).SetNotify("example.com."), r.addr); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if n := looks.Load() - before; n > 5 {
-		t.Errorf("%d looks in 3 s", n)
+		t.Errorf("%d looks in three seconds", n)
 	}
 }
 
 func TestARefusedNotifyIsToldAFewTimesAMinuteAndCounted(t *testing.T) {
+	t.Parallel()
 	p := fake.NewPrimary(t)
 	p.Plays(fake.Sends(100, fake.ZoneLines(1, "first")...))
 	r := startSecondary(t, p)
@@ -119,7 +120,7 @@ func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
 	}
 	p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 	r.until(t, "example.com.", dns.TypeTXT, "SERVFAIL")
-	time.Sleep(2500 * time.Millisecond)
+	time.Sleep(5 * second / 2)
 	r.reload()
 	if n := strings.Count(r.log.String(), "has expired"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, r.log)

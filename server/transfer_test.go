@@ -19,6 +19,7 @@ import (
 )
 
 func TestTransferConfiguration(t *testing.T) {
+	t.Parallel()
 	keys := "[keys]\nns2 = \"hmac-sha256 " + fake.Secret + "\"\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"addresses, prefixes and keys", keys + "[transfer]\nallow = [\"192.0.2.2\", \"2001:db8::/32 key ns2\", \"key NS2.\"]\nnotify = [\"192.0.2.2\", \"[2001:db8::2]:5353 key ns2\"]", ""},
@@ -56,6 +57,7 @@ func version(serial int) string {
 }
 
 func TestIncrementalTransfersGoBackAsFarAsIsKept(t *testing.T) {
+	t.Parallel()
 	const steps = 20 // of a history
 	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[transfer]\nallow = [\"127.0.0.1\"]\n", "zones/z.toml": version(1)})
 	newest := steps + 5
@@ -199,6 +201,7 @@ func TestOthersAreToldOfChanges(t *testing.T) {
 }
 
 func TestASignedQueryGetsASignedAnswer(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[keys]\nns2 = \"hmac-sha256 " + fake.Secret + "\"\n", "zones/z.toml": exampleZone})
 	for _, c := range []struct {
 		name   string

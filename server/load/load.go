@@ -86,6 +86,7 @@ type failure struct {
 
 // Loader is what a load depends on beside the configuration.
 type Loader struct {
+	Tempo    transfer.Tempo // by which copies expire
 	Sources  Sources
 	Look     trap.Lookups
 	Progress Progress

@@ -65,49 +65,6 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// TestAFileOfEqualSizeAndTimeIsSeen: as rsync, git and links leave it.
-func TestAFileOfEqualSizeAndTimeIsSeen(t *testing.T) {
-	t.Parallel()
-	for name, replace := range map[string]func(path string, text []byte){
-		"another file in its place": func(path string, text []byte) {
-			os.WriteFile(path+".new", text, 0o644)
-			info, _ := os.Stat(path)
-			os.Chtimes(path+".new", info.ModTime(), info.ModTime())
-			os.Rename(path+".new", path)
-		},
-		"written in place": func(path string, text []byte) {
-			info, _ := os.Stat(path)
-			os.WriteFile(path, text, 0o644)
-			os.Chtimes(path, info.ModTime(), info.ModTime())
-		},
-		"a link that is switched": func(path string, text []byte) {
-			info, _ := os.Stat(path)
-			os.WriteFile(path+".other", text, 0o644)
-			os.Chtimes(path+".other", info.ModTime(), info.ModTime())
-			os.Remove(path)
-			os.Symlink(path+".other", path)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			path := filepath.Join(dir, "z.toml")
-			old := time.Now().Add(-time.Hour)
-			os.WriteFile(path, []byte(simpleZone("a.test", 1)), 0o644)
-			os.Chtimes(path, old, old)
-			sources := sourcesIn(dir)
-			before := Loader{Sources: sources, Numbers: state.NewNumbering("")}.Load(t.Context(), nil)
-			time.Sleep(2100 * time.Millisecond) // so that the file is not so fresh that it is read again anyway
-			before = Loader{Sources: sources, Numbers: state.NewNumbering("")}.Load(t.Context(), before.Files)
-			replace(path, []byte(simpleZone("a.test", 2)))
-			after := Loader{Sources: sources, Numbers: state.NewNumbering("")}.Load(t.Context(), before.Files)
-			if before.Set.Zones()[0].Digest() == after.Set.Zones()[0].Digest() {
-				t.Error("the old content is served")
-			}
-		})
-	}
-}
-
 func TestAPatternMatchesNoLeadingDot(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.toml", ".a.toml", ".#a.toml", "sub/b.toml", "sub/.b.toml"} {

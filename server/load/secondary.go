@@ -58,7 +58,7 @@ func (o Loader) secondary(source *source.Zone, path string, before *File, report
 	if soa == nil {
 		return o.stub(f, source, before, noCopy)
 	}
-	if o.arrived == nil && !confirmed.IsZero() && time.Now().After(confirmed.Add(transfer.Expiry(soa))) {
+	if o.arrived == nil && !confirmed.IsZero() && time.Now().After(confirmed.Add(o.Tempo.Expiry(soa))) {
 		return o.stub(f, source, before, expired)
 	}
 	z := source.Compile(o.Look, report)

@@ -65,10 +65,10 @@ var errUnreachable = errors.New("it cannot be reached")
 
 // fetch gets a zone from a primary, the records that differ where there is a copy already.
 // The caller gives the memory back that the zone holds of the room.
-func fetch(ctx context.Context, room *fetchRoom, from peer.Peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
+func fetch(ctx context.Context, room *fetchRoom, tempo Tempo, from peer.Peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
 	limit := fetchTime
 	if have != nil {
-		limit = min(limit, max(fetchAtLeast, Expiry(have)))
+		limit = min(limit, max(fetchAtLeast, tempo.Expiry(have)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

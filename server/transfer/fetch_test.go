@@ -31,7 +31,7 @@ func TestABombIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := fetch(context.Background(), new(fetchRoom), from, "example.com", nil, nil)
+	in, err := fetch(context.Background(), new(fetchRoom), RealTime, from, "example.com", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "with all names whole") {
 		t.Error(err)
 	}

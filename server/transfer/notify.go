@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	notifyAtOnce  = 8               // messages that wait for an answer of one server at a time
-	notifyTries   = 5               // until a server is given up
-	notifyTimeout = 2 * time.Second // for the first answer; doubled with each try (RFC 1996 3.6)
+	notifyAtOnce  = 8 // messages that wait for an answer of one server at a time
+	notifyTries   = 5 // until a server is given up
+	notifyTimeout = 2 // seconds for the first answer; doubled with each try (RFC 1996 3.6)
 )
 
 // Notifier tells other servers which zones have changed (RFC 1996). Each server has a queue of its own, so that one that does not answer
 // keeps no other waiting; what changes again while it waits is told once.
 type Notifier struct {
 	log      *slog.Logger
+	tempo    Tempo
 	failures prometheus.Counter
 
 	mu     sync.Mutex
@@ -41,8 +42,8 @@ type queue struct {
 }
 
 // NewNotifier makes a Notifier that counts failures.
-func NewNotifier(log *slog.Logger, failures prometheus.Counter) *Notifier {
-	return &Notifier{log: log, failures: failures, queues: map[string]*queue{}}
+func NewNotifier(log *slog.Logger, failures prometheus.Counter, tempo Tempo) *Notifier {
+	return &Notifier{log: log, tempo: tempo, failures: failures, queues: map[string]*queue{}}
 }
 
 // Tell notes that servers are to be told of a version of a zone.
@@ -121,7 +122,7 @@ func (n *Notifier) send(ctx context.Context, to peer.Peer, soa rr.Record) {
 	if r, _, err := dns.UnpackRR(soa.AppendWire(nil), 0); err == nil {
 		m.Answer = []dns.RR{r}
 	}
-	timeout := notifyTimeout
+	timeout := n.tempo.seconds(notifyTimeout)
 	var why error
 	for range notifyTries {
 		began := time.Now()

@@ -40,7 +40,7 @@ func FuzzTransferRequest(f *testing.F) {
 	s := answer.NewState(zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {}))
 	snap := s.Current.Load()
 	m := metrics.New(1, "", "")
-	judge := &Notices{Refresher: NewRefresher(slog.New(slog.DiscardHandler), m.Refreshes), Outcomes: m.Notifies, Log: slog.New(slog.DiscardHandler)}
+	judge := &Notices{Refresher: NewRefresher(slog.New(slog.DiscardHandler), m.Refreshes, RealTime), Outcomes: m.Notifies, Log: slog.New(slog.DiscardHandler)}
 	inner := judge.Of(map[string]Secondary{"example.com": {Name: "example.com", Primaries: []peer.Peer{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Key: k}}}})
 	snap.Notify = func(zone string, from netip.Addr, by *peer.Key) int {
 		rcode := inner(zone, from, by)

@@ -23,12 +23,26 @@ const (
 	// room for the others. It has one look alone while it cannot be reached.
 	looksAtOnce = 256
 	looksAtOne  = 4
-	// leastWait is how long a primary is left alone, whatever its SOA record and its NOTIFYs say.
-	leastWait = time.Second
-	// firstWait is the wait after a failure where there is no SOA record yet; it doubles up to mostWait.
-	firstWait = 2 * time.Second
-	mostWait  = 10 * time.Minute
+	// leastWait is how many seconds a primary is left alone, whatever its SOA record and its NOTIFYs say.
+	leastWait = 1
+	// firstWait is the wait after a failure, in seconds, where there is no SOA record yet; it doubles up to mostWait.
+	firstWait = 2
+	mostWait  = 600
 )
+
+// Tempo is how long a second lasts by which this package waits, and zones expire: [RealTime], or less in a test.
+type Tempo time.Duration
+
+// RealTime is the tempo of a server.
+const RealTime = Tempo(time.Second)
+
+func (t Tempo) seconds(n uint32) time.Duration { return time.Duration(n) * time.Duration(t) }
+
+// Expiry is how long a copy is served after its primary was heard: long enough for a look that fails to be made again, whatever the SOA
+// record says, as BIND has it too.
+func (t Tempo) Expiry(soa *dns.SOA) time.Duration {
+	return max(t.seconds(soa.Expire), t.seconds(soa.Refresh)+t.seconds(soa.Retry), t.seconds(2*leastWait))
+}
 
 // Secondary is a zone that comes from a primary.
 type Secondary struct {
@@ -64,6 +78,7 @@ func (c *Update) Octets() (sum int64) {
 // and when it is notified.
 type Refresher struct {
 	log     *slog.Logger
+	tempo   Tempo
 	results *prometheus.CounterVec
 	Updates chan Update
 	memory  fetchRoom
@@ -96,16 +111,10 @@ type refreshing struct {
 	failed       int       // times in a row, each of them at all primaries
 }
 
-// Expiry is how long a copy is served after its primary was heard: long enough for a look that fails to be made again, whatever the SOA
-// record says, as BIND has it too.
-func Expiry(soa *dns.SOA) time.Duration {
-	return max(seconds(soa.Expire), seconds(soa.Refresh)+seconds(soa.Retry), 2*leastWait)
-}
-
 // NewRefresher makes a Refresher that counts its results.
-func NewRefresher(log *slog.Logger, results *prometheus.CounterVec) *Refresher {
+func NewRefresher(log *slog.Logger, results *prometheus.CounterVec, tempo Tempo) *Refresher {
 	return &Refresher{
-		log: log, results: results, Updates: make(chan Update), zones: map[string]*refreshing{}, lines: map[string]*line{}, wake: make(chan struct{}, 1),
+		log: log, tempo: tempo, results: results, Updates: make(chan Update), zones: map[string]*refreshing{}, lines: map[string]*line{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -124,7 +133,7 @@ func (r *Refresher) Use(c *state.Copies, zones []Secondary) {
 			z = &refreshing{next: now}
 			z.look.zone, z.expire.zone = z, z
 			if s.Soa != nil && !s.Confirmed.IsZero() {
-				z.next = s.Confirmed.Add(seconds(s.Soa.Refresh))
+				z.next = s.Confirmed.Add(r.tempo.seconds(s.Soa.Refresh))
 			}
 		case s.Lost && !z.Lost || s.Soa == nil && z.Soa != nil || !slices.EqualFunc(z.Primaries, s.Primaries, peer.Peer.Same):
 			z.next, z.again, z.asked, z.waiting = now, z.busy, 0, false
@@ -160,8 +169,6 @@ func (r *Refresher) forget() {
 	maps.DeleteFunc(r.lines, func(address string, l *line) bool { return !used[address] && l.idle() })
 }
 
-func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
-
 // signal has the schedule looked at.
 func (r *Refresher) signal() { pace.Signal(r.wake) }
 
@@ -169,7 +176,7 @@ func (r *Refresher) signal() { pace.Signal(r.wake) }
 func (r *Refresher) arrange(z *refreshing) {
 	if z.Soa == nil {
 		r.expiries.drop(&z.expire)
-	} else if at := z.Confirmed.Add(Expiry(z.Soa)).Add(time.Millisecond); z.expire.place == 0 || !at.Equal(z.expire.at) {
+	} else if at := z.Confirmed.Add(r.tempo.Expiry(z.Soa)).Add(time.Millisecond); z.expire.place == 0 || !at.Equal(z.expire.at) {
 		r.expiries.set(&z.expire, at)
 	}
 	if z.waiting || z.busy || z.unsettled {
@@ -192,7 +199,7 @@ func (r *Refresher) notified(zone string) {
 	case z.waiting:
 		r.wait(z)
 	case !z.busy && !z.unsettled:
-		if soon := z.began.Add(leastWait); soon.Before(z.next) {
+		if soon := z.began.Add(r.tempo.seconds(leastWait)); soon.Before(z.next) {
 			z.next = soon
 		}
 		r.arrange(z)
@@ -340,23 +347,24 @@ func (r *Refresher) Settled(u Update, taken bool) {
 // ended notes how a look has ended, and when the next one is to be made: at the next primary, where this one was of no use.
 func (r *Refresher) ended(z *refreshing, heard bool) {
 	now := time.Now()
-	wait := leastWait
+	least := r.tempo.seconds(leastWait)
+	wait := least
 	switch {
 	case heard && z.Soa != nil:
 		z.failed, z.asked, z.Confirmed = 0, 0, now
-		wait = max(wait, seconds(z.Soa.Refresh))
+		wait = max(wait, r.tempo.seconds(z.Soa.Refresh))
 	case !heard && z.asked+1 < len(z.Primaries):
 		z.asked++
 		wait = 0
 	case z.Soa != nil && !z.Lost:
 		z.failed, z.asked = z.failed+1, 0
-		wait = max(wait, seconds(z.Soa.Retry))
+		wait = max(wait, r.tempo.seconds(z.Soa.Retry))
 	default:
-		wait = min(firstWait<<min(z.failed, 20), mostWait)
+		wait = r.tempo.seconds(uint32(min(firstWait<<min(z.failed, 20), mostWait)))
 		z.failed, z.asked = z.failed+1, 0
 	}
 	if z.notified || z.again {
-		z.again, wait = false, min(wait, leastWait)
+		z.again, wait = false, min(wait, least)
 	}
 	z.next = now.Add(wait)
 }
@@ -367,7 +375,7 @@ func (r *Refresher) ask(ctx context.Context, a asking) (outcome, error) {
 	if a.Lost {
 		have = nil
 	}
-	in, err := fetch(ctx, &r.memory, a.from, a.Name, have, func() ([]rr.Record, error) {
+	in, err := fetch(ctx, &r.memory, r.tempo, a.from, a.Name, have, func() ([]rr.Record, error) {
 		records, _, err := c.Read(a.Name)
 		return records, err
 	})

@@ -78,7 +78,7 @@ func (files *Files) Modified() uint32 {
 }
 
 // racyAge is how old a file must be when it is read for its time to be trusted: coarser than any file system's clock.
-const racyAge = 2 * time.Second
+var racyAge = 2 * time.Second
 
 // maxFile bounds what is read into memory of a zone's files, as [server] bounds what comes of a zone from its primary: a record takes some
 // ten times as much there as in a file.
