@@ -78,27 +78,27 @@ func New(workers int, version, commit string) *Metrics {
 	m := &Metrics{
 		Counters:      NewCounters(workers),
 		registry:      prometheus.NewRegistry(),
-		ReloadOK:      gauge("mxtrap_config_last_reload_successful", "Whether the last load or reload took in every file: 1, else 0."),
-		ReloadTime:    gauge("mxtrap_config_last_reload_success_timestamp_seconds", "When a load or reload last took in every file."),
-		CoversWaiting: gauge("mxtrap_covers_unresolved", "Hosts outside the zones whose addresses are not known yet: their exchanges are served as written."),
+		ReloadOK:      gauge("mxtrap_config_last_reload_successful", "1 if the last load or reload took in every file, else 0."),
+		ReloadTime:    gauge("mxtrap_config_last_reload_success_timestamp_seconds", "Time of the last load or reload that took in every file."),
+		CoversWaiting: gauge("mxtrap_covers_unresolved", "Hosts outside the zones that have no address yet. Their exchanges are served as written."),
 		LookupFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones; the last good answer is kept.",
+			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones. The last good answer stays.",
 		}),
-		ZonesDown: gauge("mxtrap_zones_down", "Zones that are answered with SERVFAIL: they come from primaries, and there is no copy of them or it has expired."),
+		ZonesDown: gauge("mxtrap_zones_down", "Zones answered with SERVFAIL: their file cannot be loaded, or their copy is missing or has expired."),
 		Transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mxtrap_transfers_total", Help: "Requests for whole zones: axfr and ixfr were sent, current had nothing new, refused and failed.",
+			Name: "mxtrap_transfers_total", Help: "Requests for zone transfers, by outcome: axfr and ixfr were sent, current had nothing new, refused, failed.",
 		}, []string{"outcome"}),
 		NotifyFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "mxtrap_notify_failures_total", Help: "How often a server did not take a NOTIFY of a change, or did not answer.",
+			Name: "mxtrap_notify_failures_total", Help: "Changes that a server could not be notified of.",
 		}),
 		TapLost: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "mxtrap_dnstap_lost_total", Help: "Queries that dnstap lost because what reads it is too slow or not there.",
+			Name: "mxtrap_dnstap_lost_total", Help: "Queries that were not copied, because the reader of dnstap was too slow or not there.",
 		}),
 		Notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mxtrap_notifies_total", Help: "NOTIFYs that came in: taken from a primary, or refused.",
+			Name: "mxtrap_notifies_total", Help: "NOTIFYs received, by outcome: taken, refused.",
 		}, []string{"outcome"}),
 		Refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mxtrap_refreshes_total", Help: "Looks at the primaries of zones: taken had something new, current nothing, failed was not heard or not fit to be served; expired zones are not answered.",
+			Name: "mxtrap_refreshes_total", Help: "Requests to primaries, by outcome: taken, current (nothing new), failed; and zones that expired.",
 		}, []string{"outcome"}),
 	}
 	for _, outcome := range []string{"taken", "refused"} {
@@ -112,7 +112,7 @@ func New(workers int, version, commit string) *Metrics {
 	}
 	m.Show(0, nil)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "mxtrap_build_info", Help: "Always 1; the labels tell the build.",
+		Name: "mxtrap_build_info", Help: "Always 1. The labels name the build.",
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": runtime.Version()},
 	})
 	build.Set(1)
@@ -187,17 +187,17 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	queriesDesc   = desc("mxtrap_queries_total", "Queries received.", "transport", "family", "type")
 	responsesDesc = desc("mxtrap_responses_total", "Responses sent, by RCODE.", "rcode")
-	truncatedDesc = desc("mxtrap_truncated_total", "Responses cut short to fit, with TC set.")
-	slippedDesc   = desc("mxtrap_rate_limit_slipped_total", "Responses sent empty, with TC set, because their client gets too many like them.")
-	droppedDesc   = desc("mxtrap_dropped_total", "What got no response, by reason.", "reason")
-	durationDesc  = desc("mxtrap_query_duration_seconds", "From a query's arrival in the process to its response.")
+	truncatedDesc = desc("mxtrap_truncated_total", "Responses that did not fit and were cut, with TC set.")
+	slippedDesc   = desc("mxtrap_rate_limit_slipped_total", "Responses sent empty, with TC set, because of the rate limit.")
+	droppedDesc   = desc("mxtrap_dropped_total", "Packets and connections that got no response, by reason.", "reason")
+	durationDesc  = desc("mxtrap_query_duration_seconds", "Time from a query's arrival in the process to its response.")
 	zoneDesc      = desc("mxtrap_zone_queries_total", "Queries for names of a zone.", "zone")
-	mxDesc        = desc("mxtrap_trap_mx_lookups_total", "Queries for MX sets with decoys.", "zone")
+	mxDesc        = desc("mxtrap_trap_mx_lookups_total", "Queries for MX records with decoys.", "zone")
 	decoyDesc     = desc("mxtrap_trap_decoy_lookups_total", "Queries for a decoy's name.", "zone", "decoy", "type")
-	failuresDesc  = desc("mxtrap_zone_load_failures_total", "How often a zone could not be loaded, so that its last good version went on being served.", "zone")
+	failuresDesc  = desc("mxtrap_zone_load_failures_total", "Times a zone could not be loaded.", "zone")
 	zonesDesc     = desc("mxtrap_zones", "Zones served.")
 	followsDesc   = desc("mxtrap_zone_follows", "1 for a zone whose content comes from a primary or hangs on look-ups: equal files need not give equal serial numbers.", "zone")
-	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone's SOA record; none while the zone cannot be answered.", "zone")
+	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone. A zone that cannot be answered has none.", "zone")
 )
 
 // Describe implements [prometheus.Collector].

@@ -55,7 +55,7 @@ func (s *Server) arrive(u transfer.Update) {
 		if waits || now == nil || now.Down != "" || now.Secondary == nil || now.Secondary.Confirmed.After(u.Confirmed) {
 			return // a new version has come meanwhile
 		}
-		s.Log.Error("a zone has expired: its primaries have not been heard for too long, and it is not answered until they are", "zone", u.Name)
+		s.Log.Error("a zone has expired, because none of its primaries has answered; it is answered with SERVFAIL until one does", "zone", u.Name)
 		s.metrics.Refreshes.WithLabelValues("expired").Inc()
 	}
 	if len(a.list) == 0 {
@@ -78,7 +78,7 @@ func (s *Server) arrive(u transfer.Update) {
 // refuse gives up a copy that has come.
 func (s *Server) refuse(u transfer.Update) {
 	s.copies.Discard(u.Prepared)
-	s.Log.Error("a zone from its primary cannot be served: what there was is served on until it expires", "zone", u.Name)
+	s.Log.Error("a new version from a primary cannot be served; serving the version before until it expires", "zone", u.Name)
 }
 
 // takeArrivals serves what has come from primaries and look-ups.
@@ -126,15 +126,15 @@ func (s *Server) commit(l *load.Loading, list []load.Arrival) (taken []bool) {
 		}
 		committed = true
 		if err := s.copies.Commit(a.Name, a.Records, a.Prepared, a.Unwritten); err != nil {
-			s.Log.Error("the copy of a zone cannot be written: it is served from memory, and lost at the next start", "zone", a.Name, "folder", s.copies.Folder, "error", err)
+			s.Log.Error("cannot write the copy of a zone; it is served from memory and lost at the next start", "zone", a.Name, "folder", s.copies.Folder, "error", err)
 		}
 		if a.File.Down == "" { // or else its SOA record is missing, or no use
-			s.Log.Info("a zone came from its primary", "zone", a.Name, "serial", a.File.Zone.Serial(), "primary", a.File.Secondary.Soa.Serial)
+			s.Log.Info("transferred a zone from its primary", "zone", a.Name, "serial", a.File.Zone.Serial(), "primary", a.File.Secondary.Soa.Serial)
 		}
 	}
 	if committed {
 		if err := s.copies.Sync(); err != nil {
-			s.Log.Error("the folder of copies cannot be written to the disk: what has come may be lost in a crash", "folder", s.copies.Folder, "error", err)
+			s.Log.Error("cannot flush the folder of copies to disk; a crash may lose the new copies", "folder", s.copies.Folder, "error", err)
 		}
 	}
 	return taken

@@ -95,13 +95,13 @@ func (c *Config) readServer(t *conf.Table) {
 			case err != nil:
 				item.Fault(err.Error())
 			case slices.Contains(c.Listen, addr):
-				item.Fault("stands twice in the list")
+				item.Fault("is listed twice")
 			default:
 				c.Listen = append(c.Listen, addr)
 			}
 		}
 		if len(t.Strings("listen")) == 0 {
-			t.Fault("listen", "", "names no address")
+			t.Fault("listen", "", "lists no address")
 		}
 	}
 	if t.Has("metrics") {

@@ -42,7 +42,7 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 		r.LookUp(ctx, hosts)
 		l = loader.Load(ctx, nil)
 		for host, why := range r.Unknown() {
-			l.Report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up: its exchange would be served as written, and no decoy leads to it: " + why, Warning: true})
+			l.Report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up; mxtrap would serve its exchange as written, without decoys: " + why, Warning: true})
 		}
 	}
 	c.checkState(loader.Numbers, &l.Report)
@@ -54,9 +54,9 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 			continue
 		case load.Unloaded: // the report says why
 		case load.Unreadable:
-			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: f.Down + ": whether it is served is not known here", Warning: true})
+			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: f.Down + "; this account cannot tell whether the zone is served", Warning: true})
 		default:
-			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: "is answered with SERVFAIL until its primary is heard: " + f.Down, Warning: true})
+			l.Report.Add(conf.Problem{File: f.Path, Text: f.Zone.Name(), Reason: "is answered with SERVFAIL until its primary answers: " + f.Down, Warning: true})
 		}
 		in.Down[f.Zone.Name()] = f.Down
 	}
@@ -70,11 +70,11 @@ func (c *Config) checkState(n *state.Numbering, report *conf.Report) {
 	file, err := n.Unreadable()
 	switch {
 	case err != nil:
-		report.Add(conf.Problem{File: file, Reason: "cannot be read by this user, so that served serial numbers are not known here: " + conf.Plain(err).Error(), Warning: true})
+		report.Add(conf.Problem{File: file, Reason: "this account cannot read the serial numbers that were served: " + conf.Plain(err).Error(), Warning: true})
 	case c.state == "" && len(c.transfers.Allow) > 0:
 		report.Add(conf.Problem{
 			File: c.name(), Key: "transfer.allow", Warning: true,
-			Reason: "zones are transferred, and there is no server.state: after a restart a serial number may be lower than what secondaries have, and they keep old content; name a folder as server.state",
+			Reason: "server.state is not set: after a restart a serial number may be lower than that of the secondaries, which then keep old content; set server.state to a folder",
 		})
 	}
 }

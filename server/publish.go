@@ -21,7 +21,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	l.Numbers.Publish(s.Log)
 	if !maps.Equal(l.Waiting, s.waiting) {
 		if err := state.WriteWaiting(c.state, l.Waiting); err != nil {
-			s.Log.Error("it cannot be noted which zones had to give way: after the next start others of the same names may be served", "folder", c.state, "error", err)
+			s.Log.Error("cannot write which zones had to give way; after a restart others of the same names may be served", "folder", c.state, "error", err)
 		}
 		s.waiting = l.Waiting
 	}

@@ -20,7 +20,7 @@ func TestAReloadThatFindsNoFilesChangesNothing(t *testing.T) {
 	r.write("mxtrap.toml", strings.Replace(server, "*.toml\"", "*.toml\", \"nothing/*.toml\"", 1))
 	r.reload()
 	r.want("success", r.metric("mxtrap_config_last_reload_successful"), "0")
-	if log := r.log.String(); !strings.Contains(log, "not reloaded: which zone files there are cannot be told") {
+	if log := r.log.String(); !strings.Contains(log, "not reloaded, because server.zones has faults") {
 		t.Error(log)
 	}
 	if waiting := state.ReadWaiting(filepath.Join(r.dir, "state")); len(waiting) != 1 {

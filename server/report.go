@@ -27,9 +27,9 @@ func (s *Server) countFailures(l *load.Loading) {
 	for _, path := range slices.Sorted(maps.Keys(l.Failed)) {
 		f := l.Failed[path]
 		zones = append(zones, f.Zone)
-		text := "a zone could not be loaded, and there is no earlier version to serve: it is answered with SERVFAIL, where its name is known"
+		text := "cannot load a zone that was not served before; answering it with SERVFAIL if its name is known"
 		if f.Kept {
-			text = "a zone could not be loaded: its last good version is served on"
+			text = "cannot load a zone; serving its last good version"
 		}
 		s.Log.Error(text, "zone", f.Zone, "file", path)
 	}
@@ -44,6 +44,6 @@ func (s *Server) logDown() {
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(down)) {
-		s.Log.Warn("zones are answered with SERVFAIL", "zones", down[why], "why", why)
+		s.Log.Warn("answering zones with SERVFAIL", "zones", down[why], "why", why)
 	}
 }

@@ -198,10 +198,10 @@ func TestWhatAHostilePrimarySendsLeavesTheZoneAsItIs(t *testing.T) {
 		}, "octets"},
 		{"a stream that is cut short", fake.Sends(100, fake.ZoneLines(9, "bad")[:5]...), "cut short"},
 		{"a message that is cut short", func(conn net.Conn, m *dns.Msg) { conn.Write([]byte{0, 100, 1, 2, 3}) }, "cut short"},
-		{"another serial number at the end", fake.Sends(100, append(fake.ZoneLines(9, "bad")[:8], fake.SOALine(8))...), "changed while it came in"},
+		{"another serial number at the end", fake.Sends(100, append(fake.ZoneLines(9, "bad")[:8], fake.SOALine(8))...), "changed during the transfer"},
 		{"an SOA record elsewhere", fake.Sends(100, fake.SOALine(9), strings.Replace(fake.SOALine(9), "example.com.", "sub.example.com.", 1), fake.SOALine(9)), "an SOA record at"},
 		{"no SOA record first", fake.Sends(100, fake.ZoneLines(9, "bad")[1:]...), "does not begin with the SOA record"},
-		{"more behind the end", fake.Sends(100, append(fake.ZoneLines(9, "bad"), "mail.example.com. 3600 IN A 192.0.2.66")...), "behind the last SOA"},
+		{"more behind the end", fake.Sends(100, append(fake.ZoneLines(9, "bad"), "mail.example.com. 3600 IN A 192.0.2.66")...), "follow the last SOA"},
 		{"an answer to something else", func(conn net.Conn, m *dns.Msg) {
 			reply := new(dns.Msg).SetReply(m)
 			reply.Id++
@@ -357,7 +357,7 @@ func TestABrokenCatalogLosesNoMember(t *testing.T) {
 	})
 	files := catalogFiles(t, p, copied(t, catalogLines(1, "2", "example.com.")...))
 	r := start(t, files)
-	for end := time.Now().Add(patience); !strings.Contains(r.log.String(), "a catalog from its primary is broken"); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); !strings.Contains(r.log.String(), "the new version of the catalog is broken"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(r.log)
 		}

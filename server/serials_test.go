@@ -97,7 +97,7 @@ func TestAFileOfLongAgoIsWarnedOf(t *testing.T) {
 	old := time.Unix(1_000_000, 0)
 	os.Chtimes(filepath.Join(r.dir, "zones/z.toml"), old, old)
 	r.reload()
-	for _, want := range []string{"is before 2020", "a serial number goes back"} {
+	for _, want := range []string{"is before 2020", "the serial number of a zone goes back"} {
 		if !strings.Contains(r.log.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, r.log)
 		}

@@ -99,7 +99,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.logProblems(l.Report.Problems())
 	s.whole = l.Report.Faults() == 0
 	if n := l.Report.Warnings(); n > 0 && c.Path != "" {
-		o.Log.Warn("the zones are served, but there is something to look at: mxtrap check tells", "warnings", n)
+		o.Log.Warn("the configuration has warnings; run mxtrap check to see them", "warnings", n)
 	}
 	s.publish(c, l)
 	s.countFailures(l)
@@ -183,7 +183,7 @@ func (s *Server) reload(ctx context.Context) {
 	}
 	if c == nil {
 		s.logProblems(report.Problems())
-		s.Log.Error("not reloaded: the server file cannot be taken in; everything stays as it was")
+		s.Log.Error("not reloaded, because the server file has faults; nothing has changed")
 		s.metrics.Reloaded(false, began)
 		return
 	}
@@ -193,21 +193,21 @@ func (s *Server) reload(ctx context.Context) {
 	}
 	s.logProblems(l.Report.Problems())
 	if l.Unfound {
-		s.Log.Error("not reloaded: which zone files there are cannot be told; everything stays as it was")
+		s.Log.Error("not reloaded, because server.zones has faults; nothing has changed")
 		s.metrics.Reloaded(false, began)
 		return
 	}
 	if err := s.listeners.Listen(c.Listen, c.Metrics); err != nil {
-		s.Log.Error("not reloaded: everything stays as it was", "error", err)
+		s.Log.Error("not reloaded; nothing has changed", "error", err)
 		s.metrics.Reloaded(false, began)
 		return
 	}
 	if c.workers != s.config.workers {
-		s.Log.Warn("a change of server.workers takes effect when mxtrap is started again")
+		s.Log.Warn("a change of server.workers takes effect at the next start")
 		c.workers = s.config.workers
 	}
 	if c.tap != s.config.tap {
-		s.Log.Warn("a change of [dnstap] takes effect when mxtrap is started again")
+		s.Log.Warn("a change of [dnstap] takes effect at the next start")
 		c.tap = s.config.tap
 	}
 	s.resolver.Use(c.Resolvers)

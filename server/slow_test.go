@@ -100,7 +100,7 @@ func TestARefusedNotifyIsToldAFewTimesAMinuteAndCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(r.log.String(), "a NOTIFY is refused"); n < 1 || n > 10 {
+	if n := strings.Count(r.log.String(), "refused a NOTIFY"); n < 1 || n > 10 {
 		t.Errorf("told %d times", n)
 	}
 	if !strings.Contains(r.get("/metrics"), `mxtrap_notifies_total{outcome="refused"} 50`) {

@@ -23,12 +23,12 @@ func TestTransferConfiguration(t *testing.T) {
 	keys := "[keys]\nns2 = \"hmac-sha256 " + fake.Secret + "\"\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"addresses, prefixes and keys", keys + "[transfer]\nallow = [\"192.0.2.2\", \"2001:db8::/32 key ns2\", \"key NS2.\"]\nnotify = [\"192.0.2.2\", \"[2001:db8::2]:5353 key ns2\"]", ""},
-		{"a key that is not there", "[transfer]\nallow = [\"key ns3\"]", `m.toml:2: transfer.allow[0]: "key ns3": no key "ns3": write it into the table [keys]`},
+		{"a key that is not there", "[transfer]\nallow = [\"key ns3\"]", `m.toml:2: transfer.allow[0]: "key ns3": no key "ns3"; add it to [keys]`},
 		{"no address", "[transfer]\nallow = [\"ns2.example.com\"]", `"ns2.example.com": not a server`},
 		{"a prefix with more bits", "[transfer]\nallow = [\"192.0.2.2/24\"]", "write 192.0.2.0/24"},
 		{"a port to ask from", "[transfer]\nallow = [\"192.0.2.2:53\"]", "leave it out"},
-		{"a prefix to tell", "[transfer]\nnotify = [\"192.0.2.0/24\"]", "not one address"},
-		{"a key alone to tell", keys + "[transfer]\nnotify = [\"key ns2\"]", "not one address"},
+		{"a prefix to tell", "[transfer]\nnotify = [\"192.0.2.0/24\"]", "not a single address"},
+		{"a key alone to tell", keys + "[transfer]\nnotify = [\"key ns2\"]", "not a single address"},
 		{"an algorithm of the past", "[keys]\nns2 = \"hmac-md5 " + fake.Secret + "\"", "not a key: write"},
 		{"a secret that is no base64", "[keys]\nns2 = \"hmac-sha256 secret!\"", "not base64"},
 		{"a secret that can be guessed", "[keys]\nns2 = \"hmac-sha256 c2VjcmV0\"", "the secret has 6 octets"},

@@ -20,7 +20,7 @@ import (
 func checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Load everything as serve would, and tell every problem",
+		Short: "Load everything as serve would, and print every problem",
 		Args:  usage(cobra.NoArgs),
 	}
 	path, resolve := configFlag(c), resolveFlag(c)
@@ -157,7 +157,7 @@ func plural(n int, what string) string {
 func healthCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health",
-		Short: "Ask a running server whether it is ready: exit 0, or else 1",
+		Short: "Ask a running server whether it is ready: exit code 0, or else 1",
 		Long:  "Ask the server that runs with this server file, on its metrics address, whether it is ready: exit 0, or else 1.",
 		Args:  usage(cobra.NoArgs),
 	}
@@ -172,7 +172,7 @@ func healthCommand() *cobra.Command {
 			address = server.MetricsOf(path)
 		}
 		if !address.IsValid() {
-			return errors.New("server.metrics is empty: there is nobody to ask")
+			return errors.New("server.metrics is empty, so the server cannot be asked")
 		}
 		client := &http.Client{Timeout: 5 * time.Second}
 		r, err := client.Get("http://" + server.Reachable(address).String() + "/ready")

@@ -46,8 +46,8 @@ func lookAt(c *cobra.Command, path string, resolve, example bool, name string) (
 func simulateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "simulate ZONE",
-		Short: "Tell where each kind of mail sender would connect",
-		Long: `Tell where each kind of mail sender would connect, computed from the answers that the server gives, for each owner with decoys.
+		Short: "Show where each kind of mail sender would connect",
+		Long: `Show where each kind of mail sender would connect, computed from the answers that the server gives, for each owner with decoys.
 
 A decoy that has the address of a real host leads to that host; it counts as a decoy here. "waits" is mail that stays in the sender's
 queue, because every host that he would try is down. A resolver may turn the order of the answer round: "last in the answer" is then as
@@ -159,8 +159,8 @@ func percent(part float64) string { return fmt.Sprintf("%.0f%%", 100*part) }
 func auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit ZONE",
-		Short: "Tell what gives a trap away, and where it could harm honest mail",
-		Long: `Tell what gives a trap away, and where it could harm honest mail, computed from the answers that the server gives.
+		Short: "List what gives a trap away, and where it could harm honest mail",
+		Long: `List what gives a trap away, and where it could harm honest mail, computed from the answers that the server gives.
 
 A hazard is what honest mail may suffer from; a weakness is what a savvy sender sees; advice concerns what is outside of the zone.
 The exit code is 1 where there are hazards.`,
@@ -216,7 +216,7 @@ func exportCommand() *cobra.Command {
 		Short: "Print the decoys' addresses as the mail side needs them",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{fmt.Errorf("export what: list, nftables or postscreen?")}
+			return usageError{fmt.Errorf("choose what to export: list, nftables or postscreen")}
 		},
 	}
 	for _, export := range exports {

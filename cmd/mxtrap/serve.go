@@ -27,7 +27,7 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 		Args: usage(cobra.NoArgs),
 	}
 	named := configFlag(c)
-	listen := c.Flags().StringSlice("listen", nil, "addresses with ports to serve on, in the place of server.listen")
+	listen := c.Flags().StringSlice("listen", nil, "listen addresses that replace server.listen")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP) // before anything else: a HUP must not end a server that is still starting

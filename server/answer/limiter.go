@@ -17,7 +17,7 @@ import (
 // call response rate limiting.
 type RateLimit struct {
 	responses int64 // a second; 0: any number
-	slip      int64 // every so manieth response above that is sent empty, with TC set, for clients that are real; 0: none
+	slip      int64 // one in this many of the responses above it is sent empty, with TC set, for real clients; 0: none
 	ipv4      int64 // bits of an address that make a client
 	ipv6      int64
 	exempt    []netip.Prefix

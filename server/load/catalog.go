@@ -22,7 +22,7 @@ func (o Loader) members(ctx context.Context, l *Loading, before *Files, anew boo
 		served := membersOf(path, before)
 		names, err := o.listed(f, &l.Report)
 		if err != nil {
-			l.Report.Add(conf.Problem{File: path, Text: f.Zone.Name(), Reason: "the catalog is broken, and its members stay as they were: " + err.Error(), Warning: true})
+			l.Report.Add(conf.Problem{File: path, Text: f.Zone.Name(), Reason: "the catalog is broken; mxtrap keeps its members as they were: " + err.Error(), Warning: true})
 			for _, old := range served {
 				l.Files.put(old)
 			}
@@ -96,7 +96,7 @@ func (o Loader) listed(f *File, report *conf.Report) ([]string, error) {
 	if len(refused) > 0 {
 		report.Add(conf.Problem{
 			File: f.Path, Key: "catalog.names", Text: refused[0], Warning: true,
-			Reason: fmt.Sprintf("%d zones that the catalog lists are passed over, for it may not bring their names", len(refused)),
+			Reason: fmt.Sprintf("mxtrap ignores %d zones of the catalog, because it may not list their names", len(refused)),
 		})
 	}
 	return names, err

@@ -234,7 +234,7 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 func goesBack(path string, was uint32, now state.Served) conf.Problem {
 	return conf.Problem{
 		File: path, Key: "soa.serial", Text: fmt.Sprint(now.Own), Warning: true,
-		Reason: fmt.Sprintf("goes back: it was %d, and secondaries have that; %d is served until it is ahead again", was, now.Serial),
+		Reason: fmt.Sprintf("goes back: secondaries have %d; mxtrap serves %d until the number is ahead again", was, now.Serial),
 	}
 }
 

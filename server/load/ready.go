@@ -25,7 +25,7 @@ func (o Loader) Ready(u transfer.Update, before *File, report *conf.Report) *Fil
 	}
 	if f.Template != "" && u.Records != nil {
 		if _, _, err := source.Members(); err != nil { // what it listed before must outlive a restart
-			report.Add(conf.Problem{File: before.Path, Text: u.Name, Reason: "a catalog from its primary is broken: what it listed before stays: " + err.Error()})
+			report.Add(conf.Problem{File: before.Path, Text: u.Name, Reason: "the new version of the catalog is broken; mxtrap keeps the one before: " + err.Error()})
 			return nil
 		}
 	}

@@ -37,7 +37,7 @@ func (o Loader) secondary(source *source.Zone, path string, before *File, report
 	f := &File{Path: path, files: source.Files(), Secondary: from, Template: source.Template(), Hidden: source.Template() != ""}
 	records, confirmed, err := o.copy(name)
 	if err != nil && !errors.Is(err, state.ErrNoCopy) && !errors.Is(err, state.ErrExpired) && !errors.Is(err, fs.ErrPermission) {
-		report.Add(conf.Problem{File: o.Copies.File(name), Reason: err.Error() + ": the zone is fetched again", Warning: true})
+		report.Add(conf.Problem{File: o.Copies.File(name), Reason: err.Error() + "; mxtrap fetches the zone again", Warning: true})
 	}
 	switch {
 	case errors.Is(err, state.ErrExpired):
@@ -96,14 +96,14 @@ func (o Loader) primaries(p *source.Primary, report *conf.Report) (peers []peer.
 	var k *peer.Key
 	if p.TSIG.Text != "" {
 		if k = o.Keys.Keys[dns.CanonicalName(p.TSIG.Text)]; k == nil {
-			report.Add(p.TSIG.Problem("no such key: write it into the table [keys] of the server file"))
+			report.Add(p.TSIG.Problem("no such key; add it to [keys] in the server file"))
 			ok = false
 		}
 	}
 	for _, item := range p.Address {
 		one, err := o.Keys.ParsePeer(item.Text)
 		if err == nil && (!one.Prefix.IsSingleIP() || one.Key != nil) {
-			err = errors.New("a key is named as primary.tsig, and an address alone: 192.0.2.1 or 192.0.2.1:5353")
+			err = errors.New("write an address alone, such as 192.0.2.1 or 192.0.2.1:5353; primary.tsig names the key")
 		}
 		if errors.Is(err, peer.ErrNotPeer) {
 			err = errors.New(`not an address: write "192.0.2.1", "192.0.2.1:5353" or "[2001:db8::1]:5353"; a host's name would have to be looked up`)

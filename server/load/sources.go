@@ -24,7 +24,7 @@ func SourcesOf(path string, server, catalog *conf.Table) Sources {
 	s := Sources{path: path, zones: []conf.Item{server.Item("zones", "zones/*.toml")}}
 	if server.Has("zones") {
 		if s.zones = server.Strings("zones"); len(s.zones) == 0 {
-			server.Fault("zones", "", "names no zone file")
+			server.Fault("zones", "", "lists no zone file")
 		}
 	}
 	catalog.String("produce", &s.produce)

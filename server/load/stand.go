@@ -190,7 +190,7 @@ func (a *arrangement) conflict(f, but *File) (by *File, why conf.Problem, stands
 		if g := stands(above); g != nil && a.trap(g)[apex] {
 			return g, conf.Problem{
 				File: f.Path, Key: "name", Text: f.Zone.Name(), Warning: f.member(),
-				Reason: fmt.Sprintf("the trap of %s has the host %s there, and is served: choose other names in its trap.names first", g.Zone.Name(), g.Zone.HostIn(apex)),
+				Reason: fmt.Sprintf("the trap of the served zone %s has the host %s there; change its trap.names first", g.Zone.Name(), g.Zone.HostIn(apex)),
 			}, false
 		}
 	}
@@ -198,7 +198,7 @@ func (a *arrangement) conflict(f, but *File) (by *File, why conf.Problem, stands
 		if g := stands(name); g != nil {
 			return g, conf.Problem{
 				File: f.Path, Key: "trap.names", Text: f.Zone.HostIn(name), Warning: f.member(),
-				Reason: fmt.Sprintf("lies in the zone %s, which is served here too: choose other names", g.Zone.Name()),
+				Reason: fmt.Sprintf("lies in the zone %s, which is served here too; choose other names", g.Zone.Name()),
 			}, true
 		}
 	}
@@ -206,7 +206,7 @@ func (a *arrangement) conflict(f, but *File) (by *File, why conf.Problem, stands
 }
 
 func twin(f, by *File) conf.Problem {
-	return conf.Problem{File: f.Path, Key: "name", Text: f.Zone.Name(), Reason: "is served by " + by.Path + " already: a zone has one file", Warning: f.member()}
+	return conf.Problem{File: f.Path, Key: "name", Text: f.Zone.Name(), Reason: "is served by " + by.Path + " already; a zone has one file", Warning: f.member()}
 }
 
 // trap are the names below a zone's apex in which its trap has a host.

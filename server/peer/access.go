@@ -77,7 +77,7 @@ func (t *Access) readPeers(table *conf.Table) {
 		case err != nil:
 			item.Fault(err.Error())
 		case p.port != 0:
-			item.Fault("a port says nothing of who may ask: leave it out")
+			item.Fault("an allowed client has no port; leave it out")
 		default:
 			t.Allow = append(t.Allow, p)
 		}
@@ -89,7 +89,7 @@ func (t *Access) readPeers(table *conf.Table) {
 			item.Fault(err.Error())
 			continue
 		case !p.Prefix.IsSingleIP():
-			item.Fault("not one address: name the server that is to be told of changes")
+			item.Fault("not a single address; name the server to notify")
 			continue
 		case p.port == 0:
 			p.port = 53
@@ -107,7 +107,7 @@ func (t *Access) ParsePeer(text string) (p Peer, err error) {
 	words := strings.Fields(text)
 	if n := len(words); n >= 2 && words[n-2] == "key" {
 		if p.Key = t.Keys[dns.CanonicalName(words[n-1])]; p.Key == nil {
-			return p, fmt.Errorf("no key %q: write it into the table [keys]", words[n-1])
+			return p, fmt.Errorf("no key %q; add it to [keys]", words[n-1])
 		}
 		words = words[:n-2]
 	}
@@ -137,7 +137,7 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 	case err != nil:
 		return p, fmt.Errorf(`not an address or prefix: write "192.0.2.2" or "192.0.2.0/24"`)
 	case p != p.Masked():
-		return p, fmt.Errorf("the prefix has bits behind its length: write %s", p.Masked())
+		return p, fmt.Errorf("the prefix has bits beyond its length; write %s", p.Masked())
 	}
 	return p, nil
 }

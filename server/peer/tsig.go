@@ -52,7 +52,7 @@ func ParseKey(name, text string) (*Key, error) {
 	if octets, err := base64.StdEncoding.DecodeString(k.Secret); err != nil {
 		return nil, errors.New("the secret is not base64")
 	} else if len(octets) < 16 {
-		return nil, fmt.Errorf("the secret has %d octets: take 16 or more", len(octets))
+		return nil, fmt.Errorf("the secret has %d octets; use 16 or more", len(octets))
 	}
 	return k, nil
 }

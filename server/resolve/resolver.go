@@ -212,12 +212,12 @@ func (r *Resolver) Learn(host string, addrs []netip.Addr, ttl time.Duration, err
 	case err != nil && h.addrs == nil:
 		r.metrics.LookupFailures.Inc()
 		h.due = time.Now().Add(r.FirstRetry)
-		r.log.Warn("a host outside the zones cannot be looked up; its exchange is served as written, and nothing leads to it", "host", host, "error", err)
+		r.log.Warn("cannot look up a host outside the zones; its exchange is served as written and has no decoys", "host", host, "error", err)
 		return false
 	case err != nil:
 		r.metrics.LookupFailures.Inc()
 		h.due = time.Now().Add(r.LeastWait)
-		r.log.Warn("a host outside the zones cannot be looked up; its last good addresses are kept", "host", host, "error", err)
+		r.log.Warn("cannot look up a host outside the zones; keeping its last good addresses", "host", host, "error", err)
 		return false
 	}
 	h.due = time.Now().Add(min(max(ttl, r.LeastWait), maxRefresh))
@@ -315,7 +315,7 @@ func takeAddresses(reply *dns.Msg, typ uint16, addrs *[]netip.Addr, ttl *time.Du
 			a = a.Unmap()
 		}
 		if !trap.MayBeHost(a) {
-			return fmt.Errorf("%s is not globally routable: the resolver sees another world than the senders of mail, or it filters", a)
+			return fmt.Errorf("%s is not globally routable; the resolver filters, or sees other addresses than mail senders do", a)
 		}
 		if found++; found > mostAddresses {
 			return fmt.Errorf("it has more than %d addresses of a family", mostAddresses)

@@ -71,7 +71,7 @@ func (s *Listeners) Listen(addresses []netip.AddrPort, http netip.AddrPort) erro
 		}
 		l, err := s.openSockets(addr)
 		if errors.Is(err, syscall.EADDRNOTAVAIL) && len(addresses) > 1 {
-			s.log.Warn("an address is not there yet: the others are served, and it is tried again", "address", name, "every", ListenAgain)
+			s.log.Warn("this host does not have a listen address yet; serving the others and trying again", "address", name, "every", ListenAgain)
 			missing = append(missing, addr)
 			continue
 		}
@@ -115,12 +115,12 @@ func (s *Listeners) ListenOnMissing() {
 	s.missing = slices.DeleteFunc(s.missing, func(addr netip.AddrPort) bool {
 		l, err := s.openSockets(addr)
 		if err != nil {
-			s.log.Debug("an address is not there yet", "address", addr, "error", err)
+			s.log.Debug("this host still does not have a listen address", "address", addr, "error", err)
 			return false
 		}
 		s.open[addr.String()] = l
 		s.start(l)
-		s.log.Info("an address is there now, and served", "address", addr)
+		s.log.Info("now serving a listen address that was missing", "address", addr)
 		return true
 	})
 }
@@ -147,9 +147,9 @@ func (s *Listeners) HTTPAddress() string {
 func explained(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("another process has this address: %w; \"ss -lntup\" tells which; end that one, or choose another address (serve --listen)", err)
+		return fmt.Errorf("another process uses this address: %w; find it with \"ss -lntup\" and stop it, or choose another address (serve --listen)", err)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%w: ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE, as the systemd unit gives it", err)
+		return fmt.Errorf("%w: ports below 1024 need root or CAP_NET_BIND_SERVICE, which the systemd unit grants", err)
 	}
 	return err
 }
@@ -186,7 +186,7 @@ func (s *Listeners) openOnce(addr netip.AddrPort) (*listener, error) {
 		return nil, err
 	}
 	if len(l.udp) < s.workers() {
-		s.log.Warn("one worker serves an address, whose socket is the service manager's", "address", addr)
+		s.log.Warn("only one UDP worker serves an inherited socket; set ReusePort=yes in the socket unit", "address", addr)
 	}
 	for _, udp := range l.udp {
 		packets, err := newPacketConn(udp)

@@ -33,7 +33,7 @@ func Become(name string) error {
 		return nil
 	case 0:
 	default:
-		return errors.New("only root can become another user")
+		return errors.New("only root can switch to another account")
 	}
 	err = noNewPrivileges()
 	for _, step := range []struct {

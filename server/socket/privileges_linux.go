@@ -14,7 +14,7 @@ func noNewPrivileges() error {
 	_, _, errno := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
 	switch {
 	case errno == syscall.ENOTSUP:
-		return errors.New("this binary is linked with C, and cannot give up the right to gain rights: build it with CGO_ENABLED=0")
+		return errors.New("this binary is linked with C and cannot set no_new_privs for all threads; build it with CGO_ENABLED=0")
 	case errno != 0:
 		return fmt.Errorf("no_new_privs: %w", errno)
 	}

@@ -54,7 +54,7 @@ func (s *Listeners) serveTCP(l *listener) {
 		}
 		if err != nil {
 			if s.unaccepted.Allow(time.Now()) {
-				s.log.Error("a TCP connection cannot be taken", "listen", l.address(), "error", conf.Plain(err))
+				s.log.Error("cannot accept a TCP connection", "listen", l.address(), "error", conf.Plain(err))
 			}
 			time.Sleep(10 * time.Millisecond) // such as no file descriptors: passing
 			continue

@@ -48,7 +48,7 @@ var ErrNoCopy = errors.New("there is no copy of it yet")
 var ErrExpired = errors.New("its copy has expired")
 
 // errDamaged says that a copy is not what was written. It is fetched again.
-var errDamaged = errors.New("the copy is damaged, or in a form of earlier days")
+var errDamaged = errors.New("the copy is damaged, or of an earlier version of mxtrap")
 
 // copyHead is what a copy begins with. Records in wire format follow, and the SHA-256 of all before it.
 const copyHead = "mxtrap copy 1\n"
@@ -159,7 +159,7 @@ func (c *Copies) Prepare(zone string, records []rr.Record) (file string, err err
 }
 
 // errNoState says that copies are in memory alone.
-var errNoState = errors.New("no folder is named as server.state in the server file")
+var errNoState = errors.New("server.state is not set")
 
 // Commit makes what was prepared the copy, or keeps the records in memory, where that failed or fails. It lasts once [copies.sync] has
 // followed.

@@ -112,15 +112,15 @@ func (n *Numbering) Unreadable() (file string, err error) {
 // Publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.
 func (n *Numbering) Publish(log *slog.Logger) {
 	if n.book != nil && n.book.err != nil {
-		log.Error("the serial numbers that were served cannot be read: those that are served now may go back", "file", n.book.file, "error", n.book.err)
+		log.Error("cannot read the serial numbers served so far; numbers may go back", "file", n.book.file, "error", n.book.err)
 	}
 	if err := n.book.note(n.entries); err != nil {
-		log.Error("the serial numbers that are served cannot be noted: after the next start they may go back", "file", n.book.file, "error", err)
+		log.Error("cannot write the serial numbers; after a restart they may go back", "file", n.book.file, "error", err)
 	}
 	for _, c := range n.changes {
 		log.Info(fmt.Sprintf("serial %d → %d: content changed (%s)", c.was, c.now, c.why), "zone", c.zone, "own", c.ownNow)
 		if c.back {
-			log.Warn("a serial number goes back: one more than was served last is served until it is ahead again", "zone", c.zone, "was", c.ownWas, "is", c.ownNow, "served", c.now)
+			log.Warn("the serial number of a zone goes back; serving the last number + 1 until it is ahead again", "zone", c.zone, "was", c.ownWas, "is", c.ownNow, "served", c.now)
 		}
 	}
 }

@@ -29,7 +29,7 @@ const (
 // Config is where queries and responses are copied to, in the format dnstap.
 type Config struct {
 	socket, file string // one of them at most
-	Sample       int64  // every so manieth query
+	Sample       int64  // one query in this many
 }
 
 // ConfigOf reads the table [dnstap]; beside makes its paths relative to the server file.
@@ -101,7 +101,7 @@ func (t *Tap) Run(ctx context.Context) {
 			return
 		}
 		if !told {
-			t.log.Warn("dnstap: nothing can be written, and it is tried again every second", "error", err)
+			t.log.Warn("cannot write to dnstap; trying again every second", "error", err)
 			told = true
 		}
 		select {

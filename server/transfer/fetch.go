@@ -43,7 +43,7 @@ const (
 )
 
 // errNoRoom says that others have the memory.
-var errNoRoom = fmt.Errorf("the zones that come in have more than %d octets together: it is tried again later", fetchesMemory)
+var errNoRoom = fmt.Errorf("the zones that arrive use more than %d octets together; trying again later", fetchesMemory)
 
 // take takes octets beyond a fetch's own share, and says whether they were there.
 func (r *fetchRoom) take(octets int64) bool { return r.used.Add(octets) <= fetchesMemory }
@@ -58,7 +58,7 @@ var errCurrent = errors.New("nothing newer")
 var errBehind = fmt.Errorf("%w: an earlier serial number", errCurrent)
 
 // errDifferences says that the differences do not fit to what is here: the whole zone does.
-var errDifferences = errors.New("the differences do not fit to the copy")
+var errDifferences = errors.New("the differences do not match the copy")
 
 // errUnreachable says that nobody was there to be asked.
 var errUnreachable = errors.New("it cannot be reached")
@@ -178,7 +178,7 @@ func (in *incoming) zoneOf(have *dns.SOA, copied func() ([]rr.Record, error)) ([
 	for r := second; ; {
 		if r.Type == dns.TypeSOA {
 			if zone.SerialOf(r) != serial {
-				return nil, errors.New("the zone changed while it came in")
+				return nil, errors.New("the zone changed during the transfer")
 			}
 			return records, in.end()
 		}
@@ -251,7 +251,7 @@ func memoryOf(r rr.Record) int64 { return int64(len(r.Owner) + len(r.Data) + fet
 // account bounds the memory that records take.
 func (in *incoming) account(r rr.Record) error {
 	if in.memory += memoryOf(r); in.memory > state.MaxRecords {
-		return fmt.Errorf("the zone has more than %d octets with all names whole", state.MaxRecords)
+		return fmt.Errorf("the zone has more than %d octets with all names uncompressed", state.MaxRecords)
 	}
 	if more := in.memory - fetchShare - in.held; more > 0 {
 		if in.held += more; !in.room.take(more) {
@@ -286,7 +286,7 @@ func (in *incoming) take(r rr.Record, class uint16) error {
 func (in *incoming) end() error {
 	switch {
 	case len(in.waiting) > 0:
-		return errors.New("there is more behind the last SOA record")
+		return errors.New("records follow the last SOA record")
 	case in.count > 0:
 		return errors.New("the last message is not signed")
 	}
@@ -320,7 +320,7 @@ func (in *incoming) message() error {
 	}
 	rcode := int(flags & 0xf)
 	if rcode == dns.RcodeNotAuth && t != nil && t.Fault != dns.RcodeSuccess {
-		return fmt.Errorf("the primary does not take the signature: %s", faultText(t.Fault))
+		return fmt.Errorf("the primary rejects the signature: %s", faultText(t.Fault))
 	}
 	if rcode != dns.RcodeSuccess && t == nil { // who signs it or not: it is no zone
 		return rcodeError(rcode)
@@ -403,7 +403,7 @@ func (in *incoming) verify(packet []byte, t *peer.Tsig) error {
 		return errors.New("the answer is signed with another key")
 	}
 	if fault := t.Judge(packet, in.code, in.later, time.Now()); fault != dns.RcodeSuccess {
-		return fmt.Errorf("the answer's signature is not good: %s", faultText(uint16(fault)))
+		return fmt.Errorf("the answer has a bad signature: %s", faultText(uint16(fault)))
 	}
 	in.code, in.later, in.count = in.key.Behind(t.Mac), true, 0
 	return nil

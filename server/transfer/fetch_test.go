@@ -32,7 +32,7 @@ func TestABombIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, err := fetch(context.Background(), new(fetchRoom), RealTime, from, "example.com", nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "with all names whole") {
+	if err == nil || !strings.Contains(err.Error(), "with all names uncompressed") {
 		t.Error(err)
 	}
 	if in.octets > fetchOctets/10 {

@@ -54,6 +54,6 @@ func (n *Notices) Of(zones map[string]Secondary) answer.Notify {
 func (n *Notices) refuse(name string, from netip.Addr) {
 	n.Outcomes.WithLabelValues("refused").Inc()
 	if n.refusals.Allow(time.Now()) {
-		n.Log.Warn("a NOTIFY is refused: it comes from no primary of the zone, and is not signed with the zone's key", "zone", name, "client", from)
+		n.Log.Warn("refused a NOTIFY that comes from no primary of the zone and is not signed with its key", "zone", name, "client", from)
 	}
 }

@@ -130,10 +130,10 @@ func (n *Notifier) send(ctx context.Context, to peer.Peer, soa rr.Record) {
 		switch {
 		case reply != nil && reply.Rcode != dns.RcodeSuccess: // it has heard, and will hear no better
 			n.failures.Inc()
-			n.log.Warn("a server does not take a NOTIFY", "zone", name, "server", address, "rcode", dns.RcodeToString[reply.Rcode])
+			n.log.Warn("a server refuses our NOTIFY", "zone", name, "server", address, "rcode", dns.RcodeToString[reply.Rcode])
 			return
 		case err == nil:
-			n.log.Debug("told of a change", "zone", name, "serial", serial, "server", address)
+			n.log.Debug("notified a server of a change", "zone", name, "serial", serial, "server", address)
 			return
 		}
 		why = err
@@ -145,5 +145,5 @@ func (n *Notifier) send(ctx context.Context, to peer.Peer, soa rr.Record) {
 		timeout *= 2
 	}
 	n.failures.Inc()
-	n.log.Warn("a server could not be told of a change: it will find out when it looks", "zone", name, "server", address, "error", why)
+	n.log.Warn("cannot notify a server of a change; it will find the change at its next refresh", "zone", name, "server", address, "error", why)
 }

@@ -63,7 +63,7 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 	z, rcode := transferable(snap, &q, name, w.signature, c)
 	if rcode != dns.RcodeSuccess {
 		o.results.WithLabelValues("refused").Inc()
-		o.log.Debug("a zone transfer was refused", "zone", name, "client", c.Addr, "rcode", dns.RcodeToString[rcode])
+		o.log.Debug("refused a zone transfer", "zone", name, "client", c.Addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
 	}
 	select {
@@ -97,7 +97,7 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 		return err
 	}
 	o.results.WithLabelValues(kind).Inc()
-	o.log.Info("a zone was transferred", "zone", z.Name(), "serial", z.Serial(), "client", c.Addr, "kind", kind, "records", w.records,
+	o.log.Info("sent a zone transfer", "zone", z.Name(), "serial", z.Serial(), "client", c.Addr, "kind", kind, "records", w.records,
 		"took", time.Since(began).Round(time.Microsecond))
 	return nil
 }

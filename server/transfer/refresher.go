@@ -381,10 +381,10 @@ func (r *Refresher) ask(ctx context.Context, a asking) (outcome, error) {
 	})
 	if errors.Is(err, errCurrent) {
 		if errors.Is(err, errBehind) {
-			r.log.Warn("a primary has an earlier version than its copy here: the copy is served on", "zone", a.Name, "primary", a.from.Prefix.Addr(), "serial", a.Soa.Serial)
+			r.log.Warn("a primary has an older version than the copy; serving the copy", "zone", a.Name, "primary", a.from.Prefix.Addr(), "serial", a.Soa.Serial)
 		}
 		if err := c.Confirm(a.Name, time.Now()); err != nil {
-			r.log.Error("it cannot be noted that a primary was heard", "zone", a.Name, "folder", c.Folder, "error", err)
+			r.log.Error("cannot update the time of a copy", "zone", a.Name, "folder", c.Folder, "error", err)
 		}
 		r.results.WithLabelValues("current").Inc()
 		return current, nil
@@ -394,11 +394,11 @@ func (r *Refresher) ask(ctx context.Context, a asking) (outcome, error) {
 	}
 	if err != nil {
 		r.results.WithLabelValues("failed").Inc()
-		r.log.Warn("a zone could not be had from its primary", "zone", a.Name, "primary", a.from.Address(), "error", err)
+		r.log.Warn("cannot transfer a zone from its primary", "zone", a.Name, "primary", a.from.Address(), "error", err)
 		return failed, err
 	}
 	if in.strays > 0 {
-		r.log.Warn("a primary sends records that are not of the zone: they are passed over", "zone", a.Name, "primary", a.from.Prefix.Addr(), "records", in.strays, "first", in.stray)
+		r.log.Warn("ignored records from a primary that are not of the zone", "zone", a.Name, "primary", a.from.Prefix.Addr(), "records", in.strays, "first", in.stray)
 	}
 	prepared, unwritten := c.Prepare(a.Name, in.records)
 	r.mu.Lock()

@@ -84,7 +84,7 @@ func Parse(file string, text []byte, report *Report) *Table {
 	}
 	doc.memory = nil
 	if line := tooDeep(whole); line > 0 {
-		report.Add(Problem{File: file, Line: line, Reason: fmt.Sprintf("lists and tables stand in each other more than %d deep", maxDepth)})
+		report.Add(Problem{File: file, Line: line, Reason: fmt.Sprintf("lists and tables are nested more than %d deep", maxDepth)})
 		return nil
 	}
 	return readWhole(whole, doc)

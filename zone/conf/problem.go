@@ -134,7 +134,7 @@ func (r *Report) Problems() []Problem {
 }
 
 // errTooManyFiles is the fault of no file.
-var errTooManyFiles = errors.New("too many files and connections are open, and nothing else is wrong: raise the process's limit (LimitNOFILE in systemd, ulimit -n in a shell)")
+var errTooManyFiles = errors.New("too many open files and connections; raise the process's limit (LimitNOFILE in systemd, ulimit -n in a shell)")
 
 // Plain takes the operation and the path off an error that is told with its place.
 func Plain(err error) error {

@@ -18,7 +18,7 @@ var (
 	errNoName    = errors.New("not a domain name")
 	ErrLongName  = errors.New("not a domain name: longer than 255 octets")
 	errLongLabel = errors.New("not a domain name: a label is longer than 63 octets")
-	errEmpty     = errors.New("not a domain name: nothing stands between two dots")
+	errEmpty     = errors.New("not a domain name: two dots in a row")
 )
 
 // Append appends the wire format of a name as text has it (RFC 1035 5.1), its letters as written. A name without a final dot
@@ -64,7 +64,7 @@ func Append(to []byte, text, origin string) ([]byte, error) {
 		case c >= 0x80:
 			return to, notASCII(text)
 		case c <= ' ' || c == 0x7f:
-			return to, errors.New(`not a domain name: a blank stands in it; a name has none (\032 would be one)`)
+			return to, errors.New(`not a domain name: it contains a blank (write \032 for one)`)
 		default:
 			i++
 		}
@@ -96,7 +96,7 @@ func sized(octets int) error {
 func notASCII(text string) error {
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(text, "."))
 	if err != nil {
-		return errors.New("not a domain name: it holds other characters than those of ASCII")
+		return errors.New("not a domain name: it contains characters outside ASCII")
 	}
 	return fmt.Errorf("not a domain name in the DNS: write %s", ascii+text[len(strings.TrimSuffix(text, ".")):])
 }
@@ -183,7 +183,7 @@ func Size(wire []byte) (int, error) {
 			}
 			return n + 1, nil
 		case wire[n] > MaxLabel:
-			return 0, errors.New("a name is compressed, which it can be in a packet alone (RFC 3597 4)")
+			return 0, errors.New("a compressed name, which only a message can have (RFC 3597 4)")
 		}
 	}
 	return 0, errors.New("a name is cut short")

@@ -179,7 +179,7 @@ func bitmap(least int) field {
 			}
 			window, size := int(data[at]), int(data[at+1])
 			if window <= last || size < 1 || size > 32 || data[at+1+size] == 0 {
-				return 0, errors.New("the bitmap of types is not as RFC 4034 4.1.2 says")
+				return 0, errors.New("the bitmap of types does not follow RFC 4034 4.1.2")
 			}
 			at, last = at+2+size, window
 		}
@@ -190,7 +190,7 @@ func bitmap(least int) field {
 			text := w.take()
 			t, ok := TypeOf(text)
 			if !ok {
-				return to, fmt.Errorf("%q is no type of records", text)
+				return to, fmt.Errorf("%q is not a record type", text)
 			}
 			types = append(types, t)
 		}
@@ -239,7 +239,7 @@ func windows(types []uint16) (out []window) {
 // oldBitmap is the types of an NXT record (RFC 2535 5.2): those below 128.
 var oldBitmap = field{func(data []byte) (int, error) {
 	if n := len(data); n > 16 || n > 0 && (data[0]&0x80 != 0 || data[n-1] == 0) {
-		return 0, errors.New("the bitmap of types is not as RFC 2535 5.2 says")
+		return 0, errors.New("the bitmap of types does not follow RFC 2535 5.2")
 	}
 	return len(data), nil
 }, func(w *words, to []byte) ([]byte, error) {
@@ -264,11 +264,11 @@ var prefix = field{func(data []byte) (int, error) {
 	}
 	most := map[uint16]int{1: 4, 2: 16}[binary.BigEndian.Uint16(data)]
 	if most > 0 && (n > most || int(data[2]) > 8*most) || n > 0 && data[3+n] == 0 {
-		return 0, errors.New("a prefix is not as RFC 3123 4 says")
+		return 0, errors.New("a prefix does not follow RFC 3123 4")
 	}
 	return 4 + n, nil
 }, text(func(s string, to []byte) ([]byte, error) {
-	bad := fmt.Errorf("%q is no prefix: write 1:192.0.2.0/24, 2:2001:db8::/32, or with ! before it", s)
+	bad := fmt.Errorf("%q is not a prefix: write 1:192.0.2.0/24, 2:2001:db8::/32, or with ! before it", s)
 	rest, negated := strings.CutPrefix(s, "!")
 	family, rest, _ := strings.Cut(rest, ":")
 	addr, bits, ok := strings.Cut(rest, "/")

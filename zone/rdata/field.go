@@ -96,7 +96,7 @@ var (
 	typeField = field{u16.Size, text(func(s string, to []byte) ([]byte, error) {
 		t, ok := TypeOf(s)
 		if !ok {
-			return to, fmt.Errorf("%q is no type of records", s)
+			return to, fmt.Errorf("%q is not a record type", s)
 		}
 		return binary.BigEndian.AppendUint16(to, t), nil
 	}), func(to, data []byte) []byte { return append(to, TypeText(binary.BigEndian.Uint16(data))...) }}
@@ -111,7 +111,7 @@ var (
 		if err != nil {
 			at, err := dns.StringToTime(s)
 			if err != nil {
-				return to, fmt.Errorf("%q is no time: write YYYYMMDDHHmmSS", s)
+				return to, fmt.Errorf("%q is not a time: write YYYYMMDDHHmmSS", s)
 			}
 			n = uint64(at)
 		}

@@ -58,7 +58,7 @@ var gateway = field{func(data []byte) (int, error) {
 		return 0, errCut
 	}
 	if data[0] > 3 {
-		return 0, errors.New("the gateway is of a kind that nobody knows")
+		return 0, errors.New("the gateway type is unknown")
 	}
 	n, err := gatewaySize(data[0], data[2:])
 	return 2 + n, err

@@ -230,7 +230,7 @@ func Read(typ uint16, list []Word, origin string) ([]byte, error) {
 		}
 	}
 	if len(w.list) > 0 {
-		return nil, fmt.Errorf("%q stands behind the last field: %s", w.list[0].Text, l.usage())
+		return nil, fmt.Errorf("%q follows the last field: %s", w.list[0].Text, l.usage())
 	}
 	return data, nil
 }
@@ -239,19 +239,19 @@ func Read(typ uint16, list []Word, origin string) ([]byte, error) {
 func readGeneric(typ uint16, w *words) ([]byte, error) {
 	w.take()
 	if len(w.list) == 0 {
-		return nil, errors.New(`the length is missing behind \#`)
+		return nil, errors.New(`the length is missing after \#`)
 	}
 	text := w.take()
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf(`%q behind \# is not a length from 0 to 65535`, text)
+		return nil, fmt.Errorf(`%q after \# is not a length from 0 to 65535`, text)
 	}
 	data, err := decodeHex(w.joined())
 	switch {
 	case err != nil:
 		return nil, err
 	case len(data) != int(n):
-		return nil, fmt.Errorf(`behind \# stand %d octets, and not the %d that it says`, len(data), n)
+		return nil, fmt.Errorf(`\# announces %[2]d octets, and %[1]d follow`, len(data), n)
 	}
 	return data, nil
 }

@@ -83,14 +83,14 @@ func (l *Lexer) read(e *Entry) {
 			i++
 		case c == ')':
 			if i++; depth == 0 {
-				e.fault("a closing parenthesis that none opened")
+				e.fault("a closing parenthesis without an opening one")
 				continue
 			}
 			depth--
 		case c == '"':
 			n, ok := quotedSize(l.Text[i:])
 			if !ok {
-				e.fault("a quotation mark is missing: the text ends with the line")
+				e.fault("the closing quotation mark is missing on this line")
 				i += n
 				continue
 			}
@@ -107,7 +107,7 @@ func (l *Lexer) read(e *Entry) {
 	}
 	if depth > 0 {
 		e.Line = open
-		e.fault("the parenthesis that opens here is not closed: everything behind it is lost")
+		e.fault("the parenthesis opened here is never closed; everything after it is ignored")
 	}
 	end()
 }

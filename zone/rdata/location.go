@@ -23,11 +23,11 @@ var location = field{func(data []byte) (int, error) {
 	case len(data) < 16:
 		return 0, errCut
 	case data[0] != 0:
-		return 0, fmt.Errorf("its version %d is one that nobody knows", data[0])
+		return 0, fmt.Errorf("its version %d is unknown", data[0])
 	}
 	for _, c := range data[1:4] {
 		if c>>4 > 9 || c&0xf > 9 {
-			return 0, errors.New("a size is not as RFC 1876 2 says")
+			return 0, errors.New("a size does not follow RFC 1876 2")
 		}
 	}
 	for i, most := range []int64{90 * degree, 180 * degree} {
@@ -54,7 +54,7 @@ func readLocation(w *words, to []byte) ([]byte, error) {
 	}
 	altitude, err := decimal(metres(t.Text), 2)
 	if altitude += seaLevel; err != nil || altitude < 0 || altitude > 1<<32-1 {
-		return to, fmt.Errorf("%q is no altitude in metres", t.Text)
+		return to, fmt.Errorf("%q is not an altitude in metres", t.Text)
 	}
 	sizes := [3]byte{0x12, 0x16, 0x13} // 1 m, 10 km, 10 m
 	for i := range sizes {
@@ -64,7 +64,7 @@ func readLocation(w *words, to []byte) ([]byte, error) {
 		text := w.take()
 		centimetres, err := decimal(metres(text), 2)
 		if err != nil || centimetres < 0 || centimetres > mostMetre*100 {
-			return to, fmt.Errorf("%q is no size in metres from 0 to %d", text, mostMetre)
+			return to, fmt.Errorf("%q is not a size in metres from 0 to %d", text, mostMetre)
 		}
 		power := byte(0)
 		for ; centimetres > 9; centimetres /= 10 {

@@ -40,7 +40,7 @@ var params = field{func(data []byte) (int, error) {
 			return 0, errors.New("the keys are not in order")
 		}
 		if !fitsParameter(key, value) {
-			return 0, fmt.Errorf("the value of key%d is not as RFC 9460 7 says", key)
+			return 0, fmt.Errorf("the value of key%d does not follow RFC 9460 7", key)
 		}
 		if key == keyMandatory {
 			mandatory = value
@@ -100,7 +100,7 @@ func keyOf(name string) (uint16, error) {
 	digits, ok := strings.CutPrefix(name, "key")
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if !ok || err != nil || digits != strconv.FormatUint(n, 10) {
-		return 0, fmt.Errorf("%q is no key of service parameters", name)
+		return 0, fmt.Errorf("%q is not a service parameter key", name)
 	}
 	return uint16(n), nil
 }
@@ -172,7 +172,7 @@ func paramValue(key uint16, text []byte) (value []byte, err error) {
 		for _, item := range strings.Split(string(text), ",") {
 			a, err := netip.ParseAddr(item)
 			if err != nil || a.Zone() != "" || a.Is4() != (key == keyIPv4Hint) {
-				return nil, fmt.Errorf("%q is no address of the family", item)
+				return nil, fmt.Errorf("%q is not an address of the right family", item)
 			}
 			value = append(value, a.AsSlice()...)
 		}

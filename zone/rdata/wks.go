@@ -30,7 +30,7 @@ var services = field{func(data []byte) (int, error) {
 	case network == "udp" || n == 17:
 		network, n = "udp", 17
 	case err != nil:
-		return to, fmt.Errorf("%q is no protocol: write TCP, UDP or a number", protocol.Text)
+		return to, fmt.Errorf("%q is not a protocol: write TCP, UDP or a number", protocol.Text)
 	}
 	var bits []byte
 	for len(w.list) > 0 {
@@ -39,7 +39,7 @@ var services = field{func(data []byte) (int, error) {
 		if err != nil {
 			known, err := net.LookupPort(network, strings.ToLower(text))
 			if err != nil {
-				return to, fmt.Errorf("%q is no port of %s", text, network)
+				return to, fmt.Errorf("%q is not a port of %s", text, network)
 			}
 			port = uint64(known)
 		}

@@ -121,7 +121,7 @@ func readRecord(list []rdata.Word, origin string, ttl uint32) (r Record, stated 
 	r.TTL = ttl
 	for class := false; ; list = list[1:] {
 		if len(list) == 0 {
-			return r, stated, errors.New("no record type stands there: write TYPE and data, such as MX 10 mail")
+			return r, stated, errors.New("no record type; write TYPE and data, such as MX 10 mail")
 		}
 		text := list[0].Text
 		if !stated && text != "" && dname.IsDigit(text[0]) {

@@ -137,7 +137,7 @@ func unpackName(to, msg []byte, at int) (name []byte, next int, err error) {
 			}
 			at, before = target, target
 		case n > dname.MaxLabel:
-			return to, 0, errors.New("a name has a label of a kind that nobody knows")
+			return to, 0, errors.New("a name has a label of an unknown type")
 		case at+1+n > len(msg):
 			return to, 0, errors.New("a name is cut short")
 		default:

@@ -111,7 +111,7 @@ func (s *Zone) Members() (members, refused []string, err error) {
 		switch {
 		case r.Typ == dns.TypeTXT && len(labels) == 1 && labels[0] == "version":
 			if version++; string(r.Data) != "\x01"+catalogVersion {
-				return nil, nil, fmt.Errorf("it is not of version %s", catalogVersion)
+				return nil, nil, fmt.Errorf("its version is not %s", catalogVersion)
 			}
 		case r.Typ == dns.TypePTR && len(labels) == 2 && labels[1] == "zones" && nodes[r.Owner]:
 			return nil, nil, fmt.Errorf("%s has two PTR records (RFC 9432 4.1)", r.Owner.Bare())
@@ -125,7 +125,7 @@ func (s *Zone) Members() (members, refused []string, err error) {
 		}
 	}
 	if version != 1 {
-		return nil, nil, errors.New("it has not one TXT record that says which version it is of")
+		return nil, nil, errors.New("it must have exactly one version record (TXT)")
 	}
 	slices.Sort(members)
 	if n := len(members); n != len(slices.Compact(members)) {

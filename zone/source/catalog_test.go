@@ -38,9 +38,9 @@ func TestABrokenCatalogIsNotHeeded(t *testing.T) {
 	for _, c := range []struct{ name, text, want, err, table string }{
 		{"members, and properties that we do not know", head + "version 0 TXT \"2\"\na.zones 0 PTR Example.COM.\ngroup.a.zones 0 TXT x\nb.zones 0 PTR example.org.\n", "example.com example.org", "", ""},
 		{"no members", head + "version 0 TXT \"2\"\n", "", "", ""},
-		{"no version", head + "a.zones 0 PTR example.com.\n", "", "which version", ""},
-		{"two versions", head + "version 0 TXT \"2\"\nversion 0 TXT \"3\"\n", "", "not of version 2", ""},
-		{"another version", head + "version 0 TXT \"1\"\n", "", "not of version 2", ""},
+		{"no version", head + "a.zones 0 PTR example.com.\n", "", "exactly one version", ""},
+		{"two versions", head + "version 0 TXT \"2\"\nversion 0 TXT \"3\"\n", "", "its version is not 2", ""},
+		{"another version", head + "version 0 TXT \"1\"\n", "", "its version is not 2", ""},
 		{"two zones at one node", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\na.zones 0 PTR example.org.\n", "", "two PTR records", ""},
 		{"a zone twice", head + "version 0 TXT \"2\"\na.zones 0 PTR example.com.\nb.zones 0 PTR example.com.\n", "", "twice", ""},
 		{"the root, and a top level domain, are passed over", head + "version 0 TXT \"2\"\na.zones 0 PTR .\nb.zones 0 PTR com.\nc.zones 0 PTR example.com.\n", "example.com; . com.", "", ""},

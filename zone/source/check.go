@@ -87,7 +87,7 @@ func (s *Zone) check(c *content.Content, report *conf.Report) {
 			switch set.Typ {
 			case dns.TypeSOA:
 				if i != 0 {
-					s.fault(report, set.Place(), "an SOA record stands only at the apex")
+					s.fault(report, set.Place(), "an SOA record belongs only at the apex")
 				}
 			case dns.TypeCNAME:
 				s.checkCNAME(n, set, report)
@@ -107,7 +107,7 @@ func (s *Zone) check(c *content.Content, report *conf.Report) {
 			}
 		}
 		if c.Parts && dname[i] >= 0 && !occluded && len(n.Sets) > 0 {
-			s.fault(report, n.Sets[0].Place(), "it stands below the DNAME at "+c.Nodes[dname[i]].Name.Relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
+			s.fault(report, n.Sets[0].Place(), "it lies below the DNAME at "+c.Nodes[dname[i]].Name.Relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
 		}
 	}
 	if signed != "" {

@@ -30,7 +30,7 @@ func (s *Zone) readSOA(t *conf.Table, apex dname.Name) soaTable {
 		n, err := s.arena.ParseName(text, apex)
 		switch {
 		case strings.Contains(text, "@"):
-			t.Fault(key, text, `a mail address is written as a name here: hostmaster.example.com. for hostmaster@example.com`)
+			t.Fault(key, text, `write the mailbox as a name: hostmaster.example.com. for hostmaster@example.com`)
 		case err != nil:
 			t.Fault(key, text, err.Error())
 		default:

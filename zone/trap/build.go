@@ -149,11 +149,11 @@ func (b *builder) readOwners() []trapped {
 		case !owner.Within(b.c.Apex):
 			b.fault(item, "is outside the zone "+b.c.Apex.Bare())
 		case listed[owner]:
-			b.fault(item, "stands twice in the list")
+			b.fault(item, "is listed twice")
 		case b.c.Occluded(owner):
 			b.fault(item, "is delegated: its MX records are not answered from this zone")
 		case b.c.Get(owner, dns.TypeMX) == nil:
-			b.lacks(item, "has no MX record: a lone decoy would take the mail that goes to its address now (RFC 5321 5.1)")
+			b.lacks(item, "has no MX record; a lone decoy would take the mail that now goes to its address (RFC 5321 5.1)")
 		default:
 			set = b.c.Get(owner, dns.TypeMX)
 		}
@@ -166,7 +166,7 @@ func (b *builder) readOwners() []trapped {
 			mx := &set.Records[i]
 			e := exchange{host: mx.Host(), preference: mx.Preference()}
 			if e.host.IsRoot() && len(set.Records) == 1 {
-				b.fault(item, "has a null MX: it takes no mail (RFC 7505), and so no decoys")
+				b.fault(item, "has a null MX, takes no mail (RFC 7505), and gets no decoys")
 				continue
 			}
 			if t.all = append(t.all, e); NoHost(e.host) != "" {
@@ -174,7 +174,7 @@ func (b *builder) readOwners() []trapped {
 			}
 			e.standing, e.addresses = b.addressesOf(e.host)
 			if e.standing == content.IsAlias {
-				b.FaultOf(mx, fmt.Sprintf("%s is an alias; an exchange of a trapped set must not be (RFC 2181 10.3)", e.host.Bare()))
+				b.FaultOf(mx, fmt.Sprintf("%s is an alias; an exchange with decoys must not be one (RFC 2181 10.3)", e.host.Bare()))
 			}
 			t.real = append(t.real, e)
 		}
@@ -190,7 +190,7 @@ func (b *builder) readOwners() []trapped {
 		owners = append(owners, t)
 		b.checkPreferences(t)
 		if !b.Partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
-			b.warn(item, "has a single real MX: when that defers (greylisting, 421) honest senders go on to the decoys; add a fallback")
+			b.warn(item, "has a single real MX; when that host defers (greylisting, 421), honest senders go on to the decoys; add a fallback")
 		}
 	}
 	return owners
@@ -222,7 +222,7 @@ func (b *builder) checkPreferences(t trapped) {
 	const mxpsFirst, mxpsLast = 12800, 13055 // the numbers by which MXPS marks senders' policies
 	for n := 1; n <= b.count; n++ {
 		if p := b.preference(t, n); mxpsFirst <= p && p <= mxpsLast {
-			b.warn(t.item, fmt.Sprintf("a decoy has the preference %d: %d to %d are taken by the MXPS convention", p, mxpsFirst, mxpsLast))
+			b.warn(t.item, fmt.Sprintf("a decoy has the preference %d: %d to %d are reserved by the MXPS convention", p, mxpsFirst, mxpsLast))
 			break
 		}
 	}

@@ -163,11 +163,11 @@ func (b *builder) checkDealt(owners []trapped) {
 	ips := slices.SortedFunc(maps.Keys(shared), netip.Addr.Compare)
 	for _, p := range b.addresses {
 		if host := shared[p.Addr()]; p.IsSingleIP() && host != "" {
-			b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", p.Addr(), host.Bare()))
+			b.warn(p.item, fmt.Sprintf("%s is given to a decoy, but is also the address of %s", p.Addr(), host.Bare()))
 		}
 		for _, ip := range ips {
 			if !p.IsSingleIP() && p.Contains(ip) {
-				b.warn(p.item, fmt.Sprintf("%s is dealt to a decoy, and is the address of %s too", ip, shared[ip].Bare()))
+				b.warn(p.item, fmt.Sprintf("%s is given to a decoy, but is also the address of %s", ip, shared[ip].Bare()))
 			}
 		}
 	}
@@ -192,7 +192,7 @@ func (b *builder) checkTarget(host dname.Name, what content.Standing, target add
 	case host.IsRoot():
 		b.fault(b.targetItem(host), "is no host")
 	case what == content.IsAlias:
-		b.fault(b.targetItem(host), "is an alias; a decoy must not be (RFC 2181 10.3)")
+		b.fault(b.targetItem(host), "is an alias; a decoy must not be one (RFC 2181 10.3)")
 	case what == content.IsGone, what == content.OwnData && target.none():
 		b.lacks(b.targetItem(host), "the decoys' target has no A or AAAA record")
 	default:

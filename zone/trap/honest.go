@@ -25,7 +25,7 @@ func NoHost(host dname.Name) string {
 	case host.IsRoot():
 		return "a null MX says that no mail is taken (RFC 7505), and stands beside others: senders may bounce; take one or the other away"
 	case last == localhost:
-		return host.Bare() + " is the sender himself (RFC 6761 6.3): name the host as others know it"
+		return host.Bare() + " means the sender's own host (RFC 6761 6.3); use the name that others know"
 	case !allDigits(last.Label()):
 		return "" // no address ends so, and nearly every name does
 	}

@@ -148,7 +148,7 @@ const defaultNames = "mx{n}"
 // checkNames judges the pattern of covers and decoys.
 func (r *Table) checkNames(t *conf.Table, apex dname.Name) bool {
 	if strings.Count(r.names, "{n}") != 1 {
-		t.Fault("names", r.names, `must hold {n} once, where the number goes: "mx{n}"`)
+		t.Fault("names", r.names, `must contain {n} once, for the number: "mx{n}"`)
 		return false
 	}
 	n, err := r.hostName(maxFirst, apex, nil)
@@ -207,11 +207,11 @@ func parsePool(s string) (netip.Prefix, error) {
 	}
 	switch a := p.Addr(); {
 	case a.Is4In6():
-		return p, fmt.Errorf("an IPv4 address is written as such: %s", a.Unmap())
+		return p, fmt.Errorf("write it as an IPv4 address: %s", a.Unmap())
 	case p != p.Masked():
-		return p, fmt.Errorf("the prefix has bits set behind its length: write %s", p.Masked())
+		return p, fmt.Errorf("the prefix has bits beyond its length; write %s", p.Masked())
 	case a.Is4() && p.Bits() < shortest4, a.Is6() && p.Bits() < shortest6:
-		return p, fmt.Errorf("nobody has all addresses of so short a prefix, and mail would go to others' hosts: /%d is the shortest, and /%d of IPv6", shortest4, shortest6)
+		return p, fmt.Errorf("the prefix is too short, and mail would go to other people's hosts; use /%d or longer, or /%d or longer for IPv6", shortest4, shortest6)
 	case a.IsMulticast(), a.IsUnspecified() && p.IsSingleIP(), slices.ContainsFunc(noHosts, func(no netip.Prefix) bool { return no.Contains(a) }):
 		return p, errors.New("no host can have this address")
 	}

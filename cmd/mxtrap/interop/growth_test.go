@@ -230,7 +230,7 @@ func TestInteropTheFirstFetchOfACatalogGrowsInProportion(t *testing.T) {
 					t.Log(log.String())
 				}
 			}()
-			eventually(t, "all zones came", func() bool { return strings.Count(log.String(), "a zone came from its primary") > n })
+			eventually(t, "all zones came", func() bool { return strings.Count(log.String(), "transferred a zone from its primary") > n })
 			cmd.Process.Signal(syscall.SIGTERM)
 			if err := cmd.Wait(); err != nil {
 				t.Fatal(err)
