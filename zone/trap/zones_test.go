@@ -1,18 +1,18 @@
-package source
+package trap_test
 
 import (
 	"flag"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
+	"mxtrap/zone/trap"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
-
-	"mxtrap/zone"
-	"mxtrap/zone/conf"
-	"mxtrap/zone/trap"
+	"golang.org/x/tools/txtar"
 )
 
 var update = flag.Bool("update", false, "write what came out into the golden files")
@@ -70,33 +70,6 @@ func TestZones(t *testing.T) {
 	}
 }
 
-// loadFile loads a zone file and tells its problems, a line each.
-func loadFile(path string, look trap.Lookups) (*zone.Zone, string) {
-	var report conf.Report
-	var z *zone.Zone
-	if s := Load(path, &report); s != nil {
-		if s.soa.serial == nil && s.master == "" {
-			one := uint32(1)
-			s.soa.serial = &one // the time of a temporary file would differ in each run
-		}
-		z = s.Compile(look, &report)
-	}
-	var b strings.Builder
-	for _, p := range report.Problems() {
-		b.WriteString(p.String() + "\n")
-	}
-	return z, b.String()
-}
-
-func printed(t *testing.T, z *zone.Zone) string {
-	t.Helper()
-	var b strings.Builder
-	if err := z.Print(&b); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
 func readLookups(t *testing.T, text string) trap.Lookups {
 	known := map[string][]netip.Addr{}
 	for line := range strings.Lines(text) {
@@ -124,4 +97,31 @@ func rewrite(t *testing.T, path string, archive *txtar.Archive, got map[string]s
 	if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// loadFile loads a zone file and tells its problems, a line each. An automatic serial number is the time of a temporary file, and would differ
+// in each run: it is 1.
+func loadFile(path string, look trap.Lookups) (*zone.Zone, string) {
+	var report conf.Report
+	var z *zone.Zone
+	if s := source.Load(path, &report); s != nil {
+		files := s.Files()
+		if z = s.Compile(look, &report); z != nil && z.Serial() == files.Modified() {
+			z = z.Numbered(1)
+		}
+	}
+	var b strings.Builder
+	for _, p := range report.Problems() {
+		b.WriteString(p.String() + "\n")
+	}
+	return z, b.String()
+}
+
+func printed(t *testing.T, z *zone.Zone) string {
+	t.Helper()
+	var b strings.Builder
+	if err := z.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
