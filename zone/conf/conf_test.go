@@ -31,6 +31,10 @@ inline = { k = 1, "l.m" = [ 'x' ] }
 'single' = '''multi
 line'''
 last = 2024-01-01T00:00:00Z
+escaped = "a \\" # no comment \\\\"
+quotes = """x"""""
+ends = '''y'''''
+behind = 1
 [[array]]
 in_array = true
 `
@@ -42,7 +46,8 @@ in_array = true
 	for key, line := range map[string]int{
 		"name": 2, `"quoted key"`: 3, "a": 4, "a.b": 4, "a.b.c": 4, "table": 6, "table.list": 7, "table.list[0]": 7, "table.list[1]": 8, "table.list[2]": 9,
 		"table.list[3]": 10, "table.list[3][1]": 11, "table.inline": 13, "table.inline.k": 13, `table.inline."l.m"`: 13, `table.inline."l.m"[0]`: 13,
-		`table."sub.table"`: 14, `table."sub.table".single`: 15, `table."sub.table".last`: 17, "array": 18, "array.in_array": 19,
+		`table."sub.table"`: 14, `table."sub.table".single`: 15, `table."sub.table".last`: 17, `table."sub.table".escaped`: 18, `table."sub.table".quotes`: 19, `table."sub.table".ends`: 20,
+		`table."sub.table".behind`: 21, "array": 22, "array.in_array": 23,
 	} {
 		if got[key] != line {
 			t.Errorf("%s: line %d, want %d", key, got[key], line)
@@ -53,7 +58,7 @@ in_array = true
 func TestSeconds(t *testing.T) {
 	for text, want := range map[string]string{
 		"0": "0", "300": "300", "1h": "3600", "1h30m": "5400", "2d": "172800", "1w": "604800", "1W2D": "777600", "90s": "90",
-		"2147483647": "2147483647", "2147483648": "longer than", "99999999999w": "longer than", "4000w": "longer than",
+		"2147483647": "2147483647", "2147483647s": "2147483647", "3550w5d3h14m7s": "2147483647", "3550w5d3h14m8s": "longer than", "2147483648": "longer than", "99999999999w": "longer than", "4000w": "longer than",
 		"": "not a time", "h": "not a time", "1x": "not a time", "-1": "not a time", "1h30": "not a time", "1.5h": "not a time", "1 h": "not a time",
 	} {
 		n, err := ParseSeconds(text)

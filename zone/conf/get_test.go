@@ -54,6 +54,7 @@ func TestWhatGettersReturnAndReport(t *testing.T) {
 		"a string for a list":          {`a = "x"`, func(t *Table) any { return t.Strings("a") == nil }, "> true\nf:1: a: \"x\": a string where a list of strings is wanted"},
 		"an element of a list":         {"[t]\na = [\"x\",\n\"y\"]", func(t *Table) any { t.Table("t").Strings("a")[1].Fault("wrong"); return 0 }, "> 0\nf:3: t.a[1]: \"y\": wrong"},
 		"the first element of a list":  {"a = [\"x\"]", func(t *Table) any { t.Strings("a")[0].Warn("doubtful"); return 0 }, "> 0\nwarning: f:1: a[0]: \"x\": doubtful"},
+		"an element of a second list":  {"a = ['x', 'y']\nb = ['z']", func(t *Table) any { t.Strings("b")[0].Fault("wrong"); return 0 }, "> 0\nf:2: b[0]: \"z\": wrong"},
 		"a table":                      {"[t]\na = \"x\"", func(t *Table) any { return text("a")(t.Table("t")) }, "> x"},
 		"a table that is not there":    {"[t]", func(t *Table) any { t.Table("t").Table("u").Fault("a", "", "wrong"); return 0 }, "> 0\nf:1: t.u.a: wrong"},
 		"a string for a table":         {"\nt = \"x\"", func(t *Table) any { t.Table("t").Fault("a", "", "wrong"); return 0 }, "> 0\nf:2: t: \"x\": a string where a table is wanted\nf:2: t.a: wrong"},
@@ -134,6 +135,17 @@ func TestOnlySoManyKeysAreRememberedForSuggestions(t *testing.T) {
 		table.Has("count")
 		if table.Close(); strings.Contains(report.Problems()[0].Reason, "did you mean") != suggested {
 			t.Errorf("behind %d others: %v", wanted, report.Problems())
+		}
+	}
+}
+
+func TestATextThatIsNoTOMLIsToldByItsPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		"a = 1\nb = \"x\n": "f:2: b: a quotation mark is missing: the string does not end in its line", "a = \n": "f:1: a: expected value but found '\\n' instead", "[t\n": "f:2: expected '.' or ']' to end table name, but got '\\n' instead",
+	} {
+		var report Report
+		if table := Parse("f", []byte(text), &report); table != nil || !strings.HasPrefix(fmt.Sprint(report.Problems()[0]), strings.SplitN(want, " instead", 2)[0]) {
+			t.Errorf("%q: %v, want %s", text, report.Problems(), want)
 		}
 	}
 }
@@ -221,7 +233,7 @@ func TestSimpleTextIsReadAsTheLibraryReadsIt(t *testing.T) {
 		"a = '\\'": true, "a = \"\\\\\"": false, "a = \"\t\"": true, "a = \"\x01\"": false, "a = '\x7f'": false, "a = \"\x7f\"": false, "a = \" ~\"": true, "a = \"\x1f\"": false,
 		"# \t ~": true, "# \x01": false, "# \x7f": false, "a = []": true, "a = ['x',]": true, "a = ['x',,]": false, "a = [,]": false, "a = ['x' 'y']": false, "a = ['x'": false, "a = ['x',": false, "a = [": false,
 		"a = [#\n'x'#\n,#\n'y'\n]": true, "a = [1]": false, "a = ['x', 1]": false, "a = ['\x01']": false, "[a]\nb = 1\n[c]\n[c.d]\ne = 'x'": true, "[ a ]": true, "[a . b]": false, "[a]\n[a . b]": true, "[a]\n[a.b.c]": false,
-		"a = 1\n[a]": false, "a = 1\n[a.b]": false, "[a": false, "[": false, "[]": false, "[a]]": false, "[a] b": false, "[a.]": false, "[\"a b\"]\n'c d' = 1": true, "A-z_09 = 1": true, "é = 1": false, "= 1": false,
+		"a = 1\n[a]": false, "a = 1\n[a.b]": false, "[a": false, "[": false, "[]": false, "[a]]": false, "[a] b": false, "[a.]": false, "[\"a b\"]\n'c d' = 1": true, "aZz0-_9A = 1": true, "a = \"\" # x": true, "a = [\"\", \"x\"]": true, "é = 1": false, "= 1": false,
 		"a 1": false, "a": false, "a =": false, "a = \n1": false, "a = 1 # c\n\n\t b = 2": true, "a = 1\r\n": false, "a = 1,": false, "a = [] b": false, "a = 1\nA = 2": true, "\xff": false,
 	} {
 		doc := &document{report: &Report{}}
