@@ -1,8 +1,13 @@
 package trap
 
 import (
+	"fmt"
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
 )
 
 // checkCovers warns of fixed addresses that nothing uses.
@@ -72,4 +77,31 @@ func (b *builder) realMX(t trapped) []content.Record {
 		}
 	}
 	return records
+}
+
+// checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
+func (b *builder) checkWildcards() {
+	var beside map[dname.Name]dname.Name // the first host of the trap below each name
+	for i := range b.c.Nodes {
+		wildcard := &b.c.Nodes[i]
+		if !strings.HasPrefix(string(wildcard.Name), "\x01*") {
+			continue
+		}
+		if beside == nil {
+			beside = map[dname.Name]dname.Name{}
+			for _, h := range slices.Backward(b.trap.Hosts) {
+				beside[h.Name.Parent()] = h.Name
+			}
+		}
+		host := beside[wildcard.Name.Parent()]
+		if host == "" {
+			continue
+		}
+		var types []string
+		for _, set := range wildcard.Sets {
+			types = append(types, dns.Type(set.Typ).String())
+		}
+		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
+			host.Bare(), wildcard.Name.Bare(), strings.Join(types, ", ")))
+	}
 }

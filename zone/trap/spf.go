@@ -2,9 +2,7 @@ package trap
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
@@ -12,40 +10,6 @@ import (
 	"mxtrap/zone/dname"
 	"mxtrap/zone/spf"
 )
-
-// What a trap must not do to the domain's own mail, and what an operator may have meant otherwise than he wrote it.
-
-// NoHost says why an exchange is none that a sender could connect to; "" where it may be one.
-func NoHost(host dname.Name) string {
-	last := host // the last label, without the root's
-	for n := host; !n.IsRoot(); n = n.Parent() {
-		last = n
-	}
-	switch {
-	case host.IsRoot():
-		return "a null MX says that no mail is taken (RFC 7505), and stands beside others: senders may bounce; take one or the other away"
-	case last == localhost:
-		return host.Bare() + " means the sender's own host (RFC 6761 6.3); use the name that others know"
-	case !allDigits(last.Label()):
-		return "" // no address ends so, and nearly every name does
-	}
-	text := host.Bare()
-	if _, err := netip.ParseAddr(text); err != nil {
-		return ""
-	}
-	return text + " is an address, and an MX record names a host (RFC 1035 3.3.9): give the host a name with an A record, and write that"
-}
-
-func allDigits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-const localhost = dname.Name("\x09localhost\x00")
 
 // checkSPF holds the limits of RFC 7208 4.6.4 wherever an SPF record of the zone reaches a trapped owner by "mx": beyond them the
 // domain's own mail fails with permerror. Decoys count as they will be once all is looked up.
@@ -159,32 +123,5 @@ func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
 					by(), v.all, family.name, spf.MostVoid, family.name, family.name)
 			})
 		}
-	}
-}
-
-// checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
-func (b *builder) checkWildcards() {
-	var beside map[dname.Name]dname.Name // the first host of the trap below each name
-	for i := range b.c.Nodes {
-		wildcard := &b.c.Nodes[i]
-		if !strings.HasPrefix(string(wildcard.Name), "\x01*") {
-			continue
-		}
-		if beside == nil {
-			beside = map[dname.Name]dname.Name{}
-			for _, h := range slices.Backward(b.trap.Hosts) {
-				beside[h.Name.Parent()] = h.Name
-			}
-		}
-		host := beside[wildcard.Name.Parent()]
-		if host == "" {
-			continue
-		}
-		var types []string
-		for _, set := range wildcard.Sets {
-			types = append(types, dns.Type(set.Typ).String())
-		}
-		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
-			host.Bare(), wildcard.Name.Bare(), strings.Join(types, ", ")))
 	}
 }
