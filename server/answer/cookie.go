@@ -79,7 +79,9 @@ func (c *cookie) parse(data []byte) bool {
 		return false
 	}
 	copy(c.client[:], data)
-	c.known = len(data) == clientCookie+serverCookie && copy(c.server[:], data[clientCookie:]) > 0
+	if c.known = len(data) == clientCookie+serverCookie; c.known {
+		copy(c.server[:], data[clientCookie:])
+	}
 	return true
 }
 

@@ -23,6 +23,16 @@ type edns struct {
 	cookie  cookie
 }
 
+// take reads an OPT record whose owner begins with an octet. A query has one at most, at the root, in the additional section (RFC 6891
+// 6.1.1). Where that does not hold, or it cannot be read, the response has one all the same.
+func (e *edns) take(owner byte, additional bool, fixed, options []byte) bool {
+	if !additional || e.Present || owner != 0 || !e.parse(fixed, options) {
+		*e = edns{Present: true}
+		return false
+	}
+	return true
+}
+
 // parse reads an OPT record, from its class on, and its options. Unknown options are passed over (RFC 6891 6.1.2).
 func (e *edns) parse(fixed, options []byte) bool {
 	e.Present = true

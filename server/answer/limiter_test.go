@@ -97,6 +97,12 @@ func TestResponsesAreLimitedByClientAndKind(t *testing.T) {
 		{"one question of many IPv6 networks", func(i int) (string, string, uint16) {
 			return fmt.Sprintf("2001:db8:0:%d::1", i), "example.com.", dns.TypeMX
 		}, 20},
+		{"one question of many IPv4 networks of the last octet but one", func(i int) (string, string, uint16) {
+			return fmt.Sprintf("192.0.%d.255", i), "example.com.", dns.TypeMX
+		}, 20},
+		{"one question of IPv6 networks that differ in their first octet", func(i int) (string, string, uint16) {
+			return fmt.Sprintf("2%x01:db8::1", i%16), "example.com.", dns.TypeMX
+		}, 20},
 		{"letters of either case", func(i int) (string, string, uint16) {
 			return "192.0.2.1", []string{"example.com.", "EXAMPLE.com."}[i%2], dns.TypeMX
 		}, 5},
@@ -202,6 +208,9 @@ func TestServerCookies(t *testing.T) {
 		{"with reserved octets, too old", Cookies{secret}, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5", "203.0.113.203", 1559734700, false, "010000005cf7a9acf73a7810aca2381e"},
 		{"over IPv6, with a new secret", Cookies{later, earlier}, "22681ab97d52c298010000005cf7c57926556bd0934c72f8", "2001:db8:220:1:59de:d0f4:8769:82b8", 1559741961, true, "010000005cf7c609a6bb79d16625507a"},
 		{"of another address", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.101", 1559731985, false, ""},
+		{"at its last second", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 + cookieAge, true, ""},
+		{"as far ahead as a clock may be", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 - cookieFuture, true, "010000005cf79f111f8130c3eee29480"},
+		{"after half an hour", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 + cookieRenew, true, "010000005cf79f111f8130c3eee29480"},
 		{"too old", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 + cookieAge + 1, false, ""},
 		{"of the future", Cookies{secret}, "2464c4abcf10c957010000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985 - cookieFuture - 1, false, ""},
 		{"of another version", Cookies{secret}, "2464c4abcf10c957020000005cf79f111f8130c3eee29480", "198.51.100.100", 1559731985, false, "010000005cf79f111f8130c3eee29480"},

@@ -155,9 +155,7 @@ func (q *Query) parseRecords(at int) (verdict int) {
 			return dns.RcodeFormatError
 		}
 		if typ == dns.TypeOPT {
-			// RFC 6891 6.1.1: one, at the root, in the additional section.
-			if records > additional || q.Edns.Present || q.Packet[owner] != 0 || !q.Edns.parse(q.Packet[at+2:data-2], q.Packet[data:end]) {
-				q.Edns = edns{Present: true}
+			if !q.Edns.take(q.Packet[owner], records <= additional, q.Packet[at+2:data-2], q.Packet[data:end]) {
 				return dns.RcodeFormatError
 			}
 		}
