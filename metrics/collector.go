@@ -256,7 +256,7 @@ func (c *collector) duration() prometheus.Metric {
 	return prometheus.MustNewConstHistogram(durationDesc, total, sum, cumulative)
 }
 
-// collectZones tells of the zones that are shown, and of others that failed.
+// collectZones exports the zones that are shown, and others that failed.
 func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*prometheus.Desc, uint64, ...string)) {
 	zones := *c.zones.Load()
 	to <- prometheus.MustNewConstMetric(zonesDesc, prometheus.GaugeValue, float64(zones.count))

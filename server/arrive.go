@@ -99,7 +99,7 @@ func (s *Server) takeArrivals(ctx context.Context) {
 	taken := s.commit(l, list)
 	s.publish(s.config, l)
 	var catalogs []string
-	for i, a := range list { // who fetches reads on in what is published
+	for i, a := range list { // a fetch continues from what is published
 		s.refresher.Settled(a.Update, taken[i])
 		if taken[i] && a.File.Template != "" {
 			catalogs = append(catalogs, a.Path)

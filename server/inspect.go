@@ -93,7 +93,7 @@ func Example() *Config {
 	return parseConfig("", nil, &report)
 }
 
-// stateOfService is the folder of the documented systemd unit, which has its path in $STATE_DIRECTORY. Who types a command has not.
+// stateOfService is the folder of the documented systemd unit, which has its path in $STATE_DIRECTORY. A command typed in a shell has no such variable.
 const stateOfService = "/var/lib/mxtrap"
 
 // UseStateOfService has an inspection look where the service keeps its state, if the server file names no folder and there is one.
@@ -103,7 +103,7 @@ func (c *Config) UseStateOfService() {
 	}
 }
 
-// MetricsOf is the HTTP address that a server file names, even one that is no TOML at the moment: who runs with it has read a better one.
+// MetricsOf is the HTTP address that a server file names, even one that is no TOML at the moment: the running server has read an earlier version.
 func MetricsOf(path string) netip.AddrPort {
 	var report conf.Report
 	if c := CheckConfig(path, &report); c != nil {

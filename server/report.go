@@ -20,7 +20,7 @@ func (s *Server) logProblems(problems []conf.Problem) {
 	}
 }
 
-// countFailures counts the zones that were not taken in, and tells of them.
+// countFailures counts and logs the zones that could not be loaded.
 func (s *Server) countFailures(l *load.Loading) {
 	var zones []string
 	defer func() { s.metrics.LoadFailed(zones) }()

@@ -68,7 +68,7 @@ type Server struct {
 // Problems is the error of a configuration that cannot be served.
 type Problems []conf.Problem
 
-// Error counts them; each is told by itself.
+// Error says how many there are; each is reported by itself.
 func (p Problems) Error() string { return fmt.Sprintf("%d problems in the configuration", len(p)) }
 
 // New loads everything. The error is [Problems] where the operator's files are at fault.

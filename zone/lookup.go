@@ -163,7 +163,7 @@ func (b Body) dname(q *QName, labels int, typ uint16, node uint32, a *Answer) (f
 		return false
 	}
 	a.Answer = append(a.Answer, Item{Owner: Owner{Link: a.links}, Alias: true, TTL: binary.BigEndian.Uint32(record[ttlAt:])})
-	// Whoever asks for the CNAME has it now.
+	// A query for the CNAME itself has its answer now.
 	return b.next(target, a) && typ != dns.TypeCNAME && typ != dns.TypeANY
 }
 

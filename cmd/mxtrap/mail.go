@@ -75,7 +75,7 @@ queue, because every host that he would try is down. A resolver may turn the ord
 	return c
 }
 
-// simulation is what simulate tells of a domain.
+// simulation is what simulate prints of a domain.
 type simulation struct {
 	*mail.Domain
 	Style   string      `json:"style"`

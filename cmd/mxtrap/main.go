@@ -108,7 +108,7 @@ func configFlag(c *cobra.Command) *string {
 var usualPaths = []string{"mxtrap.toml", "/etc/mxtrap/mxtrap.toml"}
 
 // configPath is the server file that is meant: the one that is named, or the first usual one that is there. It is "" for the built-in
-// example, and the operator is told which of them it is.
+// example, and a message says which one it is.
 func configPath(named string) string {
 	if named != "" {
 		return named

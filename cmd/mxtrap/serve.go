@@ -74,7 +74,7 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 	return c
 }
 
-// exampleHint is told once the example is served.
+// exampleHint is printed once the example is served.
 const exampleHint = `
 No server file: this is the built-in example, a trapped example.com. Ask it from another terminal:
 

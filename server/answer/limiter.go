@@ -23,7 +23,7 @@ type RateLimit struct {
 	exempt    []netip.Prefix
 }
 
-// defaultRateLimit has NSD's numbers. Who asks from this host itself forges nothing.
+// defaultRateLimit has NSD's numbers. Clients on this host itself forge no address.
 var defaultRateLimit = RateLimit{responses: 200, slip: 2, ipv4: 24, ipv6: 64, exempt: []netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 }}
@@ -50,7 +50,7 @@ func LimitOf(t *conf.Table) RateLimit {
 	return l
 }
 
-// limiterSlots is how many clients and kinds of response are kept apart: 2 MB. Who comes into a taken slot takes it over.
+// limiterSlots is how many clients and kinds of response are kept apart: 2 MB. A client whose slot is taken takes it over.
 const limiterSlots = 1 << 18
 
 // second is the room of a bucket: who was silent may get the responses of a second at once.

@@ -27,7 +27,7 @@ func NewState(zones *zone.Set) *State {
 // Snapshot is all that an answer depends on. It never changes.
 type Snapshot struct {
 	Zones     *zone.Set
-	Hidden    map[int]bool // zones, by index, that only those see who may transfer them
+	Hidden    map[int]bool // zones, by index, that are answered only to clients that may transfer them
 	Down      map[int]bool // zones, by index, that cannot be answered now
 	Notify    Notify       // nil: no zone comes from a primary
 	Counts    []ZoneCounts // by index in zones; none where zones have no series of their own

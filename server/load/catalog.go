@@ -13,7 +13,7 @@ import (
 // catalogPath stands for the file of the catalog that is made here.
 const catalogPath = "catalog.produce"
 
-// members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. A catalog that is broken is not heeded:
+// members adds the zones that catalogs list (RFC 9432), each made from its catalog's template. mxtrap ignores a catalog that is broken:
 // its members stay as they were. Nothing that another server says is a fault of the operator's files, for a start would fail of it.
 // Those that were served before are made anew only where that is asked for.
 func (o Loader) members(ctx context.Context, l *Loading, before *Files, anew bool) {

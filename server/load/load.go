@@ -28,7 +28,7 @@ type File struct {
 	Secondary *transfer.Secondary // nil where the zone comes from no primary
 	Template  string              // of a catalog's members; "" where the zone is no catalog
 	catalog   string              // the path of the catalog that lists the zone; "" for none
-	Hidden    bool                // only who may transfer the zone is answered, for it lists others' zones
+	Hidden    bool                // answered only to clients that may transfer the zone, because it lists zones
 	Down      string              // why it cannot be answered now; "" where it can
 	served    state.Served        // what it is served as; while it is down what it was served as last
 	written   uint64              // tells what stands in the files, without the trap
@@ -230,7 +230,7 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 	o.follow(f, before)
 }
 
-// goesBack tells of a serial number that is lower than before.
+// goesBack warns of a serial number that is lower than before.
 func goesBack(path string, was uint32, now state.Served) conf.Problem {
 	return conf.Problem{
 		File: path, Key: "soa.serial", Text: fmt.Sprint(now.Own), Warning: true,

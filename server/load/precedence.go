@@ -172,7 +172,7 @@ func (a *arrangement) letIn(coming []*File) (rest []*File, again bool) {
 	return rest, again && len(rest) > 0
 }
 
-// conflict is a zone that stands and does not go together with one that is to, but for one that would go, and what the operator is told
+// conflict is a zone that stands and does not go together with one that is to, but for one that would go, and what the operator reads
 // of it. StandsIn says whether a zone that cannot be answered may stand in the place of that one.
 func (a *arrangement) conflict(f, but *File) (by *File, why conf.Problem, standsIn bool) {
 	stands := func(apex string) *File {
@@ -230,7 +230,7 @@ func (a *arrangement) refuse(f *File, why conf.Problem) {
 // giveWay puts in the place of a zone that was not let in what is served of it, or else one that cannot be answered.
 func (a *arrangement) giveWay(f *File) {
 	_, why, standsIn := a.conflict(f, nil)
-	if f.Down == Unloaded { // that is told already
+	if f.Down == Unloaded { // the report has that already
 		a.Files.remove(f.Path)
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Progress tells of a load that takes long. The zero value tells nothing.
+// Progress shows how far a long load has come. The zero value shows nothing.
 type Progress struct {
 	Every time.Duration // from the beginning to the first word, and to each further one
 	Tell  func(done, total int)

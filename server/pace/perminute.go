@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// mostAMinute is how many events of a kind the log tells of in a minute: anybody can cause them.
+// mostAMinute is how many events of a kind the log reports in a minute: anybody can cause them.
 const mostAMinute = 5
 
 // PerMinute lets [mostAMinute] events pass in a minute.

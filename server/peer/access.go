@@ -29,7 +29,7 @@ func (p Peer) Address() string {
 	return netip.AddrPortFrom(p.Prefix.Addr(), cmp.Or(p.port, 53)).String()
 }
 
-// Access is who may have the zones, and who is told when they have changed.
+// Access says which clients may transfer zones, and which servers are notified of changes.
 type Access struct {
 	Allow  []Peer
 	Notify []Peer
@@ -69,7 +69,7 @@ func (t *Access) readKeys(table *conf.Table) {
 	table.Close()
 }
 
-// readPeers reads the table that says who may transfer and who is told of changes.
+// readPeers reads the table [transfer].
 func (t *Access) readPeers(table *conf.Table) {
 	for _, item := range table.Strings("allow") {
 		p, err := t.ParsePeer(item.Text)

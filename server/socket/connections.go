@@ -9,7 +9,7 @@ import (
 )
 
 // places are how many connections of a listener may be open. When all are taken, the one makes room that has been still longest, of the
-// client that has most: so whoever takes many takes them from himself, and others are served.
+// client that has most: so a client with many connections loses its own, and others are served.
 type places struct {
 	most      int // in all
 	perClient int // of one IPv4 address or IPv6 /64; 0: any number
@@ -122,7 +122,7 @@ func (c *place) send(data []byte) error {
 	return err
 }
 
-// clientOf is what counts as one client: whoever has an IPv6 address has its /64.
+// clientOf is what counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one client has as a whole.
 func clientOf(conn net.Conn) netip.Prefix {
 	a := addressOf(conn)
 	bits := 32

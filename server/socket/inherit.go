@@ -70,7 +70,7 @@ func (in inherited) listenTCP(addr netip.AddrPort) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// listenUDP opens the sockets of the workers. Where one was inherited it may be the only one: who may not bind to the port, or
+// listenUDP opens the sockets of the workers. An inherited one may be the only one: a process that may not bind to the port, or
 // was given a socket that does not share it, has one worker for the address.
 func (in inherited) listenUDP(addr netip.AddrPort, workers int) (sockets []*net.UDPConn, err error) {
 	first := in.udp[addr]

@@ -41,7 +41,7 @@ type Listeners struct {
 	open       map[string]*listener
 	http       *httpListener
 	missing    []netip.AddrPort // addresses that are not there yet
-	unaccepted pace.PerMinute   // connections that could not be taken, that the log tells of
+	unaccepted pace.PerMinute   // bounds what the log says of connections that could not be accepted
 }
 
 // transferHandler answers a request for a zone, which came over a connection.

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// Become makes the process that of a user who may do less, for good, once its sockets are open.
+// Become switches the process to an account with fewer rights, for good, once its sockets are open.
 func Become(name string) error {
 	if name == "" {
 		return nil

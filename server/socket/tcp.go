@@ -125,7 +125,7 @@ func (t *tcpServer) answer(conn *place, in *bufio.Reader, c answer.Client) error
 	return end
 }
 
-// errNotQuery ends a connection: who sends that will send no better.
+// errNotQuery ends a connection: a client that sends this will send nothing better.
 var errNotQuery = errors.New("not a query")
 
 // respond appends a batch of answers, each behind its length (RFC 1035 4.2.2).

@@ -109,7 +109,7 @@ func (n *Numbering) Unreadable() (file string, err error) {
 	return n.book.file, n.book.err
 }
 
-// Publish notes which numbers are served from now on, before they are, and tells of those that are not the zones' own.
+// Publish notes which numbers are served from now on, before they are, and logs those that are not the zones' own.
 func (n *Numbering) Publish(log *slog.Logger) {
 	if n.book != nil && n.book.err != nil {
 		log.Error("cannot read the serial numbers served so far; numbers may go back", "file", n.book.file, "error", n.book.err)

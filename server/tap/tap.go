@@ -46,7 +46,7 @@ func ConfigOf(t *conf.Table, beside func(path string) string) Config {
 	return c
 }
 
-// Tap copies queries and responses. Who answers never waits for it.
+// Tap copies queries and responses. Answering a query never waits for it.
 type Tap struct {
 	Config
 	identity, version []byte

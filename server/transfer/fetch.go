@@ -322,7 +322,7 @@ func (in *incoming) message() error {
 	if rcode == dns.RcodeNotAuth && t != nil && t.Fault != dns.RcodeSuccess {
 		return fmt.Errorf("the primary rejects the signature: %s", faultText(t.Fault))
 	}
-	if rcode != dns.RcodeSuccess && t == nil { // who signs it or not: it is no zone
+	if rcode != dns.RcodeSuccess && t == nil { // signed or not: it is no zone
 		return rcodeError(rcode)
 	}
 	if err := in.verify(packet, t); err != nil {

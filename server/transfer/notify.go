@@ -21,7 +21,7 @@ const (
 )
 
 // Notifier tells other servers which zones have changed (RFC 1996). Each server has a queue of its own, so that one that does not answer
-// keeps no other waiting; what changes again while it waits is told once.
+// keeps no other waiting; a zone that changes again while it waits is notified once.
 type Notifier struct {
 	log      *slog.Logger
 	tempo    Tempo

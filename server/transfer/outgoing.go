@@ -25,7 +25,7 @@ const (
 	transferMessage = 16 << 10
 )
 
-// outgoing gives zones to those who may transfer them.
+// Outgoing sends zones to the clients that may transfer them.
 type outgoing struct {
 	state   *answer.State
 	log     *slog.Logger

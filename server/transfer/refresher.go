@@ -38,7 +38,7 @@ const RealTime = Tempo(time.Second)
 
 func (t Tempo) seconds(n uint32) time.Duration { return time.Duration(n) * time.Duration(t) }
 
-// Expiry is how long a copy is served after its primary was heard: long enough for a look that fails to be made again, whatever the SOA
+// Expiry is how long a copy is served after its primary has answered: long enough for a look that fails to be made again, whatever the SOA
 // record says, as BIND has it too.
 func (t Tempo) Expiry(soa *dns.SOA) time.Duration {
 	return max(t.seconds(soa.Expire), t.seconds(soa.Refresh)+t.seconds(soa.Retry), t.seconds(2*leastWait))

@@ -136,7 +136,7 @@ func (r *Report) Problems() []Problem {
 // errTooManyFiles is the fault of no file.
 var errTooManyFiles = errors.New("too many open files and connections; raise the process's limit (LimitNOFILE in systemd, ulimit -n in a shell)")
 
-// Plain takes the operation and the path off an error that is told with its place.
+// Plain takes the operation and the path off an error, because its place is reported beside it.
 func Plain(err error) error {
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		return errTooManyFiles

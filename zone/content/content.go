@@ -70,7 +70,7 @@ func (s *RRset) Place() *Record { return &s.Records[0] }
 const MaxEmpty = 500_000
 
 // New sorts records into RRsets. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
-// RRset differ the lowest holds (RFC 2181 5.2); differing hears of that.
+// RRset differ the lowest holds (RFC 2181 5.2); differing is called for each.
 func New(apex dname.Name, records []Record, differing func(*Record)) *Content {
 	c := contents.Get().(*Content)
 	c.Apex, c.Nodes, c.Parts, c.Full = apex, append(c.Nodes[:0], Node{Name: apex}), false, nil

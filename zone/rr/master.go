@@ -32,7 +32,7 @@ type Reader struct {
 
 	Open   func(file string) (text string, err error) // opens what is included
 	Record func(Record, Place)
-	Fault  func(p Place, text, reason string) (enough bool) // hears of what is wrong; the reading ends where it says so
+	Fault  func(p Place, text, reason string) (enough bool) // is called for each fault; reading ends when it says so
 
 	byDirective bool // TTL is that of a $TTL
 

@@ -50,7 +50,7 @@ type catalogTable struct {
 	most     int64        // members
 }
 
-// Bounds of the members of a catalog: whoever writes it has as many zones served here as he likes, and each takes memory, a file and a
+// Bounds of the members of a catalog: its author decides how many zones are served here, and each takes memory, a file and a
 // transfer.
 const (
 	defaultMembers = 100_000
@@ -102,7 +102,7 @@ func (c *catalogTable) brings(member dname.Name) bool {
 }
 
 // Members are the zones that a catalog lists, without their final dot, and those that it may not bring. The error says why it is broken:
-// it must not be heeded then (RFC 9432 5.1).
+// a consumer must ignore it then (RFC 9432 5.1).
 func (s *Zone) Members() (members, refused []string, err error) {
 	version, nodes := 0, map[dname.Name]bool{}
 	for i := range s.records {

@@ -133,7 +133,7 @@ func (b *builder) directDecoys(t trapped, host dname.Name, what content.Standing
 	return records
 }
 
-// unfit tells of addresses that do not go with the real exchanges'. Where those were looked up that is no fault of the files: there
+// unfit reports addresses of a family that the real exchanges lack. Where those were looked up that is no fault of the files: there
 // are no decoys for the time being.
 func (b *builder) unfit(real families, item conf.Item, reason string) {
 	if real.fixed {
