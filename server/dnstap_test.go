@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	dnstap "github.com/dnstap/golang-dnstap"
 	framestream "github.com/farsightsec/golang-framestream"
@@ -17,13 +16,14 @@ import (
 )
 
 // tapMessages reads a stream of frames to its end.
-func tapMessages(t *testing.T, r io.Reader, both bool) (messages []*dnstap.Message) {
+func tapMessages(t *testing.T, r io.Reader, both bool, ready func()) (messages []*dnstap.Message) {
 	t.Helper()
 	frames, err := framestream.NewReader(r, &framestream.ReaderOptions{ContentTypes: [][]byte{dnstap.FSContentType}, Bidirectional: both, Timeout: patience})
 	if err != nil {
 		t.Error(err)
 		return nil
 	}
+	ready()
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := frames.ReadFrame(buf)
@@ -71,7 +71,7 @@ func TestTapWritesAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	messages := tapMessages(t, bytes.NewReader(text), false)
+	messages := tapMessages(t, bytes.NewReader(text), false, func() {})
 	checkTap(t, messages, 4)
 	if messages[0].GetSocketProtocol() != dnstap.SocketProtocol_UDP || messages[7].GetSocketProtocol() != dnstap.SocketProtocol_TCP {
 		t.Error("the transports are wrong")
@@ -94,9 +94,9 @@ func TestTapSendsASampleToASocketThatComesLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan []*dnstap.Message)
-	go func() { done <- tapMessages(t, conn, true) }()
-	time.Sleep(100 * time.Millisecond)
+	done, ready := make(chan []*dnstap.Message), make(chan struct{})
+	go func() { done <- tapMessages(t, conn, true, func() { close(ready) }) }()
+	<-ready
 	r.stop()
 	checkTap(t, <-done, 2)
 }

@@ -120,7 +120,7 @@ func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
 	}
 	p.Plays(func(conn net.Conn, m *dns.Msg) { conn.Close() })
 	r.until(t, "example.com.", dns.TypeTXT, "SERVFAIL")
-	time.Sleep(5 * second / 2)
+	r.stays(t, "example.com.", dns.TypeTXT, "SERVFAIL", 5*second/2)
 	r.reload()
 	if n := strings.Count(r.log.String(), "has expired"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, r.log)

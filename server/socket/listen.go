@@ -207,9 +207,10 @@ func (s *Listeners) start(l *listener) {
 	l.running.Go(func() { s.serveTCP(l) })
 }
 
-// close lets a listener answer what it has received, and ends it.
+// close lets a listener answer what it has received, and ends it. The TCP socket is closed last: it keeps the port, which others could
+// have else while UDP sockets here still answer on it.
 func (l *listener) close() {
-	l.tcp.Close()
+	l.tcp.SetDeadline(time.Now())
 	for _, conn := range l.udp {
 		conn.SetReadDeadline(time.Now().Add(drainTime))
 	}
@@ -217,6 +218,7 @@ func (l *listener) close() {
 	for _, conn := range l.udp {
 		conn.Close()
 	}
+	l.tcp.Close()
 }
 
 // Shut closes everything.

@@ -182,6 +182,31 @@ func TestBothFamiliesListenOnAllAddressesOfAPort(t *testing.T) {
 	six.close()
 }
 
+// TestAPortIsFreeOnceAllOfItsSocketsAreClosed: whoever gets it for TCP gets it for UDP too, and shares it with no socket that still answers.
+func TestAPortIsFreeOnceAllOfItsSocketsAreClosed(t *testing.T) {
+	s := &Listeners{metrics: metrics.New(2, "", ""), state: answer.NewState(zone.NewSet(nil, func() {}))}
+	l, err := s.openSockets(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(l)
+	go l.close()
+	for end := time.Now().Add(fake.Patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		tcp, err := net.Listen("tcp", l.address())
+		if err != nil {
+			continue
+		}
+		defer tcp.Close()
+		udp, err := net.ListenPacket("udp", l.address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		udp.Close()
+		return
+	}
+	t.Error("it is never free")
+}
+
 func TestPacketsThatTheKernelDropsAreCounted(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only on Linux")
@@ -195,7 +220,7 @@ func TestPacketsThatTheKernelDropsAreCounted(t *testing.T) {
 	}
 	received, dropped := uint64(0), uint64(0)
 	for received+dropped < sent {
-		udp.SetReadDeadline(time.Now().Add(time.Second))
+		udp.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		packets, err := conn.receive()
 		if err != nil { // nothing more there: the next packet tells how many were dropped
 			client.Write([]byte("x"))

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ type tcpServer struct {
 	batches    sync.Pool // of *[tcpBatch]byte
 }
 
-// serveTCP accepts connections until the listener is closed, and waits for them.
+// serveTCP accepts connections until the listener's deadline has passed, and waits for them.
 func (s *Listeners) serveTCP(l *listener) {
 	t := &tcpServer{
 		Listeners: s, counters: s.metrics.Worker(s.workers()),
@@ -47,7 +48,7 @@ func (s *Listeners) serveTCP(l *listener) {
 	var running sync.WaitGroup
 	for {
 		conn, err := l.tcp.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 			t.places.drain()
 			running.Wait()
 			return
