@@ -55,8 +55,8 @@ type Metrics struct {
 	ready    atomic.Bool
 	answered atomic.Bool
 
-	// ReloadOK is 1 when the last load took everything in, and ReloadTime when that last was so.
-	ReloadOK, ReloadTime prometheus.Gauge
+	// reloadOK is 1 when the last load took everything in, and reloadTime when that last was so.
+	reloadOK, reloadTime prometheus.Gauge
 	// CoversWaiting is how many hosts outside the zones have not been looked up yet; LookupFailures counts failed look-ups.
 	CoversWaiting  prometheus.Gauge
 	LookupFailures prometheus.Counter
@@ -76,10 +76,10 @@ type Metrics struct {
 // New makes the metrics of a server with so many workers.
 func New(workers int, version, commit string) *Metrics {
 	m := &Metrics{
-		Counters:      NewCounters(workers),
+		Counters:      newCounters(workers),
 		registry:      prometheus.NewRegistry(),
-		ReloadOK:      gauge("mxtrap_config_last_reload_successful", "1 if the last load or reload took in every file, else 0."),
-		ReloadTime:    gauge("mxtrap_config_last_reload_success_timestamp_seconds", "Time of the last load or reload that took in every file."),
+		reloadOK:      gauge("mxtrap_config_last_reload_successful", "1 if the last load or reload took in every file, else 0."),
+		reloadTime:    gauge("mxtrap_config_last_reload_success_timestamp_seconds", "Time of the last load or reload that took in every file."),
 		CoversWaiting: gauge("mxtrap_covers_unresolved", "Hosts outside the zones that have no address yet. Their exchanges are served as written."),
 		LookupFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones. The last good answer stays.",
@@ -118,7 +118,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.ReloadOK, m.ReloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, (*collector)(m),
+		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, (*collector)(m),
 	)
 	return m
 }
@@ -166,11 +166,11 @@ func (m *Metrics) SetAnswered(answered bool) { m.answered.Store(answered) }
 // Reloaded notes the end of a load.
 func (m *Metrics) Reloaded(ok bool, at time.Time) {
 	if !ok {
-		m.ReloadOK.Set(0)
+		m.reloadOK.Set(0)
 		return
 	}
-	m.ReloadOK.Set(1)
-	m.ReloadTime.Set(float64(at.UnixNano()) / 1e9)
+	m.reloadOK.Set(1)
+	m.reloadTime.Set(float64(at.UnixNano()) / 1e9)
 }
 
 func gauge(name, help string) prometheus.Gauge {
@@ -272,13 +272,13 @@ func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*promet
 		if !z.Down {
 			to <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(z.Serial), z.Name)
 		}
-		count(zoneDesc, c.Sum(z.Queries, ZoneQueries), z.Name)
+		count(zoneDesc, c.sumOf(z.Queries, ZoneQueries), z.Name)
 		if len(z.Decoys) > 0 {
-			count(mxDesc, c.Sum(z.Queries, ZoneMX), z.Name)
+			count(mxDesc, c.sumOf(z.Queries, ZoneMX), z.Name)
 		}
 		for i, decoy := range z.Decoys {
 			for t, name := range decoyTypes {
-				count(decoyDesc, c.Sum(z.Hosts, i*DecoyCounters+t), z.Name, decoy, name)
+				count(decoyDesc, c.sumOf(z.Hosts, i*DecoyCounters+t), z.Name, decoy, name)
 			}
 		}
 	}

@@ -165,8 +165,8 @@ type reserved struct {
 	round    int // in which they were asked for last
 }
 
-// NewCounters makes the counters of so many workers.
-func NewCounters(workers int) *Counters {
+// newCounters makes the counters of so many workers.
+func newCounters(workers int) *Counters {
 	c := &Counters{reserved: map[string]reserved{}, free: map[int][]Series{}}
 	for range workers {
 		c.workers = append(c.workers, new(Worker))
@@ -235,8 +235,8 @@ func (c *Counters) Release() {
 	c.round++
 }
 
-// Sum is the n-th counter of a series over all workers.
-func (c *Counters) Sum(s Series, n int) uint64 {
+// sumOf is the n-th counter of a series over all workers.
+func (c *Counters) sumOf(s Series, n int) uint64 {
 	return c.sum(func(w *Worker) *atomic.Uint64 { return w.at(s, n) })
 }
 

@@ -76,7 +76,7 @@ func TestNamesFollowTheRulesOfPrometheus(t *testing.T) {
 }
 
 func TestAKeyKeepsItsCounters(t *testing.T) {
-	c := NewCounters(1)
+	c := newCounters(1)
 	first := c.Reserve("a", 2)
 	c.Worker(0).Add(first, 1)
 	var last Series
@@ -84,8 +84,8 @@ func TestAKeyKeepsItsCounters(t *testing.T) {
 		last = c.Reserve(strings.Repeat("x", int(last%7)+1)+string(rune('a'+last%26)), 3000)
 	}
 	c.Worker(0).Add(last, 2999)
-	if again := c.Reserve("a", 2); again != first || c.Sum(again, 1) != 1 || c.Sum(again, 0) != 0 || c.Sum(last, 2999) != 1 {
-		t.Errorf("%v %v %d %d", first, again, c.Sum(again, 1), c.Sum(last, 2999))
+	if again := c.Reserve("a", 2); again != first || c.sumOf(again, 1) != 1 || c.sumOf(again, 0) != 0 || c.sumOf(last, 2999) != 1 {
+		t.Errorf("%v %v %d %d", first, again, c.sumOf(again, 1), c.sumOf(last, 2999))
 	}
 }
 
@@ -112,20 +112,20 @@ func TestReadyOnceServing(t *testing.T) {
 
 // TestCountersOfZonesThatAreGoneAreGivenBack, so that zones may come and go for ever.
 func TestCountersOfZonesThatAreGoneAreGivenBack(t *testing.T) {
-	c := NewCounters(2)
+	c := newCounters(2)
 	stays := c.Reserve("stays", 2)
 	c.Worker(0).Add(stays, 1)
 	for i := range 200 {
 		c.Reserve("stays", 2)
 		s := c.Reserve(fmt.Sprint("comes and goes ", i), 3000)
-		if s == stays || c.Sum(s, 2999) != 0 {
+		if s == stays || c.sumOf(s, 2999) != 0 {
 			t.Fatalf("zone %d has the counters of another", i)
 		}
 		c.Worker(i%2).Add(s, 2999)
 		c.Release()
 	}
-	if again := c.Reserve("stays", 2); again != stays || c.Sum(stays, 1) != 1 {
-		t.Errorf("series %d, then %d; sum %d", stays, again, c.Sum(stays, 1))
+	if again := c.Reserve("stays", 2); again != stays || c.sumOf(stays, 1) != 1 {
+		t.Errorf("series %d, then %d; sum %d", stays, again, c.sumOf(stays, 1))
 	}
 	if c.next > 4*3000 || len(c.reserved) > 4 {
 		t.Errorf("%d counters, %d keys", c.next, len(c.reserved))

@@ -82,7 +82,7 @@ func TestWhatComesTogetherIsServedTogether(t *testing.T) {
 		"z.toml":                 "name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[trap]\ncover = true\n",
 		"state/example.com.zone": "",
 	})
-	path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
+	path := filepath.Join(filepath.Dir(s.config.path), "z.toml")
 	lines := func(serial uint32, text string) []string {
 		return append(fake.ZoneLines(serial, text)[:8], "example.com. 3600 MX 30 away.other.test.")
 	}
@@ -132,7 +132,7 @@ func TestWhatComesFromAPrimaryGivesWayToWhatIsServed(t *testing.T) {
 		"zones/z.toml":    "name = \"example.com\"\n[primary]\naddress = [\"192.0.2.1\"]\n[trap]\n",
 		"zones/deep.toml": simpleZone("mx2.example.com", 9),
 	})
-	path := filepath.Join(filepath.Dir(s.config.Path), "zones/z.toml")
+	path := filepath.Join(filepath.Dir(s.config.path), "zones/z.toml")
 	taken := func(serial uint32, text string) string {
 		s.arrive(s.comes(path, fake.ZoneLines(serial, text)[:8]...))
 		s.takeArrivals(t.Context())
@@ -165,7 +165,7 @@ func TestWhatIsEditedWaitsForAReload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := still(t, map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"z.toml\"]\n", "z.toml": "name = \"example.com\"\n" + fromPrimary})
-			path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
+			path := filepath.Join(filepath.Dir(s.config.path), "z.toml")
 			s.arrive(s.comes(path, fake.ZoneLines(1, "first")[:8]...))
 			s.takeArrivals(t.Context())
 			if os.WriteFile(path, []byte(text), 0o600); text == "" {
@@ -189,7 +189,7 @@ func TestWhatIsEditedWaitsForAReload(t *testing.T) {
 func TestAnExpiryThatComesTooLateIsNone(t *testing.T) {
 	t.Parallel()
 	s := still(t, map[string]string{"mxtrap.toml": "[server]\nzones = [\"z.toml\"]\n", "z.toml": "name = \"example.com\"\n" + fromPrimary})
-	path := filepath.Join(filepath.Dir(s.config.Path), "z.toml")
+	path := filepath.Join(filepath.Dir(s.config.path), "z.toml")
 	s.arrive(s.comes(path, fake.ZoneLines(1, "first")[:8]...))
 	s.takeArrivals(t.Context())
 	late := s.comes(path)
@@ -222,7 +222,7 @@ func TestAZoneThatTwoCatalogsListIsServedWhileOneOfThemDoes(t *testing.T) {
 		"member.toml": "[records]\n\"@\" = [\"NS ns.example.\"]\n",
 	})
 	lists := func(n, serial int, members ...string) {
-		s.arrive(s.comes(filepath.Join(filepath.Dir(s.config.Path), fmt.Sprintf("zones/c%d.toml", n)), listed(fmt.Sprintf("c%d.test", n), serial, members)...))
+		s.arrive(s.comes(filepath.Join(filepath.Dir(s.config.path), fmt.Sprintf("zones/c%d.toml", n)), listed(fmt.Sprintf("c%d.test", n), serial, members)...))
 		s.takeArrivals(t.Context())
 	}
 	want := func(zones string) {
@@ -253,7 +253,7 @@ func TestAZoneThatIsLetInIsMadeOfTheCopyThatThereIs(t *testing.T) {
 		"zones/a.toml": "name = \"a.test\"\n" + fromPrimary + "[catalog]\ntemplate = \"../member.toml\"\n", "zones/b.toml": "name = \"b.test\"\n" + fromPrimary + "[catalog]\ntemplate = \"../member.toml\"\n",
 		"member.toml": fromPrimary,
 	})
-	dir := filepath.Dir(s.config.Path)
+	dir := filepath.Dir(s.config.path)
 	lists := func(name string, serial int, members ...string) {
 		s.arrive(s.comes(filepath.Join(dir, "zones", name[:1]+".toml"), listed(name, serial, members)...))
 		s.takeArrivals(t.Context())
@@ -283,7 +283,7 @@ func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := still(t, files)
-			dir := filepath.Dir(s.config.Path)
+			dir := filepath.Dir(s.config.path)
 			path := filepath.Join(dir, "zones/z.toml")
 			s.arrive(s.comes(path, fake.ZoneLines(1, "first")[:8]...))
 			s.takeArrivals(t.Context())
@@ -311,7 +311,7 @@ func TestACopyThatDoesNotFitAtAStartIsAskedForAgain(t *testing.T) {
 func TestAServedZoneStaysOverAStartWithOneBelowIt(t *testing.T) {
 	t.Parallel()
 	s := still(t, map[string]string{"mxtrap.toml": "[server]\nstate = \"state\"\nzones = [\"zones/*.toml\"]\n", "zones/a.toml": exampleZone})
-	os.WriteFile(filepath.Join(filepath.Dir(s.config.Path), "zones/deep.toml"), []byte(simpleZone("mx2.example.com", 9)), 0o600)
+	os.WriteFile(filepath.Join(filepath.Dir(s.config.path), "zones/deep.toml"), []byte(simpleZone("mx2.example.com", 9)), 0o600)
 	if got := s.restarted(t); got != "example.com true" {
 		t.Error(got)
 	}

@@ -19,7 +19,7 @@ import (
 
 // Config is a server file: every value right by itself.
 type Config struct {
-	Path        string // of the file; "" for the embedded example
+	path        string // of the file; "" for the embedded example
 	Listen      []netip.AddrPort
 	Metrics     netip.AddrPort // not valid: no HTTP
 	Resolvers   []string       // host:port; empty: those of /etc/resolv.conf
@@ -70,7 +70,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 		return nil
 	}
 	c := &Config{
-		Path: path, chaos: true, zoneMetrics: true,
+		path: path, chaos: true, zoneMetrics: true,
 		Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5353")},
 		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
 	}
@@ -136,7 +136,7 @@ func (c *Config) beside(path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(filepath.Dir(c.Path), path)
+	return filepath.Join(filepath.Dir(c.path), path)
 }
 
 func (c *Config) readLog(t *conf.Table) {

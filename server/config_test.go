@@ -25,7 +25,7 @@ func TestTheExampleOfAServerFileShowsTheDefaults(t *testing.T) {
 		if c == nil {
 			t.Fatal(report.Problems())
 		}
-		c.Path, c.transfers.Keys = "", nil
+		c.path, c.transfers.Keys = "", nil
 		return c
 	}
 	defaults, example := read(""), read(string(text))

@@ -81,10 +81,10 @@ func (c *Config) checkState(n *state.Numbering, report *conf.Report) {
 
 // name is what the server file is called in messages.
 func (c *Config) name() string {
-	if c.Path == "" {
+	if c.path == "" {
 		return "the example"
 	}
-	return c.Path
+	return c.path
 }
 
 // Example is the configuration that is served where the operator gives none.

@@ -98,7 +98,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	}
 	s.logProblems(l.Report.Problems())
 	s.whole = l.Report.Faults() == 0
-	if n := l.Report.Warnings(); n > 0 && c.Path != "" {
+	if n := l.Report.Warnings(); n > 0 && c.path != "" {
 		o.Log.Warn("the configuration has warnings; run mxtrap check to see them", "warnings", n)
 	}
 	s.publish(c, l)
@@ -178,8 +178,8 @@ func (s *Server) reload(ctx context.Context) {
 	began := time.Now()
 	c := s.config
 	var report conf.Report
-	if c.Path != "" {
-		c = ReadConfig(c.Path, &report)
+	if c.path != "" {
+		c = ReadConfig(c.path, &report)
 	}
 	if c == nil {
 		s.logProblems(report.Problems())
