@@ -6,11 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"mxtrap/server/answer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/source"
 	"mxtrap/zone/trap"
+
+	"github.com/miekg/dns"
 )
 
 // trapped compiles a zone of two mail hosts with a trap, and tells its problems, a line each, those of addresses for examples left out.
@@ -146,6 +149,35 @@ func TestWhatATrapComesTo(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", first, c.warning)
 			}
 		})
+	}
+}
+
+// sixes are two mail hosts that have IPv6 addresses alone.
+const sixes = "six = [\"MX 10 mail6\", \"MX 20 mail66\"]\nmail6 = [\"AAAA 2001:db8::25\"]\nmail66 = [\"AAAA 2001:db8::26\"]"
+
+func TestDecoysOfHostsWithIPv6AloneHaveNoOtherAddress(t *testing.T) {
+	for _, table := range []string{"", "addresses = [\"2001:db8:1::/64\"]\n"} {
+		z, problems := trapped(sixes, table+"at = [\"six\"]", nil)
+		if z == nil {
+			t.Fatal(problems)
+		}
+		ask := answer.NewAsker([]*zone.Zone{z}).Ask
+		if m, _ := ask("mx2.example.com", dns.TypeAAAA); len(m.Answer) != 1 {
+			t.Errorf("AAAA: %v", m)
+		}
+		if m, _ := ask("mx2.example.com", dns.TypeA); len(m.Answer) != 0 || len(m.Ns) != 1 {
+			t.Errorf("A: %v", m)
+		}
+	}
+	if z, problems := trapped(sixes, "at = [\"six\"]\nstyle = \"direct\"", nil); z == nil || problems != "" {
+		t.Errorf("direct decoys: %s", problems)
+	}
+}
+
+func TestAnOwnerWithoutDecoysIsNoTrap(t *testing.T) {
+	z, problems := trapped("away = [\"MX 10 a.other.test.\", \"MX 20 b.other.test.\"]", "at = [\"away\"]", nil) // nothing is known of its exchanges
+	if z == nil || len(z.Traps()) > 0 || len(z.Hosts()) > 0 || fmt.Sprint(z.Lookups()) != "[a.other.test]" {
+		t.Errorf("%v %v", z, problems)
 	}
 }
 

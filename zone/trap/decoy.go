@@ -77,7 +77,7 @@ func (b *builder) decoys(t trapped, hosts []dname.Name) []content.Record {
 	for n := range hosts {
 		own[n] = b.deal(t, n+1, real)
 	}
-	if len(hosts) > 0 && own[0].none() {
+	if own[0].none() {
 		// No address of its own for the first means none for the others: decks do not end.
 		b.wantLookup(host, target)
 		before := target
