@@ -3,6 +3,7 @@ package trap_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,6 +175,47 @@ func TestDecoysOfHostsWithIPv6AloneHaveNoOtherAddress(t *testing.T) {
 	}
 }
 
+// TestSPFHasRoomForSoManyExchangesAndSoManyVoids: ten exchanges, and two look-ups of a family that find nothing (RFC 7208 4.6.4).
+func TestSPFHasRoomForSoManyExchangesAndSoManyVoids(t *testing.T) {
+	const permerror = "fails with permerror"
+	for name, c := range map[string]struct {
+		hosts []string // their addresses
+		spf   string
+		table string
+		want  string // "": nothing is said of SPF
+	}{
+		"ten with the decoys":                       {slices.Repeat([]string{"A 192.0.2.7"}, 8), "mx", "count = 2", ""},
+		"eleven with the decoys":                    {slices.Repeat([]string{"A 192.0.2.7"}, 8), "mx", "count = 3", "set count = 2 or less"},
+		"ten real ones":                             {slices.Repeat([]string{"A 192.0.2.7"}, 10), "mx", "count = 1", "set count = 0 or less"},
+		"eleven real ones":                          {slices.Repeat([]string{"A 192.0.2.7"}, 11), "mx", "count = 1", "11 are more than the 10"},
+		"eleven, and no record that reaches them":   {slices.Repeat([]string{"A 192.0.2.7"}, 8), "a", "count = 3", ""},
+		"two void look-ups with the decoys":         {[]string{"A 192.0.2.7 AAAA 2001:db8::7", "A 192.0.2.8"}, "mx", "count = 1\naddresses = [\"192.0.2.99\"]", ""},
+		"three void look-ups with the decoys":       {[]string{"A 192.0.2.7 AAAA 2001:db8::7", "A 192.0.2.8"}, "mx", "count = 2\naddresses = [\"192.0.2.99\"]", "3 of them have no IPv6 address"},
+		"three, two of them real":                   {[]string{"A 192.0.2.7 AAAA 2001:db8::7", "A 192.0.2.8", "A 192.0.2.9"}, "mx", "count = 1\naddresses = [\"192.0.2.99\"]", "3 of them have no IPv6 address"},
+		"three real ones, which is no decoy's work": {[]string{"A 192.0.2.7 AAAA 2001:db8::7", "A 192.0.2.8", "A 192.0.2.9", "A 192.0.2.10"}, "mx", "count = 1\naddresses = [\"192.0.2.99\"]", ""},
+		"three of a family that nobody sends from":  {[]string{"A 192.0.2.7", "A 192.0.2.8"}, "mx", "count = 2", ""},
+		"three of a family that the record names":   {[]string{"A 192.0.2.7", "A 192.0.2.8"}, "mx ip6:2001:db8::1", "count = 1", "3 of them have no IPv6 address"},
+		"three of IPv4":                             {[]string{"AAAA 2001:db8::7 A 192.0.2.7", "AAAA 2001:db8::8"}, "mx", "count = 2\naddresses = [\"2001:db8:1::/64\"]", "3 of them have no IPv4 address"},
+		"two of IPv4":                               {[]string{"AAAA 2001:db8::7 A 192.0.2.7", "AAAA 2001:db8::8"}, "mx", "count = 1\naddresses = [\"2001:db8:1::/64\"]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mx, hosts := []string{fmt.Sprintf("'TXT \"v=spf1 %s -all\"'", c.spf)}, ""
+			for i, addresses := range c.hosts {
+				mx = append(mx, fmt.Sprintf("'MX %d h%d'", 10*i+10, i))
+				var list []string
+				for a := range slices.Chunk(strings.Fields(addresses), 2) {
+					list = append(list, "'"+strings.Join(a, " ")+"'")
+				}
+				hosts += fmt.Sprintf("h%d = [%s]\n", i, strings.Join(list, ", "))
+			}
+			_, problems := trapped("sends = ["+strings.Join(mx, ", ")+"]\n"+hosts, "at = [\"sends\"]\n"+c.table, nil)
+			if said := strings.Contains(problems, permerror) || strings.Contains(problems, "would fail with permerror"); said != (c.want != "") || !strings.Contains(problems, c.want) {
+				t.Errorf("got %s\nwant %s", problems, c.want)
+			}
+		})
+	}
+}
+
 func TestAnOwnerWithoutDecoysIsNoTrap(t *testing.T) {
 	z, problems := trapped("away = [\"MX 10 a.other.test.\", \"MX 20 b.other.test.\"]", "at = [\"away\"]", nil) // nothing is known of its exchanges
 	if z == nil || len(z.Traps()) > 0 || len(z.Hosts()) > 0 || fmt.Sprint(z.Lookups()) != "[a.other.test]" {
@@ -196,7 +238,7 @@ func TestWhichAddressesAHostOfTheInternetMayHave(t *testing.T) {
 func TestWhyAnExchangeIsNoHost(t *testing.T) {
 	for wire, want := range map[string]string{
 		"\x00": "a null MX says", "\x09localhost\x00": "means the sender's own host", "\x01a\x09localhost\x00": "means the sender's own host", "\x03192\x010\x012\x0225\x00": "is an address",
-		"\x03192\x010\x012\x03256\x00": "", "\x04mail\x0225\x00": "", "\x04mail\x04test\x00": "", "\x09localhosu\x00": "",
+		"\x0210\x010\x010\x010\x00": "is an address", "\x0210\x019\x019\x019\x00": "is an address", "\x03192\x010\x012\x03256\x00": "", "\x04mail\x0225\x00": "", "\x04mail\x04test\x00": "", "\x09localhosu\x00": "",
 	} {
 		if got := trap.NoHost(dname.Name(wire)); (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Errorf("%q: %q, want %q", wire, got, want)
