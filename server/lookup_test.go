@@ -1,12 +1,13 @@
 package server
 
 import (
-	"mxtrap/server/fake"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/server/fake"
 )
 
 // TestACoverIsLookedUpAndKeptFresh: served as written before the first answer, then covered, then with each new address, and with the

@@ -2,6 +2,11 @@ package server
 
 import (
 	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"time"
+
 	"mxtrap/metrics"
 	"mxtrap/server/answer"
 	"mxtrap/server/load"
@@ -9,10 +14,6 @@ import (
 	"mxtrap/server/state"
 	"mxtrap/server/transfer"
 	"mxtrap/zone"
-	"os"
-	"reflect"
-	"slices"
-	"time"
 )
 
 // publish makes what was loaded what is served.

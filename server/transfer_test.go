@@ -1,8 +1,6 @@
 package server
 
 import (
-	"mxtrap/server/fake"
-
 	"bytes"
 	"fmt"
 	"net"
@@ -14,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/server/answer"
+	"mxtrap/server/fake"
 	"mxtrap/server/peer"
 	"mxtrap/zone/conf"
 )

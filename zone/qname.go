@@ -1,8 +1,6 @@
 package zone
 
-import (
-	"mxtrap/zone/dname"
-)
+import "mxtrap/zone/dname"
 
 // maxLabels is the number of labels of the longest name, without the root.
 const maxLabels = 127

@@ -1,8 +1,6 @@
 package answer
 
 import (
-	"mxtrap/server/fake"
-
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/metrics"
+	"mxtrap/server/fake"
 	"mxtrap/server/peer"
 )
 

@@ -1,10 +1,6 @@
 package socket
 
 import (
-	"mxtrap/server/fake"
-	"mxtrap/zone"
-	"mxtrap/zone/conf"
-
 	"bytes"
 	"errors"
 	"fmt"
@@ -15,13 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"mxtrap/metrics"
-
-	"mxtrap/server/answer"
-
-	"mxtrap/zone/source"
-
 	"github.com/miekg/dns"
+
+	"mxtrap/metrics"
+	"mxtrap/server/answer"
+	"mxtrap/server/fake"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // TestPacketConns holds the two ways to bring packets to the same behaviour.

@@ -2,12 +2,13 @@ package state
 
 import (
 	"crypto/sha256"
+	"os"
+	"testing"
+
 	"mxtrap/server/fake"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/rdata"
 	"mxtrap/zone/source"
-	"os"
-	"testing"
 )
 
 // FuzzCopy: whatever stands in the place of a copy is what was written, or is damaged.

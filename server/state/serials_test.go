@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"mxtrap/zone"
-	"mxtrap/zone/conf"
-	"mxtrap/zone/source"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // numbered compiles a zone whose own serial number and content are given.

@@ -1,8 +1,9 @@
 package tap
 
 import (
-	"mxtrap/zone/conf"
 	"testing"
+
+	"mxtrap/zone/conf"
 )
 
 func TestPathsAreRelativeToTheServerFile(t *testing.T) {

@@ -2,18 +2,17 @@ package transfer
 
 import (
 	"context"
-	"mxtrap/server/fake"
-	"mxtrap/zone"
-	"mxtrap/zone/rr"
 	"net"
 	"strings"
 	"testing"
 
-	"mxtrap/server/peer"
-
-	"mxtrap/zone/rdata"
-
 	"github.com/miekg/dns"
+
+	"mxtrap/server/fake"
+	"mxtrap/server/peer"
+	"mxtrap/zone"
+	"mxtrap/zone/rdata"
+	"mxtrap/zone/rr"
 )
 
 // TestABombIsRefused: names that pointers make long are counted whole.

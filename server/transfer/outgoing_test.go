@@ -1,25 +1,23 @@
 package transfer
 
 import (
-	"mxtrap/server/fake"
-	"mxtrap/zone/conf"
-
 	"encoding/binary"
 	"io"
 	"log/slog"
-	"mxtrap/metrics"
-	"mxtrap/zone"
 	"net"
 	"net/netip"
 	"testing"
 	"time"
 
-	"mxtrap/server/answer"
-	"mxtrap/server/peer"
-
-	"mxtrap/zone/source"
-
 	"github.com/miekg/dns"
+
+	"mxtrap/metrics"
+	"mxtrap/server/answer"
+	"mxtrap/server/fake"
+	"mxtrap/server/peer"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // FuzzTransferRequest: whatever asks for a zone, is signed, or notifies, gets messages that the library reads, and never the zone without

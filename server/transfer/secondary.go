@@ -1,11 +1,12 @@
 package transfer
 
 import (
-	"mxtrap/server/peer"
-	"mxtrap/zone/rr"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/server/peer"
+	"mxtrap/zone/rr"
 )
 
 // Secondary is a zone that comes from a primary.

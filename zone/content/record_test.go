@@ -2,11 +2,12 @@ package content
 
 import (
 	"bytes"
-	"mxtrap/zone/dname"
-	"mxtrap/zone/rr"
 	"os"
 	"strings"
 	"testing"
+
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rr"
 )
 
 // FuzzRecord parses records as they stand in a zone file: one that is read the short way is what package rr reads.

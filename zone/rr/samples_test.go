@@ -1,8 +1,6 @@
 package rr
 
-import (
-	"mxtrap/zone/rdata"
-)
+import "mxtrap/zone/rdata"
 
 // sample is a record's type and data as BIND, NSD or the RFC has them.
 type sample struct{ name, text string }

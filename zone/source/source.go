@@ -8,13 +8,12 @@ import (
 	"slices"
 	"sync"
 
-	"mxtrap/zone/conf"
+	"github.com/miekg/dns"
 
+	"mxtrap/zone/conf"
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/trap"
-
-	"github.com/miekg/dns"
 )
 
 // maxRecords is how many records a zone may have: while it is loaded, each takes up to a thousand octets of memory.

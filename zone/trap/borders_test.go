@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"mxtrap/server/answer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/source"
 	"mxtrap/zone/trap"
-
-	"github.com/miekg/dns"
 )
 
 // trapped compiles a zone of two mail hosts with a trap, and tells its problems, a line each, those of addresses for examples left out.

@@ -2,12 +2,13 @@ package trap
 
 import (
 	"fmt"
-	"mxtrap/zone/content"
-	"mxtrap/zone/dname"
 	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 )
 
 // checkCovers warns of fixed addresses that nothing uses.

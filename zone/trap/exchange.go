@@ -2,13 +2,14 @@ package trap
 
 import (
 	"fmt"
-	"mxtrap/zone/conf"
-	"mxtrap/zone/content"
-	"mxtrap/zone/dname"
 	"net/netip"
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 )
 
 // trapped is an owner whose MX set is trapped.

@@ -1,8 +1,6 @@
 package trap_test
 
 import (
-	"github.com/BurntSushi/toml"
-
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -10,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/BurntSushi/toml"
 	"github.com/miekg/dns"
 
 	"mxtrap/server/answer"

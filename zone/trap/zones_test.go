@@ -2,10 +2,6 @@ package trap_test
 
 import (
 	"flag"
-	"mxtrap/zone"
-	"mxtrap/zone/conf"
-	"mxtrap/zone/source"
-	"mxtrap/zone/trap"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,6 +9,11 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
+	"mxtrap/zone/trap"
 )
 
 var update = flag.Bool("update", false, "write what came out into the golden files")
