@@ -21,6 +21,7 @@ import (
 type Config struct {
 	path        string // of the file; "" for the embedded example
 	Listen      []netip.AddrPort
+	listenOn    bool           // Listen stands whatever the server file says
 	Metrics     netip.AddrPort // not valid: no HTTP
 	Resolvers   []string       // host:port; empty: those of /etc/resolv.conf
 	nsid        string
@@ -161,9 +162,9 @@ func parseAddress(s string) (netip.AddrPort, error) {
 	return a, nil
 }
 
-// ListenOn replaces the addresses that DNS is served on.
+// ListenOn replaces the addresses that DNS is served on, for reloads too.
 func (c *Config) ListenOn(addresses []string) error {
-	c.Listen = nil
+	c.Listen, c.listenOn = nil, true
 	for _, text := range addresses {
 		addr, err := parseAddress(text)
 		if err != nil {

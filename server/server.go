@@ -187,6 +187,9 @@ func (s *Server) reload(ctx context.Context) {
 		s.metrics.Reloaded(false, began)
 		return
 	}
+	if s.config.listenOn {
+		c.Listen, c.listenOn = s.config.Listen, true
+	}
 	l := pace.WhileServing(ctx, func() *load.Loading { return s.loader(c).Load(ctx, s.files) })
 	if l == nil {
 		return

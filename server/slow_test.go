@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -197,6 +199,34 @@ func TestAServerEndsWhileOthersAreSilent(t *testing.T) {
 			t.Fatal(err)
 		}
 		asked[dns.OpcodeToString[m.Opcode]] = true
+	}
+	began := time.Now()
+	r.stop()
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
+
+// TestAServerEndsWhileClientsDoNotRead: neither those of TCP, nor that of a tap.
+func TestAServerEndsWhileClientsDoNotRead(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	tap, err := net.Listen("unix", socket) // takes connections, and reads nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tap.Close()
+	r := start(t, map[string]string{"mxtrap.toml": serverFile + fmt.Sprintf("[dnstap]\nsocket = %q\n", socket), "zones/a.toml": exampleZone})
+	endless := bytes.Repeat(tcpQueryFor("example.com.", dns.TypeMX), 1000)
+	for range 3 {
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.(*net.TCPConn).SetReadBuffer(4096)
+		for err := error(nil); err == nil; _, err = conn.Write(endless) { // until the server takes no more of them
+			conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+		}
 	}
 	began := time.Now()
 	r.stop()

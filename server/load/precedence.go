@@ -50,9 +50,10 @@ func (l *Loading) stand(before *Files, waited map[string]bool) {
 		a.giveWay(f)
 	}
 	l.unite()
-	for path := range l.Waiting {
-		for _, name := range a.names(path) {
-			l.Numbers.Settle(name, l.holder(name))
+	for _, f := range l.Refused {
+		l.settle(f)
+		if old := before.Get(f.Path); old != nil {
+			l.settle(old)
 		}
 	}
 }
@@ -122,16 +123,6 @@ func (a *arrangement) served(f *File) *File {
 
 // known says whether a zone's name was served before, by a server before too.
 func (a *arrangement) known(f *File) bool { return a.Numbers.Knows(f.Zone.Name()) }
-
-// names are the names of a path, before and now.
-func (a *arrangement) names(path string) (names []string) {
-	for _, f := range []*File{a.before.Get(path), a.Files.Get(path)} {
-		if f != nil {
-			names = append(names, f.Zone.Name())
-		}
-	}
-	return names
-}
 
 // first orders what holds before what does not.
 func first(f, g bool) int {
@@ -257,6 +248,9 @@ func (a *arrangement) giveWay(f *File) {
 		}
 	}
 }
+
+// settle gives the name of a zone that had to give way the number of the zone that has it.
+func (l *Loading) settle(f *File) { l.Numbers.Settle(f.Zone.Name(), l.holder(f.Zone.Name())) }
 
 // holder is what the zone is served as that has a name now; not known: nobody has it.
 func (l *Loading) holder(name string) state.Served {

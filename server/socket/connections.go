@@ -14,10 +14,10 @@ type places struct {
 	most      int // in all
 	perClient int // of one IPv4 address or IPv6 /64; 0: any number
 
-	mu       sync.Mutex
-	open     map[*place]bool
-	clients  map[netip.Prefix]int
-	draining bool
+	mu      sync.Mutex
+	open    map[*place]bool
+	clients map[netip.Prefix]int
+	drained time.Time // when all must have ended; zero: they go on
 }
 
 // place is an open connection.
@@ -75,13 +75,18 @@ func (p *places) leave(c *place) {
 	}
 }
 
+// drainSend is how long clients have to take the answers of a listener that closes: the server ends within a second, whoever does not read.
+const drainSend = 3 * drainTime
+
 // drain lets the connections answer what comes in at once.
 func (p *places) drain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.draining = true
+	now := time.Now()
+	p.drained = now.Add(drainSend)
 	for c := range p.open {
-		c.SetReadDeadline(time.Now().Add(drainTime))
+		c.SetReadDeadline(now.Add(drainTime))
+		c.SetWriteDeadline(p.drained)
 	}
 }
 
@@ -105,7 +110,7 @@ func (c *place) await() {
 	defer c.of.mu.Unlock()
 	idle := tcpIdle
 	switch {
-	case c.of.draining:
+	case !c.of.drained.IsZero():
 		idle = drainTime
 	case len(c.of.open) > c.of.most/2:
 		idle = tcpBusyIdle
@@ -117,7 +122,13 @@ func (c *place) await() {
 // send sends answers, within a bounded time.
 func (c *place) send(data []byte) error {
 	c.move()
-	c.SetWriteDeadline(time.Now().Add(tcpSend))
+	c.of.mu.Lock()
+	end := c.of.drained
+	if end.IsZero() {
+		end = time.Now().Add(tcpSend)
+	}
+	c.SetWriteDeadline(end)
+	c.of.mu.Unlock()
 	_, err := c.Write(data)
 	return err
 }

@@ -25,7 +25,8 @@ type listener struct {
 	packets []packetConn // over udp
 	family  metrics.Family
 	tcp     *net.TCPListener
-	running sync.WaitGroup
+	udpRuns sync.WaitGroup
+	tcpRuns sync.WaitGroup
 }
 
 func (l *listener) address() string { return l.tcp.Addr().String() }
@@ -93,12 +94,7 @@ func (s *Listeners) Listen(addresses []netip.AddrPort, http netip.AddrPort) erro
 		s.open[name] = l
 		s.start(l)
 	}
-	for name, l := range s.open {
-		if !wanted[name] {
-			delete(s.open, name)
-			l.close()
-		}
-	}
+	s.closeUnless(wanted)
 	if newHTTP != s.http {
 		s.closeHTTP()
 		s.http = newHTTP
@@ -202,31 +198,41 @@ func (s *Listeners) openOnce(addr netip.AddrPort) (*listener, error) {
 // start begins to answer on a listener.
 func (s *Listeners) start(l *listener) {
 	for i, conn := range l.packets {
-		l.running.Go(func() { s.serveUDP(conn, l.family, s.metrics.Worker(i)) })
+		l.udpRuns.Go(func() { s.serveUDP(conn, l.family, s.metrics.Worker(i)) })
 	}
-	l.running.Go(func() { s.serveTCP(l) })
+	l.tcpRuns.Go(func() { s.serveTCP(l) })
 }
 
-// close lets a listener answer what it has received, and ends it. The TCP socket is closed last: it keeps the port, which others could
-// have else while UDP sockets here still answer on it.
+// close lets a listener answer what it has received, and ends it. The TCP socket keeps the port as long as UDP sockets answer on it, or
+// another server could have it in between.
 func (l *listener) close() {
 	l.tcp.SetDeadline(time.Now())
 	for _, conn := range l.udp {
 		conn.SetReadDeadline(time.Now().Add(drainTime))
 	}
-	l.running.Wait()
+	l.udpRuns.Wait()
 	for _, conn := range l.udp {
 		conn.Close()
 	}
 	l.tcp.Close()
+	l.tcpRuns.Wait()
+}
+
+// closeUnless closes the listeners that are not wanted, at the same time.
+func (s *Listeners) closeUnless(wanted map[string]bool) {
+	var closing sync.WaitGroup
+	for name, l := range s.open {
+		if !wanted[name] {
+			delete(s.open, name)
+			closing.Go(l.close)
+		}
+	}
+	closing.Wait()
 }
 
 // Shut closes everything.
 func (s *Listeners) Shut() {
-	for name, l := range s.open {
-		delete(s.open, name)
-		l.close()
-	}
+	s.closeUnless(nil)
 	s.closeHTTP()
 }
 

@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	tapWaiting = 1024            // messages on their way to the file or socket; what comes beside them is lost, and counted
-	tapTimeout = 5 * time.Second // for the reader of a socket to take what it is sent
-	tapRetry   = time.Second     // until a socket is tried again
-	tapFlush   = time.Second     // until messages are sent where few come
+	tapWaiting = 1024                   // messages on their way to the file or socket; what comes beside them is lost, and counted
+	tapTimeout = 5 * time.Second        // for the reader of a socket to take what it is sent
+	tapRetry   = time.Second            // until a socket is tried again
+	tapFlush   = time.Second            // until messages are sent where few come
+	tapEnd     = 300 * time.Millisecond // for the reader to take what is left at the end
 )
 
 // Config is where queries and responses are copied to, in the format dnstap.
@@ -119,6 +120,7 @@ func (t *Tap) write(ctx context.Context) error {
 		return err
 	}
 	defer to.Close()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(tapEnd, func() { to.Close() }) })() // the reader may not take what is left
 	w, err := framestream.NewWriter(to, &framestream.WriterOptions{
 		ContentTypes: [][]byte{dnstap.FSContentType}, Bidirectional: t.socket != "", Timeout: tapTimeout,
 	})
