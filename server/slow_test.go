@@ -230,7 +230,7 @@ func TestAServerEndsWhileClientsDoNotRead(t *testing.T) {
 	}
 	began := time.Now()
 	r.stop()
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 4*time.Second { // it is below one, but on a busy machine; and was ten
 		t.Errorf("the end took %v", took)
 	}
 }
