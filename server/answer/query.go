@@ -93,7 +93,7 @@ func (q *Query) Parse(packet []byte) {
 	}
 	question := q.parseQuestion()
 	q.Verdict = dns.RcodeFormatError
-	if at := q.behindQuestions(); at >= 0 {
+	if at := q.behindQuestions(); at != -1 {
 		q.Verdict = q.parseRecords(at)
 	}
 	q.notify = q.flags&OpcodeMask == dns.OpcodeNotify<<11
@@ -112,7 +112,7 @@ func (q *Query) parseQuestion() bool {
 		return false
 	}
 	at := q.Name.Read(q.Packet, HeaderSize)
-	if at < 0 || at+4 > len(q.Packet) {
+	if at == -1 || at+4 > len(q.Packet) {
 		return false
 	}
 	q.Type = binary.BigEndian.Uint16(q.Packet[at:])
@@ -128,7 +128,7 @@ func (q *Query) behindQuestions() (at int) {
 	}
 	at = HeaderSize
 	for range binary.BigEndian.Uint16(q.Packet[4:]) {
-		if at = SkipName(q.Packet, at); at < 0 || at+4 > len(q.Packet) {
+		if at = SkipName(q.Packet, at); at == -1 || at+4 > len(q.Packet) {
 			return -1
 		}
 		at += 4
@@ -145,7 +145,7 @@ func (q *Query) parseRecords(at int) (verdict int) {
 	additional := int(binary.BigEndian.Uint16(q.Packet[10:]))
 	for ; records > 0; records-- {
 		owner := at
-		if at = SkipName(q.Packet, at); at < 0 || at+10 > len(q.Packet) {
+		if at = SkipName(q.Packet, at); at == -1 || at+10 > len(q.Packet) {
 			return dns.RcodeFormatError
 		}
 		typ := binary.BigEndian.Uint16(q.Packet[at:])
@@ -199,7 +199,7 @@ func AsksTransfer(packet []byte) bool {
 		return false
 	}
 	at := SkipName(packet, HeaderSize)
-	if at < 0 || at+4 > len(packet) {
+	if at == -1 || at+4 > len(packet) {
 		return false
 	}
 	typ := binary.BigEndian.Uint16(packet[at:])
