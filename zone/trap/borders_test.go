@@ -184,11 +184,11 @@ func TestSPFHasRoomForSoManyExchangesAndSoManyVoids(t *testing.T) {
 		table string
 		want  string // "": nothing is said of SPF
 	}{
-		"ten with the decoys":                       {slices.Repeat([]string{"A 192.0.2.7"}, 8), "mx", "count = 2", ""},
-		"eleven with the decoys":                    {slices.Repeat([]string{"A 192.0.2.7"}, 8), "mx", "count = 3", "set count = 2 or less"},
-		"ten real ones":                             {slices.Repeat([]string{"A 192.0.2.7"}, 10), "mx", "count = 1", "set count = 0 or less"},
-		"eleven real ones":                          {slices.Repeat([]string{"A 192.0.2.7"}, 11), "mx", "count = 1", "11 are more than the 10"},
-		"eleven, and no record that reaches them":   {slices.Repeat([]string{"A 192.0.2.7"}, 8), "a", "count = 3", ""},
+		"ten with the decoys":                       {slices.Repeat([]string{"A 192.0.2.7 AAAA 2001:db8::7"}, 8), "mx", "count = 2", ""},
+		"eleven with the decoys":                    {slices.Repeat([]string{"A 192.0.2.7 AAAA 2001:db8::7"}, 8), "mx", "count = 3", "set count = 2 or less"},
+		"ten real ones":                             {slices.Repeat([]string{"A 192.0.2.7 AAAA 2001:db8::7"}, 10), "mx", "count = 1", "set count = 0 or less"},
+		"eleven real ones":                          {slices.Repeat([]string{"A 192.0.2.7 AAAA 2001:db8::7"}, 11), "mx", "count = 1", "11 are more than the 10"},
+		"eleven, and no record that reaches them":   {slices.Repeat([]string{"A 192.0.2.7 AAAA 2001:db8::7"}, 8), "a", "count = 3", ""},
 		"two void look-ups with the decoys":         {[]string{"A 192.0.2.7 AAAA 2001:db8::7", "A 192.0.2.8"}, "mx", "count = 1\naddresses = [\"192.0.2.99\"]", ""},
 		"three void look-ups with the decoys":       {[]string{"A 192.0.2.7 AAAA 2001:db8::7", "A 192.0.2.8"}, "mx", "count = 2\naddresses = [\"192.0.2.99\"]", "3 of them have no IPv6 address"},
 		"three, two of them real":                   {[]string{"A 192.0.2.7 AAAA 2001:db8::7", "A 192.0.2.8", "A 192.0.2.9"}, "mx", "count = 1\naddresses = [\"192.0.2.99\"]", "3 of them have no IPv6 address"},
@@ -196,6 +196,8 @@ func TestSPFHasRoomForSoManyExchangesAndSoManyVoids(t *testing.T) {
 		"three of a family that nobody sends from":  {[]string{"A 192.0.2.7", "A 192.0.2.8"}, "mx", "count = 2", ""},
 		"three of a family that the record names":   {[]string{"A 192.0.2.7", "A 192.0.2.8"}, "mx ip6:2001:db8::1", "count = 1", "3 of them have no IPv6 address"},
 		"three of IPv4":                             {[]string{"AAAA 2001:db8::7 A 192.0.2.7", "AAAA 2001:db8::8"}, "mx", "count = 2\naddresses = [\"2001:db8:1::/64\"]", "3 of them have no IPv4 address"},
+		"one real one and a decoy":                  {[]string{"AAAA 2001:db8::7 A 192.0.2.7", "AAAA 2001:db8::8 A 192.0.2.8", "AAAA 2001:db8::9"}, "mx", "count = 1\naddresses = [\"2001:db8:1::/64\"]", ""},
+		"two of IPv4, and three real ones of IPv6":  {[]string{"A 192.0.2.7", "A 192.0.2.8", "A 192.0.2.9", "AAAA 2001:db8::7"}, "mx", "count = 1\naddresses = [\"2001:db8:1::/64\"]", ""},
 		"two of IPv4":                               {[]string{"AAAA 2001:db8::7 A 192.0.2.7", "AAAA 2001:db8::8"}, "mx", "count = 1\naddresses = [\"2001:db8:1::/64\"]", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
