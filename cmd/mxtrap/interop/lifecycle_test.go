@@ -16,12 +16,13 @@ import (
 
 // TestInteropSocketActivation hands open sockets over as systemd does: mxtrap answers what came before it was there.
 func TestInteropSocketActivation(t *testing.T) {
-	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	address := "127.0.0.1:" + freePort(t)
+	socket, err := net.ListenPacket("udp4", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	udp := socket.(*net.UDPConn)
 	defer udp.Close()
-	address := udp.LocalAddr().String()
 	tcp, err := net.Listen("tcp4", address)
 	if err != nil {
 		t.Fatal(err)

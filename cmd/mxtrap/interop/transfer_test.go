@@ -148,10 +148,14 @@ func openFolder(t *testing.T) string {
 func (m *instance) servedBy(t *testing.T, port string, serial uint32) {
 	t.Helper()
 	ask := func(at, name string, qtype uint16) *dns.Msg {
-		reply, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, qtype), "127.0.0.1:"+at)
-		if err != nil {
-			return new(dns.Msg)
-		}
+		t.Helper()
+		var reply *dns.Msg
+		// A peer that takes up a new version may cut the connections of the old one: the question is asked again.
+		eventually(t, fmt.Sprintf("an answer to %s %s at port %s", name, dns.TypeToString[qtype], at), func() bool {
+			var err error
+			reply, _, err = (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, qtype), "127.0.0.1:"+at)
+			return err == nil
+		})
 		return reply
 	}
 	eventually(t, fmt.Sprintf("the peer serves serial %d", serial), func() bool {
