@@ -270,3 +270,16 @@ func TestWhatAsksForATransfer(t *testing.T) {
 		}
 	}
 }
+
+func TestAQuestionThatIsCutShortHasNoRecordsBehindIt(t *testing.T) {
+	for _, name := range []string{"\x03mx1", "\x40", "\xc0", "\x00", "\x00\x00\x0f\x00"} {
+		for _, header := range []string{
+			"\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00", "\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x01", "\x00\x01\x00\x00\x00\x02\x00\x01\x00\x00\x00\x00",
+		} {
+			var q Query
+			if q.Parse([]byte(header + name)); q.Verdict != dns.RcodeFormatError {
+				t.Errorf("%q: verdict %d, want FORMERR", header+name, q.Verdict)
+			}
+		}
+	}
+}
