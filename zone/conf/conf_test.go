@@ -214,3 +214,27 @@ func TestTooManyOpenFilesAreTheFaultOfNone(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestListsTablesAndDotsStandEightDeepAndNoDeeper(t *testing.T) {
+	for _, text := range []string{"\na = %s1%s", "\n[[x]]\na = %s1%s"} {
+		for depth, want := range map[int]int{8: 0, 9: strings.Count(text, "\n") + 1} {
+			if line := tooDeep(fmt.Sprintf(text, strings.Repeat("[", depth), strings.Repeat("]", depth))); line != want {
+				t.Errorf("%q %d deep: line %d, want %d", text, depth, line, want)
+			}
+		}
+	}
+	for dots, want := range map[int]int{8: 0, 9: 1} {
+		if line := tooDeep(strings.Repeat("a.", dots) + "b = 1"); line != want {
+			t.Errorf("%d dots: line %d, want %d", dots, line, want)
+		}
+	}
+}
+
+func TestElementsBehindListsAndTablesHaveTheirOwnLines(t *testing.T) {
+	lines := places("a = [[1], [2],\n[3],\n4]\nb = [{c = 1},\n{d = 2}]\ne = 1\n")
+	for key, want := range map[string]int{"a[0]": 1, "a[1]": 1, "a[2]": 2, "a[3]": 3, "b[0]": 4, "b[1]": 5, "e": 6} {
+		if lines[key] != want {
+			t.Errorf("%s: line %d, want %d", key, lines[key], want)
+		}
+	}
+}
