@@ -80,24 +80,7 @@ zone "example.com" {
 }
 
 func startPowerDNSPrimary(t *testing.T, dir, port, secondary, algorithm string) *program {
-	db := filepath.Join(dir, "db")
-	output(t, "sqlite3", db, readFile(t, "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"))
-	write(t, dir, "pdns.conf", fmt.Sprintf(`
-launch=gsqlite3
-gsqlite3-database=%[1]s
-gsqlite3-dnssec
-local-address=127.0.0.1
-local-port=%[2]s
-primary=yes
-daemon=no
-guardian=no
-socket-dir=%[3]s
-cache-ttl=0
-query-cache-ttl=0
-negquery-cache-ttl=0
-only-notify=127.0.0.1/32
-`, db, port, dir))
-	util := func(args ...string) { output(t, "pdnsutil", append([]string{"--config-dir=" + dir}, args...)...) }
+	util := powerDNSFolder(t, dir, port, "primary=yes\nonly-notify=127.0.0.1/32")
 	util("load-zone", "example.com", filepath.Join(dir, "example.com.zone"))
 	util("set-kind", "example.com", "primary")
 	util("import-tsig-key", "ns2", algorithm, transferSecret)

@@ -77,28 +77,32 @@ zone "example.com" {
 `, primary)))
 }
 
-// startPowerDNS lets it ask for whole zones, as it does unless told otherwise: what it has taken in by differences it serves only
-// after "pdnsutil rectify-zone" (4.7).
-func startPowerDNS(t *testing.T, dir, port, primary, algorithm string) {
+// powerDNSFolder makes a folder that PowerDNS runs from, with an empty database; more is what its role needs. What it returns
+// runs pdnsutil on it.
+func powerDNSFolder(t *testing.T, dir, port, more string) (util func(args ...string)) {
 	db := filepath.Join(dir, "db")
-	schema := readFile(t, "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
-	output(t, "sqlite3", db, schema)
+	output(t, "sqlite3", db, readFile(t, "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"))
 	write(t, dir, "pdns.conf", fmt.Sprintf(`
 launch=gsqlite3
 gsqlite3-database=%[1]s
 gsqlite3-dnssec
 local-address=127.0.0.1
 local-port=%[2]s
-secondary=yes
 daemon=no
 guardian=no
 socket-dir=%[3]s
-xfr-cycle-interval=1
 cache-ttl=0
 query-cache-ttl=0
 negquery-cache-ttl=0
-`, db, port, dir))
-	util := func(args ...string) { output(t, "pdnsutil", append([]string{"--config-dir=" + dir}, args...)...) }
+%[4]s
+`, db, port, dir, more))
+	return func(args ...string) { output(t, "pdnsutil", append([]string{"--config-dir=" + dir}, args...)...) }
+}
+
+// startPowerDNS lets it ask for whole zones, as it does unless told otherwise: what it has taken in by differences it serves only
+// after "pdnsutil rectify-zone" (4.7).
+func startPowerDNS(t *testing.T, dir, port, primary, algorithm string) {
+	util := powerDNSFolder(t, dir, port, "secondary=yes\nxfr-cycle-interval=1")
 	util("create-secondary-zone", "example.com", "127.0.0.1:"+primary)
 	util("import-tsig-key", "ns2", algorithm, transferSecret)
 	util("activate-tsig-key", "example.com", "ns2", "secondary")
