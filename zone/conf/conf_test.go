@@ -238,3 +238,28 @@ func TestElementsBehindListsAndTablesHaveTheirOwnLines(t *testing.T) {
 		}
 	}
 }
+
+func TestQuotesInsideAStringDoNotEndIt(t *testing.T) {
+	for text, want := range map[string]int{
+		"a = \"\"\"x\\\"\"\"\ny\"\"\"\nb = 1\n": 3, // the quote behind the backslash is a part of it
+		"a = '''x\\'''\nb = '''\n'''\nc = 1\n":  2, // in a literal string a backslash is one character
+		"a = \"\"\"x\"\"\"\"\nb = \"y\"\n":      2, // a quote before the closing three
+		"a = '''x'''''\nb = 'y'\n":              2, // two of them
+	} {
+		if lines := places(text); lines["b"] != want {
+			t.Errorf("%q: b stands in line %d, want %d", text, lines["b"], want)
+		}
+	}
+}
+
+func TestProblemsThatWereNotKeptAreCountedOverAllReports(t *testing.T) {
+	var all, part Report
+	for i := range maxKept + 2 {
+		all.Add(Problem{Line: i})
+		part.Add(Problem{Line: i})
+	}
+	all.Join(&part)
+	if got := all.Problems(); !strings.HasPrefix(got[len(got)-1].Reason, "4 more problems") {
+		t.Errorf("%v", got[len(got)-1])
+	}
+}
