@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"mxtrap/server/answer"
+	"mxtrap/server/keyring"
 	"mxtrap/server/load"
 	"mxtrap/server/peer"
 	"mxtrap/server/resolve"
@@ -34,6 +35,7 @@ type Config struct {
 	transfers   peer.Access
 	rateLimit   answer.RateLimit
 	cookies     answer.Cookies
+	DNSSEC      keyring.Config
 	logLevel    slog.Level
 	logJSON     bool
 
@@ -82,6 +84,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.cookies = answer.CookiesOf(t.Table("cookies"))
 	c.transfers = peer.AccessOf(t.Table("keys"), t.Table("transfer"))
 	c.tap = tap.ConfigOf(t.Table("dnstap"), c.beside)
+	c.DNSSEC = keyring.ConfigOf(t.Table("dnssec"), c.beside, c.state)
 	c.readLog(t.Table("log"))
 	t.Close()
 	return c

@@ -10,12 +10,14 @@ import (
 	"strings"
 
 	"mxtrap/metrics"
+	"mxtrap/server/keyring"
 	"mxtrap/server/load"
 	"mxtrap/server/resolve"
 	"mxtrap/server/state"
 	"mxtrap/server/transfer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/source"
 	"mxtrap/zone/trap"
 )
@@ -23,6 +25,7 @@ import (
 // Inspection is what a load without serving comes to.
 type Inspection struct {
 	Zones    []*zone.Zone      // that can be served, by name
+	Keyless  []dname.Name      // zones that are to be signed and have no key
 	Down     map[string]string // the others, by name, with the reason
 	Known    trap.Lookups      // what has been looked up
 	Problems []conf.Problem
@@ -31,7 +34,7 @@ type Inspection struct {
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress) *Inspection {
 	r := resolve.New(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := load.Loader{Tempo: transfer.RealTime, Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: state.NewCopies(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state)}
+	loader := load.Loader{Tempo: transfer.RealTime, Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: state.NewCopies(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state), Signs: c.DNSSEC, Ring: keyring.New(c.DNSSEC, nil)}
 	l := loader.Load(ctx, nil)
 	if lookUp {
 		var hosts []string
@@ -46,7 +49,7 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 		}
 	}
 	c.checkState(loader.Numbers, &l.Report)
-	in := &Inspection{Down: map[string]string{}, Known: r.Known}
+	in := &Inspection{Down: map[string]string{}, Known: r.Known, Keyless: loader.Ring.Keyless()}
 	for f := range l.Files.All() {
 		switch f.Down {
 		case "":

@@ -71,6 +71,8 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	before := s.state.Current.Load()
 	s.config, s.files = c, l.Files
 	s.state.Current.Store(next)
+	s.sweeper.wake()
+	s.nextRenewal = s.firstRenewal(s.Clock().Unix())
 	s.tell(before, next)
 	s.refresher.Use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
 	s.metrics.Show(l.Files.Len(), shown)

@@ -12,6 +12,7 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/server/answer"
+	"mxtrap/server/keyring"
 	"mxtrap/server/load"
 	"mxtrap/server/pace"
 	"mxtrap/server/resolve"
@@ -37,8 +38,9 @@ type Options struct {
 	Version, Commit string // as it tells them
 	Log             *slog.Logger
 	Notify          func(Event)
-	Progress        load.Progress  // of its loads
-	Tempo           transfer.Tempo // of zones that come from primaries; zero: that of the clock
+	Progress        load.Progress    // of its loads
+	Clock           func() time.Time // by which zones are signed; nil: that of the host
+	Tempo           transfer.Tempo   // of zones that come from primaries; zero: that of the clock
 }
 
 // Server serves the zones of a configuration.
@@ -49,15 +51,18 @@ type Server struct {
 	state      answer.State
 
 	// What follows is owned by the goroutine that runs Run.
-	listeners *socket.Listeners
-	config    *Config
-	files     *load.Files
-	copies    *state.Copies
-	tap       *tap.Tap // nil: nothing is copied
-	notifier  *transfer.Notifier
-	refresher *transfer.Refresher
-	notices   *transfer.Notices
-	resolver  *resolve.Resolver
+	listeners   *socket.Listeners
+	config      *Config
+	files       *load.Files
+	copies      *state.Copies
+	ring        *keyring.Ring
+	sweeper     *sweeper
+	nextRenewal int64    // when a signed zone changes next by itself, in seconds since 1970
+	tap         *tap.Tap // nil: nothing is copied
+	notifier    *transfer.Notifier
+	refresher   *transfer.Refresher
+	notices     *transfer.Notices
+	resolver    *resolve.Resolver
 
 	arrivals arrivals
 	waiting  map[string]bool // paths whose zones had to give way to others
@@ -87,6 +92,11 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.notices = &transfer.Notices{Refresher: s.refresher, Log: o.Log, Outcomes: s.metrics.Notifies}
 	s.waiting = state.ReadWaiting(c.state)
 	s.copiesIn(c.state).Sweep()
+	if s.Clock == nil {
+		s.Clock = time.Now
+	}
+	s.sweeper = newSweeper(&s.state, s.processors)
+	s.ring = keyring.New(c.DNSSEC, nil)
 	first := s.loader(c)
 	first.Quiet, first.Threads, first.Alone = true, s.processors, true
 	l := first.Load(ctx, nil)
@@ -124,6 +134,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	looked := s.resolver.Run(ctx)
 	notifierDone, refresherDone := s.notifier.Run(ctx), s.refresher.Run(ctx)
+	sweeperDone := s.sweeper.run(ctx)
 	var tapping sync.WaitGroup
 	tapCtx, stopTap := context.WithCancel(context.Background())
 	defer stopTap()
@@ -139,6 +150,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	s.Notify(Ready)
 	pace := time.NewTimer(0)
 	defer pace.Stop()
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
 	for {
 		if wait, ok := s.arrivals.wait(time.Now()); ok {
 			pace.Reset(wait)
@@ -154,6 +167,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			tapping.Wait()
 			notifierDone()
 			refresherDone()
+			sweeperDone()
 			return nil
 		case <-reload:
 			s.Notify(Reloading)
@@ -166,6 +180,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.arrivals.looked = true
 		case <-pace.C:
 			s.takeArrivals(ctx)
+		case <-renew.C:
+			s.renew(ctx)
 		case <-again.C:
 			s.listeners.ListenOnMissing()
 		}
@@ -190,7 +206,12 @@ func (s *Server) reload(ctx context.Context) {
 	if s.config.listenOn {
 		c.Listen, c.listenOn = s.config.Listen, true
 	}
-	l := pace.WhileServing(ctx, func() *load.Loading { return s.loader(c).Load(ctx, s.files) })
+	ring := keyring.New(c.DNSSEC, s.ring)
+	l := pace.WhileServing(ctx, func() *load.Loading {
+		o := s.loader(c)
+		o.Ring = ring
+		return o.Load(ctx, s.files)
+	})
 	if l == nil {
 		return
 	}
@@ -214,6 +235,7 @@ func (s *Server) reload(ctx context.Context) {
 		c.tap = s.config.tap
 	}
 	s.resolver.Use(c.Resolvers)
+	s.ring = ring
 	s.publish(c, l)
 	s.countFailures(l)
 	ok := l.Report.Faults() == 0

@@ -24,9 +24,14 @@ const (
 	headEnd      = 12 // 4: offset behind the last
 	headNegative = 16 // 4: offset of the SOA with the TTL of a negative answer (RFC 2308 3)
 	headTrap     = 20 // 4: offset of the trap's table
-	headLabels   = 24 // 1: of the apex
-	headApexSize = 25 // 1
-	headApex     = 26
+	headChain    = 24 // 4: offset of the chain of a signed zone: offsets of its links, in the order of their owners
+	headLinks    = 28 // 4: how many there are
+	headSlots    = 32 // 4: offset of the slots of a signed zone, one for each RRset with signatures
+	headSigned   = 36 // 4: how many there are
+	headLabels   = 40 // 1: of the apex
+	headApexSize = 41 // 1
+	headNSEC3    = 42 // 1: 1 where the chain is one of hashes
+	headApex     = 43
 )
 
 // The parts of a node: head, label with its length, and for each RRset by type number its type (2 octets) and offset (4).
@@ -40,12 +45,13 @@ const (
 	setEntry     = 6
 )
 
-// The parts of an RRset: sizes, offsets in its wire of the owners and of the apex's pointers (2 octets each), wire.
+// The parts of an RRset: sizes, slot, offsets in its wire of the owners and of the apex's pointers (2 octets each), wire.
 const (
 	setSize    = 0 // 2 octets: of the wire
 	setOwners  = 2 // 2: how many records
 	setApexes  = 4 // 2: how many names in their data end in the apex
-	setPatches = 6
+	setSlot    = 6 // 4: 1 + number of its slot; 0: it has no signatures
+	setPatches = 10
 )
 
 // Where the parts of a record stand in the wire, behind two octets for its owner.

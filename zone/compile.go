@@ -11,6 +11,7 @@ import (
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rdata"
+	"mxtrap/zone/sign"
 	"mxtrap/zone/trap"
 )
 
@@ -24,8 +25,9 @@ const MaxRRset = math.MaxUint16 - 12 - dname.MaxName - 4 - 11 - 4 - 255
 // compiler writes the body of a Zone.
 type compiler struct {
 	*content.Content
-	data Body
-	at   []uint32 // offset of each node of the content
+	data  Body
+	at    []uint32 // offset of each node of the content
+	slots []slot   // of a signed zone
 }
 
 // compileBuffers are where zones are written before their size is known.
@@ -34,8 +36,8 @@ var compileBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // maxScratch is the largest of these that is kept.
 const maxScratch = 1 << 20
 
-// Compile makes the Zone of checked content.
-func Compile(c *content.Content, soa *content.SOA, t *trap.Trap) *Zone {
+// Compile makes the Zone of checked content. One that is signed has a chain, to which the content has all records.
+func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain) *Zone {
 	scratch := compileBuffers.Get().(*[]byte)
 	b := &compiler{Content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.Nodes))}
 	b.data[headLabels], b.data[headApexSize] = byte(c.Apex.CountLabels()), byte(len(c.Apex))
@@ -50,15 +52,25 @@ func Compile(c *content.Content, soa *content.SOA, t *trap.Trap) *Zone {
 	}
 	b.mark(headEnd)
 	for i := range c.Nodes {
-		b.addSets(i)
+		b.addSets(i, chain != nil)
 	}
 	negative := *soa
 	negative.Ttl = min(soa.Ttl, soa.Negative) // RFC 2308 5
 	set := negative.Set(c.Apex)
-	b.putUint32(headNegative, b.addSet(&set).off)
+	at := b.addSet(&set).off
+	b.putUint32(headNegative, at)
+	if own, ok := b.data.set(b.at[0], dns.TypeSOA); ok { // it goes with the signatures of the SOA record itself (RFC 4035 2.2)
+		b.putUint32(at+setSlot, b.data.uint32(own.off+setSlot))
+	}
 	b.addGlue()
 	b.addTrap(t)
+	if chain != nil {
+		b.addChain(chain)
+	}
 	z := &Zone{serial: soa.Serial, body: slices.Clone(b.data)}
+	if chain != nil {
+		z.signatures = newSignatures(z, chain.Plan)
+	}
 	if t != nil {
 		z.lookups = t.Lookups
 	}
@@ -110,10 +122,16 @@ func (b *compiler) addNode(i int) {
 }
 
 // addSets writes what a node owns.
-func (b *compiler) addSets(i int) {
+func (b *compiler) addSets(i int, signed bool) {
 	entry := b.at[i] + nodeLabel + 1 + uint32(b.data[b.at[i]+nodeLabel])
+	cut := signed && b.Parts && b.belowCut(i)
 	for j := range b.Nodes[i].Sets {
-		s := b.addSet(&b.Nodes[i].Sets[j])
+		set := &b.Nodes[i].Sets[j]
+		s := b.addSet(set)
+		// Of a cut, the parent signs the DS set and the link of the chain (RFC 4035 2.2).
+		if signed && (!cut || b.IsCut(i) && (set.Typ == dns.TypeDS || set.Typ == dns.TypeNSEC)) {
+			b.addSlot(b.at[i], s, b.Nodes[i].Name)
+		}
 		putSet(b.data[entry:], s)
 		entry += setEntry
 	}

@@ -20,8 +20,10 @@ type Answer struct {
 	Authoritative bool
 	Answer        []Item
 	Authority     []Item
-	Glue          []Glue // for the NS set in Authority
-	Required      int    // so many of Glue, the first ones, must fit (RFC 9471)
+	Proofs        []Item      // links of the chain, for the authority section too
+	Signatures    *Signatures // nil where the zone has none, or the client wants none
+	Glue          []Glue      // for the NS set in Authority
+	Required      int         // so many of Glue, the first ones, must fit (RFC 9471)
 
 	Varied  bool // the name, or one it leads to, is one of any number: a wildcard or a DNAME stands in for it
 	Trapped bool // the question asks for an MX set with decoys
@@ -41,13 +43,16 @@ type Item struct {
 	// record is synthesized from a DNAME (RFC 6672 3.1), with this TTL.
 	Alias bool
 	TTL   uint32
+	// Bare says that the signatures of the RRset are meant, and not its records.
+	Bare bool
 }
 
 // Owner tells a name of a packet by those that are in it: the name reached after so many aliases (0: the question's), without
 // its first octets.
 type Owner struct {
-	Link int
-	Skip int
+	Link  int
+	Skip  int
+	Chain uint32 // or else a link of the chain, whose owner is written out
 }
 
 // Synthesized says whether the record has no RRset of its own.
@@ -74,7 +79,7 @@ func (b Body) lookUp(q *QName, typ uint16, a *Answer) {
 func (a *Answer) reset(b Body, q *QName) {
 	a.Zone, a.question, a.apex, a.links = b, q, int(q.starts[q.labels-b.labels()]), 0
 	a.Rcode, a.Required, a.Varied, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, false, 0
-	a.Answer, a.Authority, a.Glue = a.Answer[:0], a.Authority[:0], a.Glue[:0]
+	a.Answer, a.Authority, a.Proofs, a.Glue = a.Answer[:0], a.Authority[:0], a.Proofs[:0], a.Glue[:0]
 }
 
 // walk looks one name up. It says whether that name was an alias to be followed.
@@ -91,9 +96,10 @@ func (b Body) walk(q *QName, typ uint16, a *Answer) (follow bool) {
 		if next == 0 {
 			if wildcard := b.uint32(at + nodeWildcard); wildcard != 0 {
 				a.Varied = true
-				return b.found(q, typ, wildcard, a) // RFC 4592 3.3.1: the node is the closest encloser
+				return b.found(q, i+1, typ, wildcard, a) // RFC 4592 3.3.1: the node is the closest encloser
 			}
 			a.Rcode = dns.RcodeNameError
+			b.proveNone(q, i+1, a)
 			return b.denied(a)
 		}
 		at = next
@@ -104,25 +110,29 @@ func (b Body) walk(q *QName, typ uint16, a *Answer) (follow bool) {
 	if a.links == 0 {
 		a.Decoy = int(binary.LittleEndian.Uint16(b[at+nodeDecoy:]))
 	}
-	return b.found(q, typ, at, a)
+	return b.found(q, 0, typ, at, a)
 }
 
-// found answers from a node: the one of the name, or the wildcard that stands in for it.
-func (b Body) found(q *QName, typ uint16, node uint32, a *Answer) (follow bool) {
+// found answers from a node: the one of the name, or the wildcard that stands in for it, whose parent is the name without so many labels.
+func (b Body) found(q *QName, encloser int, typ uint16, node uint32, a *Answer) (follow bool) {
 	owner := Owner{Link: a.links}
 	if s, ok := b.set(node, typ); ok {
+		b.proveWildcard(q, encloser, a)
 		a.Trapped = a.links == 0 && typ == dns.TypeMX && b.flags(node)&isTrapped != 0
 		a.Answer = append(a.Answer, Item{Set: s, Owner: owner})
 		return false
 	}
-	if sets := b.sets(node); typ == dns.TypeANY && len(sets) > 0 { // RFC 8482 4.1: one RRset will do
-		a.Answer = append(a.Answer, Item{Set: readSet(sets), Owner: owner})
+	if sets := b.sets(node); len(sets) > 0 && (typ == dns.TypeANY || typ == dns.TypeRRSIG && a.Signatures != nil) { // RFC 8482 4.1: one RRset will do
+		b.proveWildcard(q, encloser, a)
+		a.Answer = append(a.Answer, Item{Set: readSet(sets), Owner: owner, Bare: typ == dns.TypeRRSIG})
 		return false
 	}
 	s, ok := b.set(node, dns.TypeCNAME)
 	if !ok {
+		b.proveNoData(q, encloser, a)
 		return b.denied(a)
 	}
+	b.proveWildcard(q, encloser, a)
 	a.Answer = append(a.Answer, Item{Set: s, Owner: owner, Alias: true})
 	if a.links == MaxAliases {
 		return false
@@ -180,7 +190,15 @@ func (a *Answer) holds(s RRset) bool {
 // referral leads to the servers of a delegated name, which is q without its first labels.
 func (b Body) referral(q *QName, labels int, at uint32, a *Answer) (follow bool) {
 	s, _ := b.set(at, dns.TypeNS)
-	a.Authority = append(a.Authority, Item{Set: s, Owner: Owner{Link: a.links, Skip: int(q.starts[labels])}})
+	owner := Owner{Link: a.links, Skip: int(q.starts[labels])}
+	a.Authority = append(a.Authority, Item{Set: s, Owner: owner})
+	if a.Signatures != nil { // RFC 4035 3.1.4: the DS set, or the proof that there is none
+		if ds, ok := b.set(at, dns.TypeDS); ok {
+			a.Authority = append(a.Authority, Item{Set: ds, Owner: owner})
+		} else {
+			b.prove(q, labels, false, a)
+		}
+	}
 	a.Glue, a.Required = b.appendGlue(a.Glue, at)
 	return false
 }

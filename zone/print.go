@@ -10,31 +10,40 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/dname"
+	"mxtrap/zone/sign"
 )
 
 // Print writes the zone as it is served, as an RFC 1035 master file: the SOA record first, then by owner. Comments tell what the
-// trap has put in.
-func (z *Zone) Print(w io.Writer) error {
+// trap has put in. What signing adds is printed where that is asked for.
+func (z *Zone) Print(w io.Writer, signed bool) error {
 	out := bufio.NewWriter(w)
 	decoys, covers := z.Decoys()
 	p := printer{Zone: z, trapped: z.trapped(), hosts: z.Hosts()}
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
-	order, names := z.nodes(), map[uint32]dname.Name{}
-	for _, at := range order {
-		names[at] = z.nodeName(at)
+	type owned struct {
+		owner dname.Name
+		set   RRset
 	}
-	slices.SortFunc(order, func(a, b uint32) int { return names[a].Compare(names[b]) })
-	for _, at := range order {
-		sets := z.allSets(at)
-		slices.SortStableFunc(sets, func(a, b RRset) int { return cmp.Compare(rank(a), rank(b)) })
-		for _, s := range sets {
-			for i, r := range z.records(names[at], s) {
-				out.WriteString(r.String())
-				if note := p.note(at, names[at], s, i); note != "" {
-					out.WriteString("\t; " + note)
-				}
-				out.WriteString("\n")
+	var sets []owned
+	for owner, set := range z.all() {
+		if signed || z.signatures == nil || !sign.Made(set.typ) {
+			sets = append(sets, owned{owner, set})
+		}
+	}
+	slices.SortStableFunc(sets, func(a, b owned) int { return cmp.Or(a.owner.Compare(b.owner), cmp.Compare(rank(a.set), rank(b.set))) })
+	for _, s := range sets {
+		for i, r := range z.records(s.owner, s.set) {
+			out.WriteString(r.String())
+			if note := p.note(s.owner, s.set, i); note != "" {
+				out.WriteString("\t; " + note)
 			}
+			out.WriteString("\n")
+		}
+		if !signed {
+			continue
+		}
+		for _, r := range z.rrsigRecords(s.owner, s.set) {
+			out.WriteString(r.String() + "\n")
 		}
 	}
 	for _, host := range z.lookups {
@@ -59,11 +68,11 @@ type printer struct {
 }
 
 // note says what the i-th record of an RRset has to do with the trap.
-func (z *printer) note(at uint32, owner dname.Name, s RRset, i int) string {
+func (z *printer) note(owner dname.Name, s RRset, i int) string {
 	switch s.typ {
 	case dns.TypeMX:
 		for _, t := range z.trapped {
-			if t.node == at && i >= int(t.real) {
+			if i >= int(t.real) && z.nodeName(t.node) == owner {
 				return "decoy"
 			}
 		}

@@ -12,8 +12,9 @@ import (
 // Set is all zones that are served. It never changes: a reload makes a new one.
 type Set struct {
 	zones  []*Zone
-	bodies []Body  // those of the zones, from 1 on
-	table  []place // hash table by apex
+	bodies []Body        // those of the zones, from 1 on
+	signed []*Signatures // likewise; nil where no zone is signed
+	table  []place       // hash table by apex
 	twins  bool
 	depths [maxLabels + 1]bool
 }
@@ -31,6 +32,12 @@ func NewSet(zones []*Zone, rest func()) *Set {
 	for i, z := range s.zones {
 		rest()
 		s.bodies[1+i] = z.body
+		if z.signatures != nil {
+			if s.signed == nil {
+				s.signed = make([]*Signatures, 1+len(zones))
+			}
+			s.signed[1+i] = z.signatures
+		}
 		s.depths[z.body.labels()] = true
 		hash := maphash.Bytes(seed, z.body.apex())
 		slot := hash & mask
@@ -75,7 +82,8 @@ const Round = 8
 type Question struct {
 	Name   QName
 	Type   uint16
-	Zone   int // index in Set.Zones of the zone that the name is in; -1: it is in none
+	Secure bool // the client wants signatures (the bit DO of RFC 3225)
+	Zone   int  // index in Set.Zones of the zone that the name is in; -1: it is in none
 	Answer Answer
 
 	likely  *place
@@ -94,7 +102,10 @@ func (s *Set) LookUp(round []*Question) {
 	for _, q := range round {
 		q.Zone = -1
 		if zone, i := s.findFor(&q.Name, q.Type == dns.TypeDS); zone != nil {
-			q.Zone = i
+			q.Zone, q.Answer.Signatures = i, nil
+			if s.signed != nil && (q.Secure || q.Type == dns.TypeRRSIG) {
+				q.Answer.Signatures = s.signed[1+i]
+			}
 			zone.lookUp(&q.Name, q.Type, &q.Answer)
 		}
 	}

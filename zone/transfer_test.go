@@ -48,7 +48,7 @@ func texts(z *zone.Zone) (lines []string) {
 func TestRecordsAreAllThatIsPrinted(t *testing.T) {
 	z := mustCompile(t, fmt.Sprintf(followed, "7", "x", 27))
 	var printed strings.Builder
-	z.Print(&printed)
+	z.Print(&printed, false)
 	var want []string
 	for _, line := range strings.Split(printed.String(), "\n") {
 		if line, _, _ = strings.Cut(line, "\t; "); line != "" && line[0] != ';' {

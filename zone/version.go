@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/content"
+	"mxtrap/zone/sign"
 )
 
 // Digest tells what a zone serves, but for its serial number: equal ones serve the same.
@@ -41,6 +42,10 @@ func (z *Zone) Digest() (d Digest) {
 			}
 		}
 	}
+	if plan := z.Plan(); plan != nil { // other signatures are another content
+		sum := plan.Hash()
+		low, high = low^binary.BigEndian.Uint64(sum[:]), high^binary.BigEndian.Uint64(sum[8:])
+	}
 	binary.BigEndian.PutUint64(d[:], high)
 	binary.BigEndian.PutUint64(d[8:], low)
 	return d
@@ -51,7 +56,17 @@ func (z *Zone) Numbered(serial uint32) *Zone {
 	if serial == z.serial {
 		return z
 	}
+	again := z.withSerial(serial)
+	if z.signatures != nil {
+		again.signatures = newSignatures(again, z.signatures.plan)
+	}
+	return again
+}
+
+// withSerial is the zone with another serial number, unsigned.
+func (z *Zone) withSerial(serial uint32) *Zone {
 	again := *z
+	again.signatures = nil
 	again.serial, again.body = serial, slices.Clone(z.body)
 	soa, _ := again.body.set(again.body.uint32(headTop), dns.TypeSOA)
 	for _, set := range []RRset{soa, again.body.negative()} {
@@ -61,7 +76,14 @@ func (z *Zone) Numbered(serial uint32) *Zone {
 	return &again
 }
 
+// Renewed is the zone with the signatures of another plan, which adds the same records, and another serial number.
+func (z *Zone) Renewed(plan *sign.Plan, serial uint32) *Zone {
+	again := z.withSerial(serial)
+	again.signatures = newSignatures(again, plan)
+	return again
+}
+
 // Same says whether two compiled zones are one and the same.
 func (z *Zone) Same(other *Zone) bool {
-	return bytes.Equal(z.body, other.body) && slices.Equal(z.lookups, other.lookups)
+	return bytes.Equal(z.body, other.body) && slices.Equal(z.lookups, other.lookups) && z.signatures.same(other.signatures)
 }

@@ -9,9 +9,10 @@ import (
 
 // Zone is a compiled zone. It never changes; any number of goroutines may read it.
 type Zone struct {
-	body    Body
-	serial  uint32
-	lookups []string
+	body       Body
+	serial     uint32
+	lookups    []string
+	signatures *Signatures // nil where the zone is not signed
 }
 
 // apex is the zone's name.

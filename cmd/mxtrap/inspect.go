@@ -52,6 +52,7 @@ func showCommand() *cobra.Command {
 		Args:  usage(cobra.MaximumNArgs(1)),
 	}
 	path, resolve := configFlag(c), resolveFlag(c)
+	signed := c.Flags().Bool("signed", false, "print what signing adds too, just as a transfer has it")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		in, err := loaded(c, *path, *resolve, true)
 		if err != nil {
@@ -67,7 +68,7 @@ func showCommand() *cobra.Command {
 			zones = []*zone.Zone{z}
 		}
 		for _, z := range zones {
-			if err := z.Print(os.Stdout); err != nil {
+			if err := z.Print(os.Stdout, *signed); err != nil {
 				return err
 			}
 		}

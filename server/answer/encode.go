@@ -20,6 +20,7 @@ type encoder struct {
 	names [zone.MaxAliases + 1]int // offset of the question's name and of each alias's target
 	count [3]uint16
 	cut   bool // something did not fit
+	fault bool // a signature could not be made
 }
 
 // The sections that count counts.
@@ -44,6 +45,11 @@ func (e *encoder) answer(a *zone.Answer) {
 			return
 		}
 	}
+	for i := range a.Proofs {
+		if !e.item(a, &a.Proofs[i], authoritySection) {
+			return
+		}
+	}
 	for i := range a.Glue {
 		if !e.glue(a, &a.Glue[i], servers) && i < a.Required {
 			e.cut = true // RFC 9471 3
@@ -53,16 +59,52 @@ func (e *encoder) answer(a *zone.Answer) {
 }
 
 func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
+	begin, count := len(e.out), e.count[section]
 	owner := e.names[item.Owner.Link] + item.Owner.Skip
 	if item.Alias {
-		e.names[item.Owner.Link+1] = len(e.out) + HeaderSize // where its data will begin: two octets of owner, ten of header
+		e.names[item.Owner.Link+1] = begin + HeaderSize // where its data will begin: two octets of owner, ten of header
 	}
-	if item.Synthesized() {
+	switch {
+	case item.Synthesized():
 		e.cut = !e.cname(a.Target(item.Owner.Link+1), item.TTL, owner)
-	} else {
-		e.cut = !e.rrset(a.Zone, item.Set, owner, section)
+	case item.Owner.Chain != 0:
+		e.cut = !e.link(a, item)
+	default:
+		e.cut = !item.Bare && !e.rrset(a.Zone, item.Set, owner, section) || a.Signatures != nil && !e.signatures(a, item.Set, nil, owner, section)
+	}
+	if e.cut { // an RRset goes with its signatures, or not at all
+		e.out, e.count[section] = e.out[:begin], count
 	}
 	return !e.cut
+}
+
+// link adds a link of the chain, its owner written out, and its signatures.
+func (e *encoder) link(a *zone.Answer, item *zone.Item) bool {
+	labels, begin := a.Zone.LinkLabels(item.Owner.Chain), len(e.out)
+	if begin+len(labels) > e.limit {
+		return false
+	}
+	e.out = append(e.out, labels...)
+	if !e.rrset(a.Zone, item.Set, e.apex, authoritySection) {
+		return false
+	}
+	if len(labels) == 0 || begin > maxPointer { // behind that nothing can be pointed to
+		return e.signatures(a, item.Set, labels, e.apex, authoritySection)
+	}
+	return e.signatures(a, item.Set, nil, begin, authoritySection)
+}
+
+// signatures adds those of an RRset, where they fit.
+func (e *encoder) signatures(a *zone.Answer, set zone.RRset, labels []byte, owner, section int) bool {
+	octets, records := a.Signatures.Size(a.Zone, set)
+	if len(e.out)+octets+records*len(labels) > e.limit {
+		return false
+	}
+	var ok bool
+	e.out, ok = a.Signatures.Append(e.out, a.Zone, set, labels, owner)
+	e.fault = e.fault || !ok
+	e.count[section] += uint16(records)
+	return true
 }
 
 // rrset copies an RRset, where it fits.

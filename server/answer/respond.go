@@ -95,7 +95,7 @@ func (r *Responder) lookUp(packets []Packet, snap *Snapshot) {
 	for i := range packets {
 		q := &r.queries[i]
 		q.read(packets[i].Data)
-		if q.Verdict == dns.RcodeSuccess && q.Class != dns.ClassCHAOS && !q.notify && !q.nothing {
+		if q.Secure = q.Edns.do; q.Verdict == dns.RcodeSuccess && q.Class != dns.ClassCHAOS && !q.notify && !q.nothing {
 			asked = append(asked, &q.Question)
 		}
 	}
@@ -168,6 +168,10 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 		e.answer(&q.Answer)
 		// NSD answers the class ANY without AA.
 		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.Class == dns.ClassINET
+		if e.fault {
+			e.empty(q)
+			e.cut, rcode, authoritative = false, dns.RcodeServerFailure, false
+		}
 	}
 	if !trusted && snap.Limiter != nil && snap.Limiter.over(q, c.Now.micros) {
 		if !r.slips(snap.Limiter.slip) {
@@ -242,7 +246,7 @@ func (e *encoder) begin(q *Query, out []byte, c Client, nsid string, signature i
 	}
 	e.limit -= q.Edns.optLen(nsid) + signature
 	e.out = append(out[:0], q.Packet[:max(HeaderSize, q.End)]...)
-	e.count, e.cut = [3]uint16{}, false
+	e.count, e.cut, e.fault = [3]uint16{}, false, false
 }
 
 // empty takes all back but the question, and has the client ask again over TCP.

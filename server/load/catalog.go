@@ -46,7 +46,7 @@ func (o Loader) members(ctx context.Context, l *Loading, before *Files, anew boo
 		for i, name := range names {
 			m := members[i]
 			if m == nil {
-				m = l.fail(memberPath(f, name), served[name], func() *zone.Zone { return source.UnservedNamed(f.Template, name) })
+				m = o.fail(l, memberPath(f, name), served[name], func() *zone.Zone { return source.UnservedNamed(f.Template, name) })
 			}
 			l.Report.Join(reports[i].Doubtful())
 			if m == nil {

@@ -6,14 +6,17 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"mxtrap/configs"
+	"mxtrap/server/keyring"
 	"mxtrap/server/pace"
 	"mxtrap/server/peer"
 	"mxtrap/server/state"
 	"mxtrap/server/transfer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/sign"
 	"mxtrap/zone/source"
 	"mxtrap/zone/trap"
 )
@@ -31,6 +34,9 @@ type File struct {
 	Hidden    bool                // answered only to clients that may transfer the zone, because it lists zones
 	Down      string              // why it cannot be answered now; "" where it can
 	served    state.Served        // what it is served as; while it is down what it was served as last
+	signs     [2]bool             // whether the zone is signed, where the server file does not say so, and where it does
+	keys      []*sign.Key         // that it is signed with
+	Lost      string              // why its signatures are renewed no more; "" where they are
 	written   uint64              // tells what stands in the files, without the trap
 }
 
@@ -97,6 +103,9 @@ type Loader struct {
 	Numbers  *state.Numbering
 	Waited   map[string]bool // paths that had to give way to others when zones were arranged last
 	Keys     *peer.Access    // the keys of primaries are theirs
+	Signs    keyring.Config
+	Ring     *keyring.Ring
+	Now      func() time.Time
 	Threads  int
 	Alone    bool // nobody is answered yet
 }
@@ -123,7 +132,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
-		if known != nil && known.Secondary == nil {
+		if known != nil && known.Secondary == nil && o.signedAlike(known) {
 			files[i] = known
 			return
 		}
@@ -139,7 +148,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 		}
 		f := files[i]
 		if f == nil {
-			f = l.fail(z.path, z.before, func() *zone.Zone { return source.Unserved(z.path) })
+			f = o.fail(l, z.path, z.before, func() *zone.Zone { return source.Unserved(z.path) })
 		}
 		if f == nil {
 			continue
@@ -198,11 +207,12 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 	if source.Primary() != nil {
 		return o.secondary(source, path, before, report)
 	}
+	f := &File{Path: path, files: source.Files()}
+	o.prepareSigning(f, source)
 	z := source.Compile(o.Look, report)
 	if z == nil {
 		return nil
 	}
-	f := &File{Path: path, files: source.Files()}
 	if o.serve(f, source, z, before, report); f.source == nil && !report.Keeps() {
 		source.Release()
 	}
@@ -224,7 +234,7 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 	if f.Zone, f.served, last = o.Numbers.Number(z, last, why); f.served.GoesBackFrom(last) {
 		report.Warn(func() conf.Problem { return goesBack(source.Path, last.Own, f.served) })
 	}
-	if len(z.Lookups()) > 0 {
+	if len(z.Lookups()) > 0 || z.Plan() != nil && z.Plan().Rolls() {
 		f.source = source
 	}
 	o.follow(f, before)
@@ -245,7 +255,9 @@ func (o Loader) follow(f, before *File) {
 	}
 	if before.Zone.Same(f.Zone) {
 		f.Zone, f.History = before.Zone, before.History
-	} else if o.History {
+		return
+	}
+	if f.Zone.Inherit(before.Zone); o.History {
 		f.History = before.History.Then(before.Zone, f.Zone)
 	}
 }
@@ -255,7 +267,7 @@ const Unloaded = "its file cannot be loaded"
 
 // fail notes that a zone was not taken in, and returns what goes on being served in its place: the version before, or else one that
 // says that it cannot be answered, where its name is known.
-func (l *Loading) fail(path string, old *File, unserved func() *zone.Zone) *File {
+func (o Loader) fail(l *Loading, path string, old *File, unserved func() *zone.Zone) *File {
 	f := failure{Zone: path, Kept: old != nil && old.Down != Unloaded}
 	if !f.Kept {
 		old = nil
@@ -264,7 +276,7 @@ func (l *Loading) fail(path string, old *File, unserved func() *zone.Zone) *File
 		}
 	}
 	if old != nil {
-		f.Zone = old.Zone.Name()
+		old, f.Zone = o.withKeys(old), old.Zone.Name()
 	}
 	l.Failed[path] = f
 	return old

@@ -64,7 +64,7 @@ func (w *world) load(before *Files, waited map[string]bool) *Loading {
 		old := before.Get(path)
 		if f := w.ready(o, path, old); f != nil {
 			l.Files.put(f)
-		} else if f := l.fail(path, old, noZone); f != nil {
+		} else if f := o.fail(l, path, old, noZone); f != nil {
 			l.Files.put(f)
 		}
 	}

@@ -104,22 +104,38 @@ func (n Name) Relative(apex Name) string {
 }
 
 // Compare orders names as RFC 4034 6.1 does: by labels, the last first.
-func (n Name) Compare(other Name) int {
-	a, b := n.labels(), other.labels()
-	for i := 1; i <= min(len(a), len(b)); i++ {
-		if c := strings.Compare(a[len(a)-i], b[len(b)-i]); c != 0 {
-			return c
+func (n Name) Compare(other Name) int { return Canonical(n, other) }
+
+// Canonical is [Name.Compare] of names in lower-case wire format, with the root's label or both without. It allocates nothing.
+func Canonical[A, B ~string | ~[]byte](a A, b B) int {
+	var startsA, startsB [maxLabels]uint8
+	n, m := starts(a, &startsA), starts(b, &startsB)
+	for n > 0 && m > 0 {
+		n, m = n-1, m-1
+		i, j := int(startsA[n]), int(startsB[m])
+		sizeA, sizeB := int(a[i]), int(b[j])
+		for k := 1; k <= min(sizeA, sizeB); k++ {
+			if c := int(a[i+k]) - int(b[j+k]); c != 0 {
+				return c
+			}
+		}
+		if sizeA != sizeB {
+			return sizeA - sizeB
 		}
 	}
-	return len(a) - len(b)
+	return n - m
 }
 
-func (n Name) labels() []string {
-	var out []string
-	for ; !n.IsRoot(); n = n.Parent() {
-		out = append(out, n.Label())
+// maxLabels is the number of labels of the longest name, without the root.
+const maxLabels = MaxName / 2
+
+// starts finds where the labels of a name begin, and how many there are without the root.
+func starts[N ~string | ~[]byte](name N, to *[maxLabels]uint8) (labels int) {
+	for at := 0; at < len(name) && name[at] != 0; at += 1 + int(name[at]) {
+		to[labels] = uint8(at)
+		labels++
 	}
-	return out
+	return labels
 }
 
 // CountLabels is how many labels the name has, without the root.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
 )
 
 // layout is what the data of a type are made of.
@@ -326,4 +328,22 @@ func Names(typ uint16) (skip, count int) {
 		return 0, 2
 	}
 	return 0, 0
+}
+
+// LowerNames puts the letters of the names in a record's data into lower case, in the data itself.
+func LowerNames(typ uint16, data []byte) {
+	l := Of(typ)
+	if l == nil {
+		return
+	}
+	for i := range l.Fields {
+		n, err := l.Fields[i].Size(data)
+		if err != nil {
+			return
+		}
+		if l.Fields[i].IsName() {
+			dname.Lower(data[:n])
+		}
+		data = data[n:]
+	}
 }

@@ -35,18 +35,7 @@ func (r Record) Identity() string {
 	id = binary.BigEndian.AppendUint16(append(id, r.Owner...), r.Type)
 	begin := len(id)
 	id = append(id, r.Data...)
-	if l := rdata.Of(r.Type); l != nil {
-		for at, i := begin, 0; i < len(l.Fields); i++ {
-			n, err := l.Fields[i].Size(id[at:])
-			if err != nil {
-				break
-			}
-			if l.Fields[i].IsName() {
-				dname.Lower(id[at : at+n])
-			}
-			at += n
-		}
-	}
+	rdata.LowerNames(r.Type, id[begin:])
 	return string(id)
 }
 

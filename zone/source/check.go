@@ -14,6 +14,7 @@ import (
 	"mxtrap/zone/conf"
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
+	"mxtrap/zone/sign"
 	"mxtrap/zone/trap"
 )
 
@@ -39,10 +40,11 @@ func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 			FaultOf: func(r *content.Record, reason string) { s.fault(report, r, reason) },
 		})
 	}
-	if s.checkSizes(c, t, report); report.Faults() > before || s.partial {
+	chain := s.sign(c, soa, report)
+	if s.checkSizes(c, t, chain, report); report.Faults() > before || s.partial {
 		return nil
 	}
-	return zone.Compile(c, soa, t)
+	return zone.Compile(c, soa, t, chain)
 }
 
 // fault reports what is wrong with a record.
@@ -110,7 +112,7 @@ func (s *Zone) check(c *content.Content, report *conf.Report) {
 			s.fault(report, n.Sets[0].Place(), "it lies below the DNAME at "+c.Nodes[dname[i]].Name.Relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
 		}
 	}
-	if signed != "" {
+	if signed != "" && s.signing == nil {
 		report.Add(s.table.Problem("name", s.Name(), "the zone holds "+signed+" records, but answers are not signed: remove the DS record from the parent zone").AsWarning())
 	}
 }
@@ -179,7 +181,7 @@ var tooLarge = fmt.Sprintf(": its records may have %d, so that they fit into a m
 
 // checkSizes refuses what fits into no message, or into no zone, once the trap is built, and warns of answers that UDP cannot carry, so
 // that every client has to ask again over TCP.
-func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, report *conf.Report) {
+func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, chain *sign.Chain, report *conf.Report) {
 	if t != nil && (len(t.Hosts) > zone.MaxHosts || len(t.Owners) > zone.MaxHosts) {
 		report.Add(s.trap.Problem("at", "", fmt.Sprintf("the trap has %d hosts at %d owners, and a zone may have %d: lower count, or trap fewer owners", len(t.Hosts), len(t.Owners), zone.MaxHosts)))
 	}
@@ -189,6 +191,9 @@ func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, report *conf.Report)
 			set := &c.Nodes[i].Sets[j]
 			const header, question, edns = 12, 4, 11
 			records := zone.WireSize(c.Apex, set)
+			if chain != nil {
+				records += chain.Plan.RecordsSize(set.Typ, len(c.Apex))
+			}
 			size := header + len(owner) + question + records + edns
 			if size <= zone.MaxUDP {
 				continue

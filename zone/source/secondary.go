@@ -68,7 +68,7 @@ func (s *Zone) Stub() *zone.Zone {
 	c := content.New(s.apex, nil, func(*content.Record) {})
 	r := empty.makeSOA(c, new(conf.Report))
 	c.Put(s.apex, r.Set(s.apex))
-	return zone.Compile(c, r, nil)
+	return zone.Compile(c, r, nil, nil)
 }
 
 // Unserved stands in for a zone whose file cannot be loaded, where its name can be read; else it is nil.

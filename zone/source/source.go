@@ -35,7 +35,10 @@ type Zone struct {
 	catalog *catalogTable // nil where the zone is no catalog
 	member  bool          // made from such a template
 	primary *Primary      // nil where the records are in files here
-	serial  *uint32       // of a catalog that is made here, which has no file; else nil
+	dnssec  *bool         // whether the zone is signed; nil where the server file says it
+	nsec3   bool
+	signing *Signing // nil: the zone is not signed
+	serial  *uint32  // of a catalog that is made here, which has no file; else nil
 	files   Files
 	text    []byte // of the zone file
 }
@@ -97,6 +100,7 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 	}
 	s.apex = apex
 	t.Seconds("ttl", &s.ttl)
+	s.readDNSSEC(t)
 	t.String("file", &master)
 	if t.Has("primary") || t.Has("catalog") {
 		if t.Has("primary") {
@@ -155,6 +159,9 @@ func (s *Zone) Release() {
 	}
 	s.text = nil
 }
+
+// Apex is the zone's name in wire format.
+func (s *Zone) Apex() dname.Name { return s.apex }
 
 // Name is the zone's name, without its final dot.
 func (s *Zone) Name() string { return s.apex.Bare() }

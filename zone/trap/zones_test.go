@@ -121,7 +121,7 @@ func loadFile(path string, look trap.Lookups) (*zone.Zone, string) {
 func printed(t *testing.T, z *zone.Zone) string {
 	t.Helper()
 	var b strings.Builder
-	if err := z.Print(&b); err != nil {
+	if err := z.Print(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

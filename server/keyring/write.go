@@ -1,0 +1,79 @@
+package keyring
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"mxtrap/zone/sign"
+)
+
+// Write writes the two files of a new key. It never replaces one that is there.
+func (c Config) Write(k *sign.Key) (path string, err error) {
+	if err := c.writable(); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(c.Keys, 0o700); err != nil {
+		return "", err
+	}
+	path = filepath.Join(c.Keys, k.File())
+	if _, err := os.Lstat(path + sign.PublicFile); !errors.Is(err, fs.ErrNotExist) {
+		return path, fmt.Errorf("%s: there is such a key already", path+sign.PublicFile)
+	}
+	if _, err := os.Lstat(path + sign.PrivateFile); !errors.Is(err, fs.ErrNotExist) {
+		return path, fmt.Errorf("%s: there is such a key already", path+sign.PrivateFile)
+	}
+	return path, c.replace(k)
+}
+
+// Replace writes the two files of a key again, whose times have changed.
+func (c Config) Replace(k *sign.Key) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
+	return c.replace(k)
+}
+
+// writable says why there are no key files.
+func (c Config) writable() error {
+	if c.secret != "" {
+		return fmt.Errorf("all keys are derived from dnssec.secret (%s), so that there are no key files", c.secret)
+	}
+	return nil
+}
+
+// replace puts the private file in its place first: a key without it is an error, and a private one alone is none.
+func (c Config) replace(k *sign.Key) error {
+	private, err := k.Private()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(c.Keys, k.File())
+	if err := put(path+sign.PrivateFile, private, 0o600); err != nil {
+		return err
+	}
+	return put(path+sign.PublicFile, k.Public(), 0o644)
+}
+
+// put writes a file whole or not at all. One that is there keeps its owner and rights.
+func put(path string, text []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".key-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+		keepOwner(f, info)
+	} else if folder, err := os.Stat(filepath.Dir(path)); err == nil {
+		keepOwner(f, folder)
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

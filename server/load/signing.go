@@ -1,0 +1,105 @@
+package load
+
+import (
+	"slices"
+	"time"
+
+	"mxtrap/zone/dname"
+	"mxtrap/zone/source"
+)
+
+// prepareSigning has a zone signed when it is compiled, if it is to be.
+func (o Loader) prepareSigning(f *File, s *source.Zone) {
+	f.signs = [2]bool{s.Signed(false), s.Signed(true)}
+	if !s.Signed(o.Signs.Default) {
+		s.SignWith(nil)
+		return
+	}
+	with := &source.Signing{At: o.now()}
+	var err error
+	if with.Keys, err = o.Ring.Of(s.Apex()); err != nil {
+		with.Why = err.Error()
+	}
+	f.keys = with.Keys
+	s.SignWith(with)
+}
+
+// now is the time by the loader's clock.
+func (o Loader) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
+}
+
+// signedAlike says whether a zone whose files have not changed would be signed as it is, or not at all as before.
+func (o Loader) signedAlike(f *File) bool {
+	signs := f.signs[0]
+	if o.Signs.Default {
+		signs = f.signs[1]
+	}
+	if !signs || f.Zone.Plan() == nil {
+		return signs == (f.Zone.Plan() != nil)
+	}
+	keys, err := o.Ring.Of(dname.Name(f.Zone.Apex()))
+	return err == nil && f.Lost == "" && slices.Equal(keys, f.keys)
+}
+
+// withKeys is the last good version of a zone, which goes on being served. Where its keys are lost, its signatures are renewed no more.
+func (o Loader) withKeys(f *File) *File {
+	if f.Zone.Plan() == nil {
+		return f
+	}
+	again := *f
+	again.Lost = ""
+	if _, err := o.Ring.Of(dname.Name(f.Zone.Apex())); err != nil {
+		again.Lost = err.Error()
+	}
+	if again.Lost == f.Lost {
+		return f
+	}
+	return &again
+}
+
+// Renew makes new versions of zones whose time has come.
+func (o Loader) Renew(paths []string, before *Files, refused []*File) *Loading {
+	l := o.loading(before.clone())
+	l.again(refused)
+	for _, path := range paths {
+		f := before.Get(path)
+		if f == nil || f.Zone.Plan() == nil || f.Lost != "" {
+			continue
+		}
+		if again := o.renewed(f, l); again != nil {
+			l.Files.put(again)
+		}
+	}
+	l.stand(before, o.Waited)
+	return l
+}
+
+// renewed is the next version of a zone; nil where it must stay as it is.
+func (o Loader) renewed(f *File, l *Loading) *File {
+	plan, err := f.Zone.Plan().At(o.now())
+	if err != nil { // its keys' times leave none: it is compiled, which says so
+		if f.source != nil {
+			o.compile(f.source, f.Path, f, &l.Report)
+		}
+		return nil
+	}
+	if plan.SameRecords(f.Zone.Plan()) {
+		again := *f
+		z := f.Zone.Renewed(plan, f.served.Own+plan.Offset-f.Zone.Plan().Offset)
+		again.Zone, again.served, _ = o.Numbers.Number(z, f.last(z.Name()), "signatures")
+		o.follow(&again, f)
+		return &again
+	}
+	if f.source == nil {
+		return nil
+	}
+	again := o.compile(f.source, f.Path, f, &l.Report)
+	if again != nil {
+		again.catalog = f.catalog
+	}
+	return again
+}

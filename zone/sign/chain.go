@@ -1,0 +1,100 @@
+package sign
+
+import (
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
+)
+
+// Chain tells which names of a zone exist, with which types: each link says that there is nothing between its owner and the next.
+type Chain struct {
+	Plan  *Plan
+	Links []Link // in the order of their owners
+}
+
+// Link is an NSEC or NSEC3 record.
+type Link struct {
+	Owner dname.Name
+	Node  int            // of the content, where NSEC records stand among its sets
+	Set   *content.RRset // of NSEC3, whose owners are no names of the zone
+}
+
+// Type is that of the link's record.
+func (l *Link) Type() uint16 {
+	if l.Set != nil {
+		return dns.TypeNSEC3
+	}
+	return dns.TypeNSEC
+}
+
+// signedNames are the nodes that a chain lists, in canonical order (RFC 4034 6.1): those that this zone speaks for, and the cuts. Names that
+// exist only for others below them are among them where that is asked for.
+func signedNames(c *content.Content, empty bool) (nodes []int) {
+	var below []bool
+	if c.Parts {
+		below, _ = c.Above()
+	}
+	for i := range c.Nodes {
+		if below != nil && below[i] || len(c.Nodes[i].Sets) == 0 && !empty {
+			continue
+		}
+		nodes = append(nodes, i)
+	}
+	slices.SortFunc(nodes, func(a, b int) int { return c.Nodes[a].Name.Compare(c.Nodes[b].Name) })
+	return nodes
+}
+
+// types are those of a node that its link lists, with those that signing adds, in ascending order. At a cut this zone speaks but for the
+// delegation itself (RFC 4035 2.3).
+func types(c *content.Content, node int, link uint16) (list []uint16) {
+	n := &c.Nodes[node]
+	cut := c.IsCut(node)
+	signed := false
+	for i := range n.Sets {
+		switch typ := n.Sets[i].Typ; {
+		case cut && typ != dns.TypeNS && typ != dns.TypeDS:
+		default:
+			list = append(list, typ)
+			signed = signed || !cut || typ == dns.TypeDS
+		}
+	}
+	if signed || link == dns.TypeNSEC {
+		list = append(list, dns.TypeRRSIG)
+	}
+	if link == dns.TypeNSEC {
+		list = append(list, dns.TypeNSEC)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// appendBitmap is RFC 4034 4.1.2.
+func appendBitmap(to []byte, types []uint16) []byte {
+	for len(types) > 0 {
+		number := byte(types[0] >> 8)
+		var bits [32]byte
+		size := 0
+		for len(types) > 0 && byte(types[0]>>8) == number {
+			low := int(types[0] & 0xff)
+			bits[low/8] |= 0x80 >> (low % 8)
+			size, types = low/8+1, types[1:]
+		}
+		to = append(append(to, number, byte(size)), bits[:size]...)
+	}
+	return to
+}
+
+// nsecChain puts an NSEC record at each name (RFC 4034 4). The names in it are in lower case, which old validators need.
+func (p *Plan) nsecChain(c *content.Content, ttl uint32) *Chain {
+	nodes := signedNames(c, false)
+	chain := &Chain{Plan: p, Links: make([]Link, len(nodes))}
+	for i, node := range nodes {
+		owner, next := c.Nodes[node].Name, c.Nodes[nodes[(i+1)%len(nodes)]].Name
+		c.Put(owner, recordSet(owner, dns.TypeNSEC, ttl, appendBitmap([]byte(next), types(c, node, dns.TypeNSEC))))
+		chain.Links[i] = Link{Owner: owner, Node: node}
+	}
+	return chain
+}

@@ -1,0 +1,222 @@
+package sign
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/asn1"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
+)
+
+// Flags of a DNSKEY record (RFC 4034 2.1.1).
+const (
+	flagZone = 256
+	flagSEP  = 1
+
+	CSK = flagZone | flagSEP // signs everything, or where there is a ZSK the keys alone
+	ZSK = flagZone           // signs all but the keys
+)
+
+// Key is a key of a zone.
+type Key struct {
+	Zone      dname.Name
+	Flags     uint16
+	Algorithm uint8
+	Times     Times
+	Tag       uint16 // RFC 4034 B
+
+	public  []byte // as a DNSKEY record has it
+	private crypto.Signer
+}
+
+// IsEntry says whether the parent's DS names this key: its flags have the bit SEP (RFC 4034 2.1.1).
+func (k *Key) IsEntry() bool { return k.Flags&flagSEP != 0 }
+
+// CanSign says whether the private half is there.
+func (k *Key) CanSign() bool { return k.private != nil }
+
+// complete fills in what follows from the rest.
+func (k *Key) complete() {
+	data := k.Data()
+	var sum uint32
+	for i, octet := range data {
+		if i%2 == 0 {
+			sum += uint32(octet) << 8
+		} else {
+			sum += uint32(octet)
+		}
+	}
+	k.Tag = uint16(sum + sum>>16)
+}
+
+// Data is the key as the data of a DNSKEY record.
+func (k *Key) Data() []byte {
+	data := binary.BigEndian.AppendUint16(make([]byte, 0, 4+len(k.public)), k.Flags)
+	return append(append(data, 3, k.Algorithm), k.public...)
+}
+
+// The digests of a DS record (RFC 4509, RFC 6605).
+const (
+	SHA256 = dns.SHA256
+	SHA384 = dns.SHA384
+)
+
+// DS is the key as the data of a DS record, with a digest of that type.
+func (k *Key) DS(digest uint8) []byte {
+	data := binary.BigEndian.AppendUint16(nil, k.Tag)
+	data = append(data, k.Algorithm, digest)
+	text := append([]byte(k.Zone), k.Data()...)
+	switch digest {
+	case dns.SHA1:
+		sum := sha1.Sum(text)
+		return append(data, sum[:]...)
+	case SHA384:
+		sum := sha512.Sum384(text)
+		return append(data, sum[:]...)
+	default:
+		sum := sha256.Sum256(text)
+		return append(data, sum[:]...)
+	}
+}
+
+// Is says whether a DS record, of whatever digest we know, is this key's.
+func (k *Key) Is(ds []byte) bool {
+	return len(ds) > 4 && (ds[3] == dns.SHA1 || ds[3] == SHA256 || ds[3] == SHA384) && bytes.Equal(ds, k.DS(ds[3]))
+}
+
+// String names the key as its files are named.
+func (k *Key) String() string { return fmt.Sprintf("K%s+%03d+%05d", k.Zone, k.Algorithm, k.Tag) }
+
+// Generate makes a key that signs everything (a CSK) with one of the algorithms that [Makes] names.
+func Generate(zone dname.Name, algorithm uint8) (*Key, error) {
+	switch algorithm {
+	case dns.ECDSAP256SHA256:
+		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return newKey(zone, CSK, algorithm, private)
+	case dns.ED25519:
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return newKey(zone, CSK, algorithm, private)
+	}
+	return nil, fmt.Errorf("algorithm %d: mxtrap makes keys of 13 (ECDSAP256SHA256) and 15 (ED25519)", algorithm)
+}
+
+// newKey is the key of a private one.
+func newKey(zone dname.Name, flags uint16, algorithm uint8, private crypto.Signer) (*Key, error) {
+	public, err := publicData(private, algorithm)
+	if err != nil {
+		return nil, err
+	}
+	k := &Key{Zone: zone, Flags: flags, Algorithm: algorithm, public: public, private: private}
+	k.complete()
+	return k, nil
+}
+
+// publicData is the public half as a DNSKEY record has it.
+func publicData(private crypto.Signer, algorithm uint8) ([]byte, error) {
+	switch p := private.Public().(type) {
+	case *ecdsa.PublicKey:
+		octets, err := p.Bytes()
+		if err == nil && len(octets) == 1+2*coordinate(algorithm) {
+			return octets[1:], nil // RFC 6605 4: without the octet that says "uncompressed"
+		}
+	case ed25519.PublicKey:
+		if algorithm == dns.ED25519 {
+			return p, nil
+		}
+	case *rsa.PublicKey:
+		if algorithm == dns.RSASHA256 || algorithm == dns.RSASHA512 {
+			return appendRSA(p), nil
+		}
+	}
+	return nil, fmt.Errorf("the private key is not one of algorithm %d", algorithm)
+}
+
+// appendRSA is RFC 3110 2.
+func appendRSA(p *rsa.PublicKey) (data []byte) {
+	e := big.NewInt(int64(p.E)).Bytes()
+	if len(e) < 256 {
+		data = append(data, byte(len(e)))
+	} else {
+		data = binary.BigEndian.AppendUint16(append(data, 0), uint16(len(e)))
+	}
+	return append(append(data, e...), p.N.Bytes()...)
+}
+
+// coordinate is how many octets a number of an ECDSA algorithm has; 0: it is none.
+func coordinate(algorithm uint8) int {
+	switch algorithm {
+	case dns.ECDSAP256SHA256:
+		return 32
+	case dns.ECDSAP384SHA384:
+		return 48
+	}
+	return 0
+}
+
+// SignatureSize is how many octets a signature of the key has.
+func (k *Key) SignatureSize() int {
+	switch p := k.private.(type) {
+	case *rsa.PrivateKey:
+		return p.Size()
+	case *ecdsa.PrivateKey:
+		return 2 * coordinate(k.Algorithm)
+	}
+	return ed25519.SignatureSize
+}
+
+// sign appends the signature of a text. It is the same at all times: ECDSA's are made as RFC 6979 says, when no random source is given.
+func (k *Key) sign(to, text []byte) ([]byte, error) {
+	switch private := k.private.(type) {
+	case ed25519.PrivateKey:
+		return append(to, ed25519.Sign(private, text)...), nil
+	case *rsa.PrivateKey:
+		hash, sum := crypto.SHA256, sha256.Sum256(text)
+		digest := sum[:]
+		if k.Algorithm == dns.RSASHA512 {
+			sum := sha512.Sum512(text)
+			hash, digest = crypto.SHA512, sum[:]
+		}
+		s, err := rsa.SignPKCS1v15(nil, private, hash, digest)
+		return append(to, s...), err
+	case *ecdsa.PrivateKey:
+		hash, sum := crypto.SHA256, sha256.Sum256(text)
+		digest := sum[:]
+		if k.Algorithm == dns.ECDSAP384SHA384 {
+			sum := sha512.Sum384(text)
+			hash, digest = crypto.SHA384, sum[:]
+		}
+		der, err := private.Sign(nil, digest, hash)
+		if err != nil {
+			return to, err
+		}
+		var s struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(der, &s); err != nil {
+			return to, err
+		}
+		size := coordinate(k.Algorithm)
+		room := make([]byte, 2*size)
+		s.R.FillBytes(room[:size])
+		s.S.FillBytes(room[size:])
+		return append(to, room...), nil
+	}
+	return to, fmt.Errorf("%s: the private key is missing", k)
+}

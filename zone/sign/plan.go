@@ -1,0 +1,208 @@
+package sign
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
+)
+
+// Plan is what the signing of a zone comes to from one moment until the next at which something changes. It never changes itself.
+type Plan struct {
+	Window Window
+	NSEC3  bool
+	Until  int64  // in seconds since 1970: the window's end, or the next time of a key
+	Offset uint32 // that is added to the zone's own serial number: it grows with each window and each time of a key
+
+	policy Policy
+	name   dname.Name
+	at     int64
+	keys   []*Key // that the zone's DNSKEY set has
+	apex   []*Key // that sign the sets of keys
+	zone   []*Key // that sign the rest
+	synced []*Key // that CDS and CDNSKEY ask a DS for
+	gone   bool   // the keys that sign are withdrawn: CDS and CDNSKEY ask the parent to delete the DS (RFC 8078 4)
+}
+
+// Policy is how a zone is signed.
+type Policy struct {
+	Keys   []*Key
+	NSEC3  bool
+	Expire uint32
+	MaxTTL uint32
+}
+
+// errNoKey is the fault of a policy whose keys' times leave none.
+var errNoKey = errors.New("no key signs the zone at this time")
+
+// Plan is what a policy comes to at a time for a zone.
+func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
+	now := at.Unix()
+	w := WindowAt(zone, now, p.Expire, p.MaxTTL)
+	plan := &Plan{Window: w, NSEC3: p.NSEC3, Until: w.End, Offset: uint32(w.Number), policy: p, name: zone, at: now}
+	split := map[uint8]uint8{} // bits by algorithm: 1 for an active key with SEP, 2 for one without
+	for _, k := range p.Keys {
+		plan.Offset += k.Times.passed(now)
+		if next := k.Times.next(now); next != 0 {
+			plan.Until = min(plan.Until, next)
+		}
+		if k.Times.Published(now) {
+			plan.keys = append(plan.keys, k)
+		}
+		if k.Times.Active(now) {
+			if k.IsEntry() {
+				split[k.Algorithm] |= 1
+			} else {
+				split[k.Algorithm] |= 2
+			}
+		}
+		if k.IsEntry() && k.Times.Synced(now) {
+			plan.synced = append(plan.synced, k)
+		}
+		plan.gone = plan.gone || k.IsEntry() && k.Times.Active(now) && reached(k.Times.SyncDelete, now)
+	}
+	plan.gone = plan.gone && len(plan.synced) == 0
+	for _, k := range plan.keys {
+		if !k.Times.Active(now) {
+			continue
+		}
+		// Where there are both kinds of keys of an algorithm, each signs what is its own; or else a key signs everything.
+		both := split[k.Algorithm] == 3
+		if k.IsEntry() || !both {
+			plan.apex = append(plan.apex, k)
+		}
+		if !k.IsEntry() || !both {
+			plan.zone = append(plan.zone, k)
+		}
+	}
+	if len(plan.zone) == 0 {
+		return nil, errNoKey
+	}
+	return plan, nil
+}
+
+// At is the plan of the same policy at another time.
+func (p *Plan) At(at time.Time) (*Plan, error) { return p.policy.Plan(p.name, at) }
+
+// Rolls says whether one of the keys will begin or cease to do something.
+func (p *Plan) Rolls() bool {
+	return slices.ContainsFunc(p.policy.Keys, func(k *Key) bool { return k.Times.next(p.at) != 0 })
+}
+
+// Hash tells the signatures of two plans apart.
+func (p *Plan) Hash() [sha256.Size]byte {
+	text := fmt.Append(nil, p.Window)
+	for _, keys := range [][]*Key{p.apex, p.zone} {
+		for _, k := range keys {
+			text = append(text, k.Data()...)
+		}
+	}
+	return sha256.Sum256(text)
+}
+
+// SameRecords says whether two plans of a zone add the same records, but for signatures.
+func (p *Plan) SameRecords(other *Plan) bool {
+	return slices.Equal(p.keys, other.keys) && slices.Equal(p.synced, other.synced) && p.gone == other.gone && p.NSEC3 == other.NSEC3
+}
+
+// Signers are the keys that sign a set of a type.
+func (p *Plan) Signers(typ uint16) []*Key {
+	switch typ {
+	case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY: // RFC 7344 4.1
+		return p.apex
+	}
+	return p.zone
+}
+
+// SignaturesSize is how many octets the signatures of an RRset have at most.
+func (p *Plan) SignaturesSize() int {
+	size := func(keys []*Key) (n int) {
+		for _, k := range keys {
+			n += k.SignatureSize()
+		}
+		return n
+	}
+	return max(size(p.apex), size(p.zone))
+}
+
+// Same says whether two plans sign with the same keys in the same window.
+func (p *Plan) Same(other *Plan) bool {
+	return p.Window == other.Window && slices.Equal(p.apex, other.apex) && slices.Equal(p.zone, other.zone)
+}
+
+// Apply adds what DNSSEC needs to the content of a zone that is checked and has its trap: the sets of keys, and the chain that tells
+// which names and types there are, which it returns. What there is of DNSSEC already is another's, and taken out. The SOA record must
+// have its final TTL.
+func (p *Plan) Apply(c *content.Content, soa *content.SOA) *Chain {
+	strip(c)
+	put := func(typ uint16, data [][]byte) {
+		if len(data) == 0 {
+			return
+		}
+		slices.SortFunc(data, bytes.Compare)
+		c.Put(c.Apex, recordSet(c.Apex, typ, soa.Ttl, data...))
+	}
+	var keys, cds, cdnskey [][]byte
+	for _, k := range p.keys {
+		keys = append(keys, k.Data())
+	}
+	for _, k := range p.synced {
+		cds, cdnskey = append(cds, k.DS(SHA256)), append(cdnskey, k.Data())
+	}
+	if p.gone { // RFC 8078 4
+		cds, cdnskey = [][]byte{{0, 0, 0, 0, 0}}, [][]byte{{0, 0, 3, 0, 0}}
+	}
+	put(dns.TypeDNSKEY, keys)
+	put(dns.TypeCDS, cds)
+	put(dns.TypeCDNSKEY, cdnskey)
+	ttl := min(soa.Ttl, soa.Negative) // RFC 9077 3
+	if p.NSEC3 {
+		put(dns.TypeNSEC3PARAM, [][]byte{{1, 0, 0, 0, 0}})
+		return p.nsec3Chain(c, ttl)
+	}
+	return p.nsecChain(c, ttl)
+}
+
+// recordSet is an RRset of data.
+func recordSet(owner dname.Name, typ uint16, ttl uint32, data ...[]byte) content.RRset {
+	set := content.RRset{Typ: typ, Ttl: ttl, Records: make([]content.Record, len(data))}
+	for i, d := range data {
+		set.Records[i] = content.Record{Owner: owner, Typ: typ, Ttl: ttl, Data: d}
+	}
+	return set
+}
+
+// Made says whether the records of a type are made by signing.
+func Made(typ uint16) bool {
+	switch typ {
+	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		return true
+	}
+	return false
+}
+
+// strip takes out what another signer made.
+func strip(c *content.Content) {
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		n.Sets = slices.DeleteFunc(n.Sets, func(s content.RRset) bool { return Made(s.Typ) })
+	}
+}
+
+// RecordsSize is how many octets the RRSIG records of an RRset have in a packet, where the zone's name has so many.
+func (p *Plan) RecordsSize(typ uint16, apex int) (octets int) {
+	for _, k := range p.Signers(typ) {
+		octets += 12 + rrsigHead + apex + k.SignatureSize()
+	}
+	return octets
+}
+
+// SignsAlike says whether the same keys sign the sets of keys and all others.
+func (p *Plan) SignsAlike() bool { return slices.Equal(p.apex, p.zone) }

@@ -1,0 +1,274 @@
+package zone
+
+import (
+	"encoding/binary"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rr"
+	"mxtrap/zone/sign"
+)
+
+// Signatures are those of a zone's RRsets, which are made when they are first needed: by an answer, a transfer, or the sweep that makes
+// them all. Each is made once.
+type Signatures struct {
+	zone   *Zone
+	plan   *sign.Plan
+	apex   []rrsig // that go with the sets of keys
+	others []rrsig // and with all other sets
+	size   int     // octets of a slot
+	states []atomic.Uint32
+	octets []byte // the bare signatures, slot by slot
+	left   atomic.Int64
+}
+
+// rrsig is what the signatures of a key have in common.
+type rrsig struct {
+	key    *sign.Key
+	record []byte // an RRSIG record up to its signature, with what depends on the RRset left open
+	size   int    // of the signature
+}
+
+// The parts of an RRSIG record behind its owner's pointer.
+const (
+	rrsigType   = rdataAt
+	rrsigLabels = rdataAt + 3
+	rrsigTTL    = rdataAt + 4
+)
+
+// The states of a slot.
+const (
+	unmade uint32 = iota
+	making
+	made
+)
+
+// newSignatures makes room for the signatures of a zone.
+func newSignatures(z *Zone, plan *sign.Plan) *Signatures {
+	n := int(z.body.uint32(headSigned))
+	s := &Signatures{zone: z, plan: plan, size: plan.SignaturesSize(), states: make([]atomic.Uint32, n)}
+	s.octets = make([]byte, n*s.size)
+	s.left.Store(int64(n))
+	s.others = rrsigs(plan, dns.TypeSOA)
+	if s.apex = s.others; !plan.SignsAlike() {
+		s.apex = rrsigs(plan, dns.TypeDNSKEY)
+	}
+	return s
+}
+
+// rrsigs are the records of the keys that sign a type.
+func rrsigs(plan *sign.Plan, typ uint16) (list []rrsig) {
+	for _, k := range plan.Signers(typ) {
+		record := binary.BigEndian.AppendUint16([]byte{0, 0}, dns.TypeRRSIG)
+		record = binary.BigEndian.AppendUint16(record, dns.ClassINET)
+		record = sign.AppendHead(append(record, 0, 0, 0, 0, 0, 0), k, plan.Window, 0, 0, 0)
+		size := k.SignatureSize()
+		binary.BigEndian.PutUint16(record[rdataAt-2:], uint16(len(record)-rdataAt+size))
+		list = append(list, rrsig{k, record, size})
+	}
+	return list
+}
+
+// of are the records that go with a type.
+func (s *Signatures) of(typ uint16) []rrsig {
+	switch typ {
+	case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		return s.apex
+	}
+	return s.others
+}
+
+// slotAt is where a slot stands in the Body.
+func (b Body) slotAt(slot int) []byte { return b[int(b.uint32(headSlots))+slotEntry*slot:] }
+
+// slotOf is the slot of an RRset; -1: it has none.
+func (b Body) slotOf(set RRset) int { return int(b.uint32(set.off+setSlot)) - 1 }
+
+// Size is how many octets the signatures of an RRset take in a packet, and how many there are.
+func (s *Signatures) Size(b Body, set RRset) (octets, records int) {
+	if b.slotOf(set) < 0 {
+		return 0, 0
+	}
+	list := s.of(set.typ)
+	for i := range list {
+		octets += len(list[i].record) + list[i].size
+	}
+	return octets, len(list)
+}
+
+// Append appends the RRSIG records of an RRset. Their owner is some labels, if any, and a pointer to an offset. It says whether they could
+// be made.
+func (s *Signatures) Append(to []byte, b Body, set RRset, labels []byte, owner int) ([]byte, bool) {
+	slot := b.slotOf(set)
+	if slot < 0 {
+		return to, true
+	}
+	signatures, ok := s.need(slot)
+	if !ok {
+		return to, false
+	}
+	wire, _, _ := b.Wire(set)
+	entry := b.slotAt(slot)
+	own, _, _ := b.Wire(readSet(entry[slotSet:])) // of an SOA in a negative answer, the one whose TTL is signed
+	list := s.of(set.typ)
+	for i := range list {
+		to = append(to, labels...)
+		at := len(to)
+		to = append(to, list[i].record...)
+		r := to[at:]
+		r[0], r[1] = 0xc0|byte(owner>>8), byte(owner)
+		copy(r[ttlAt:], wire[ttlAt:ttlAt+4])
+		binary.BigEndian.PutUint16(r[rrsigType:], set.typ)
+		r[rrsigLabels] = entry[slotLabels]
+		copy(r[rrsigTTL:], own[ttlAt:ttlAt+4])
+		to = append(to, signatures[:list[i].size]...)
+		signatures = signatures[list[i].size:]
+	}
+	return to, true
+}
+
+// need are the signatures of a slot. It makes them where there are none, and waits where another makes them.
+func (s *Signatures) need(slot int) (octets []byte, ok bool) {
+	octets = s.octets[slot*s.size : (slot+1)*s.size]
+	for state := &s.states[slot]; ; {
+		switch state.Load() {
+		case made:
+			return octets, true
+		case unmade:
+			if !state.CompareAndSwap(unmade, making) {
+				continue
+			}
+			if ok = s.make(slot, octets); !ok {
+				state.Store(unmade)
+				return nil, false
+			}
+			s.left.Add(-1)
+			state.Store(made)
+			return octets, true
+		default:
+			runtime.Gosched()
+		}
+	}
+}
+
+// make makes the signatures of a slot.
+func (s *Signatures) make(slot int, octets []byte) bool {
+	owner, set := s.zone.signed(slot)
+	records := s.zone.records(owner, set)
+	rrset := sign.RRset{Owner: owner, Type: set.typ, TTL: records[0].TTL, Data: make([][]byte, len(records))}
+	for i, r := range records {
+		rrset.Data[i] = r.Data
+	}
+	to := octets[:0]
+	for _, r := range s.of(set.typ) {
+		var err error
+		if to, err = sign.AppendSignature(to, r.key, s.plan.Window, rrset); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// signed is the RRset of a slot, and its owner.
+func (z *Zone) signed(slot int) (owner dname.Name, set RRset) {
+	entry := z.body.slotAt(slot)
+	at := binary.LittleEndian.Uint32(entry[slotOwner:])
+	if set = readSet(entry[slotSet:]); set.typ == dns.TypeNSEC3 {
+		return dname.Name(z.body.LinkLabels(at)) + z.apex(), set
+	}
+	return z.nodeName(at), set
+}
+
+// same says whether two zones of the same content have the same signatures.
+func (s *Signatures) same(other *Signatures) bool {
+	if s == nil || other == nil {
+		return s == other
+	}
+	return s.plan.Same(other.plan)
+}
+
+// rrsigRecords are the RRSIG records of an RRset.
+func (z *Zone) rrsigRecords(owner dname.Name, set RRset) (records []rr.Record) {
+	if z.signatures == nil {
+		return nil
+	}
+	wire, ok := z.signatures.Append(nil, z.body, set, nil, 0)
+	if !ok {
+		return nil
+	}
+	for _, r := range z.signatures.of(set.typ) {
+		if len(wire) == 0 {
+			break
+		}
+		size := len(r.record) + r.size
+		records = append(records, rr.Record{Owner: string(owner), Type: dns.TypeRRSIG, TTL: binary.BigEndian.Uint32(wire[ttlAt:]), Data: wire[rdataAt:size:size]})
+		wire = wire[size:]
+	}
+	return records
+}
+
+// Plan is how the zone is signed; nil where it is not.
+func (z *Zone) Plan() *sign.Plan {
+	if z.signatures == nil {
+		return nil
+	}
+	return z.signatures.plan
+}
+
+// Signatures counts what the zone has of signatures to be made, and of those that are not made yet.
+func (z *Zone) Signatures() (all, left int) {
+	if z.signatures == nil {
+		return 0, 0
+	}
+	return len(z.signatures.states), int(z.signatures.left.Load())
+}
+
+// Sign makes all signatures that are missing. It calls rest before each, and ends where that says so.
+func (z *Zone) Sign(rest func() (goOn bool)) {
+	if z.signatures == nil || z.signatures.left.Load() == 0 {
+		return
+	}
+	for slot := range z.signatures.states {
+		if z.signatures.states[slot].Load() != unmade {
+			continue
+		}
+		if !rest() {
+			return
+		}
+		z.signatures.need(slot)
+	}
+}
+
+// Inherit takes over the signatures that another version has made of RRsets that are the same here.
+func (z *Zone) Inherit(before *Zone) {
+	s, old := z.signatures, before.signatures
+	if s == nil || old == nil || s == old || !s.same(old) || old.left.Load() == int64(len(old.states)) {
+		return
+	}
+	slots := map[string]int{}
+	for slot := range old.states {
+		if old.states[slot].Load() == made {
+			slots[before.signedText(slot)] = slot
+		}
+	}
+	for slot := range s.states {
+		if from, ok := slots[z.signedText(slot)]; ok && s.states[slot].CompareAndSwap(unmade, making) {
+			copy(s.octets[slot*s.size:(slot+1)*s.size], old.octets[from*s.size:])
+			s.left.Add(-1)
+			s.states[slot].Store(made)
+		}
+	}
+}
+
+// signedText tells the RRset of a slot from all others.
+func (z *Zone) signedText(slot int) string {
+	owner, set := z.signed(slot)
+	var text []byte
+	for _, r := range z.records(owner, set) {
+		text = r.AppendWire(text)
+	}
+	return string(text)
+}

@@ -1,0 +1,75 @@
+package source
+
+import (
+	"fmt"
+	"time"
+
+	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
+	"mxtrap/zone/sign"
+)
+
+// Signing is what a zone is signed with.
+type Signing struct {
+	Keys []*sign.Key
+	Why  string // there is none, in words with a remedy
+	At   time.Time
+}
+
+// readDNSSEC reads whether the zone is signed, and how.
+func (s *Zone) readDNSSEC(t *conf.Table) {
+	if !t.Has("dnssec") {
+		return
+	}
+	on := true
+	if t.IsTable("dnssec") {
+		options := t.Table("dnssec")
+		options.Bool("nsec3", &s.nsec3)
+		options.Close()
+	} else {
+		t.Bool("dnssec", &on)
+	}
+	s.dnssec = &on
+}
+
+// Signed says whether the zone is signed, where the server file says what holds for zones that do not say it.
+func (s *Zone) Signed(otherwise bool) bool {
+	if s.dnssec != nil {
+		return *s.dnssec
+	}
+	return otherwise
+}
+
+// SignWith has the zone signed when it is compiled next; nil has it not.
+func (s *Zone) SignWith(with *Signing) { s.signing = with }
+
+// sign adds what signing adds to a zone whose content is whole. It returns nil where the zone is not signed, or cannot be.
+func (s *Zone) sign(c *content.Content, soa *content.SOA, report *conf.Report) *sign.Chain {
+	with := s.signing
+	if with == nil {
+		return nil
+	}
+	if len(with.Keys) == 0 {
+		report.Add(s.table.Problem("dnssec", "", with.Why))
+		return nil
+	}
+	policy := sign.Policy{Keys: with.Keys, NSEC3: s.nsec3, Expire: soa.Expire, MaxTTL: maxTTL(c)}
+	plan, err := policy.Plan(s.apex, with.At)
+	if err != nil {
+		report.Add(s.table.Problem("dnssec", "", fmt.Sprintf("%v; run mxtrap key status %s", err, s.Name())))
+		return nil
+	}
+	soa.Serial += plan.Offset
+	c.Put(s.apex, soa.Set(s.apex))
+	return plan.Apply(c, soa)
+}
+
+// maxTTL is the largest TTL of the zone.
+func maxTTL(c *content.Content) (ttl uint32) {
+	for i := range c.Nodes {
+		for j := range c.Nodes[i].Sets {
+			ttl = max(ttl, c.Nodes[i].Sets[j].Ttl)
+		}
+	}
+	return ttl
+}
