@@ -127,4 +127,3 @@ func (s *sweeper) sweep(ctx context.Context, zones []*zone.Zone) {
 		queue <- z
 	}
 }
-
