@@ -21,10 +21,10 @@ func keyCommand() *cobra.Command {
 		Short: "Make, list and roll the keys that zones are signed with",
 		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
 		RunE: func(c *cobra.Command, _ []string) error {
-			return usageError{errors.New("no command given: write mxtrap key generate, list or ds")}
+			return usageError{errors.New("no command given: write mxtrap key generate, import, list, ds, status, roll or unsign")}
 		},
 	}
-	c.AddCommand(keyGenerateCommand(), keyImportCommand(), keyListCommand(), keyDSCommand())
+	c.AddCommand(keyGenerateCommand(), keyImportCommand(), keyListCommand(), keyDSCommand(), keyStatusCommand(), keyRollCommand(), keyUnsignCommand())
 	return c
 }
 
@@ -34,10 +34,11 @@ func keyGenerateCommand() *cobra.Command {
 		Short: "Make the key of a zone, or of all signed zones that have none",
 		Args:  usage(cobra.MaximumNArgs(1)),
 	}
-	path := configFlag(c)
+	named := configFlag(c)
 	all := c.Flags().Bool("all", false, "make a key for each zone that is to be signed and has none")
 	algorithm := c.Flags().String("algorithm", "ECDSAP256SHA256", "ECDSAP256SHA256 (13) or ED25519 (15)")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		path := configPath(*named)
 		number, err := algorithmOf(*algorithm)
 		if err != nil {
 			return usageError{err}
@@ -45,13 +46,13 @@ func keyGenerateCommand() *cobra.Command {
 		if *all == (len(args) == 1) {
 			return usageError{errors.New("name a zone, or write --all")}
 		}
-		config, err := keyConfig(*path)
+		config, err := keyConfig(path)
 		if err != nil {
 			return err
 		}
 		var zones []dname.Name
 		if *all {
-			in, err := loaded(c, *path, false, false)
+			in, err := loaded(c, path, false, false)
 			if err != nil {
 				return err
 			}
@@ -94,14 +95,15 @@ FILE is what pdnsutil export-zone-key prints, a .private file, or a PEM file of 
 copy both into the folder of keys, and this command is not needed.`,
 		Args: usage(cobra.ExactArgs(2)),
 	}
-	path := configFlag(c)
+	named := configFlag(c)
 	ksk := c.Flags().Bool("ksk", false, "the key signs the zone's keys alone, and another one the rest")
 	zsk := c.Flags().Bool("zsk", false, "the key signs all but the zone's keys (flags 256)")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		path := configPath(*named)
 		if *ksk && *zsk {
 			return usageError{errors.New("--ksk and --zsk: a key is one of both")}
 		}
-		config, err := keyConfig(*path)
+		config, err := keyConfig(path)
 		if err != nil {
 			return err
 		}
@@ -137,9 +139,9 @@ func keyListCommand() *cobra.Command {
 		Short: "List keys with what they do now",
 		Args:  usage(cobra.MaximumNArgs(1)),
 	}
-	path := configFlag(c)
+	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return eachZone(c, *path, args, func(zone dname.Name, keys []*sign.Key) {
+		return eachZone(c, configPath(*named), args, func(zone dname.Name, keys []*sign.Key) {
 			now := time.Now().Unix()
 			for _, k := range keys {
 				fmt.Printf("%s\t%d\t%s\t%s\t%s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k), stateOf(k, now))
@@ -155,9 +157,9 @@ func keyDSCommand() *cobra.Command {
 		Short: "Print the DS records that the parent zone must have",
 		Args:  usage(cobra.MaximumNArgs(1)),
 	}
-	path := configFlag(c)
+	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return eachZone(c, *path, args, func(zone dname.Name, keys []*sign.Key) {
+		return eachZone(c, configPath(*named), args, func(zone dname.Name, keys []*sign.Key) {
 			now := time.Now().Unix()
 			for _, k := range keys {
 				if k.IsEntry() && k.Times.Synced(now) {
@@ -204,9 +206,8 @@ func eachZone(c *cobra.Command, path string, args []string, do func(zone dname.N
 	return nil
 }
 
-// keyConfig reads where keys are.
+// keyConfig reads where keys are, as a server file says it.
 func keyConfig(path string) (keyring.Config, error) {
-	path = configPath(path)
 	if path == "" {
 		return keyring.Config{}, errNoConfig
 	}

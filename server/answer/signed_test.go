@@ -149,7 +149,7 @@ func ask(t *testing.T, r *Responder, query *dns.Msg) *dns.Msg {
 // bare is a message without what DNSSEC adds to it, and without the serial number.
 func bare(m *dns.Msg) string {
 	text := fmt.Sprintf("%d %v", m.Rcode, m.Authoritative)
-	for _, section := range [][]dns.RR{m.Answer, m.Ns, withoutOPT(m.Extra)} {
+	for i, section := range [][]dns.RR{m.Answer, m.Ns, withoutOPT(m.Extra)} {
 		text += "\n--"
 		for _, r := range section {
 			if soa, ok := r.(*dns.SOA); ok {
@@ -159,7 +159,7 @@ func bare(m *dns.Msg) string {
 			switch r.Header().Rrtype {
 			case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3:
 			case dns.TypeDS:
-				if m.Question[0].Qtype == dns.TypeDS {
+				if i == 0 {
 					text += "\n" + r.String()
 				}
 			default:
@@ -295,7 +295,7 @@ func (v validator) signed(section, set []dns.RR) (labels int, err error) {
 		switch {
 		case key == nil:
 			return 0, fmt.Errorf("%v: no such zone", sig)
-		case !sig.ValidityPeriod(signedAt), !sig.ValidityPeriod(signedAt.Add(14*24*time.Hour)):
+		case !sig.ValidityPeriod(signedAt), !sig.ValidityPeriod(signedAt.Add(14 * 24 * time.Hour)):
 			return 0, fmt.Errorf("%v: not valid for two weeks", sig)
 		case sig.Hdr.Ttl != h.Ttl:
 			return 0, fmt.Errorf("%v: its TTL is not that of the set", sig)

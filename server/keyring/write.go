@@ -18,7 +18,7 @@ func (c Config) Write(k *sign.Key) (path string, err error) {
 	if err := os.MkdirAll(c.Keys, 0o700); err != nil {
 		return "", err
 	}
-	path = filepath.Join(c.Keys, k.File())
+	path = c.Path(k)
 	if _, err := os.Lstat(path + sign.PublicFile); !errors.Is(err, fs.ErrNotExist) {
 		return path, fmt.Errorf("%s: there is such a key already", path+sign.PublicFile)
 	}
@@ -27,6 +27,9 @@ func (c Config) Write(k *sign.Key) (path string, err error) {
 	}
 	return path, c.replace(k)
 }
+
+// Path is where a key's files are, without their endings.
+func (c Config) Path(k *sign.Key) string { return filepath.Join(c.Keys, k.File()) }
 
 // Replace writes the two files of a key again, whose times have changed.
 func (c Config) Replace(k *sign.Key) error {
@@ -50,7 +53,7 @@ func (c Config) replace(k *sign.Key) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(c.Keys, k.File())
+	path := c.Path(k)
 	if err := put(path+sign.PrivateFile, private, 0o600); err != nil {
 		return err
 	}

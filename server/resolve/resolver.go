@@ -234,22 +234,16 @@ func (r *Resolver) Learn(host string, addrs []netip.Addr, ttl time.Duration, err
 // would take a family away.
 func (r *Resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, ttl time.Duration, err error) {
 	r.mu.Lock()
-	servers := r.servers
+	servers, err := orSystem(r.servers)
 	r.mu.Unlock()
-	if len(servers) == 0 {
-		system, err := dns.ClientConfigFromFile("/etc/resolv.conf")
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, s := range system.Servers {
-			servers = append(servers, net.JoinHostPort(s, system.Port))
-		}
-	}
-	err = errors.New("no resolver is configured")
 	for _, server := range servers {
 		ttl, addrs = maxRefresh, nil
 		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			if err = exchange(ctx, server, host, typ, &addrs, &ttl); err != nil {
+			var reply *dns.Msg
+			if reply, err = exchange(ctx, server, host, typ); err == nil {
+				err = takeAddresses(reply, typ, &addrs, &ttl)
+			}
+			if err != nil {
 				break
 			}
 		}
@@ -264,8 +258,25 @@ func (r *Resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, tt
 	return nil, 0, err
 }
 
+// orSystem are the resolvers of the system where none are named. The error says that there are none.
+func orSystem(servers []string) ([]string, error) {
+	if len(servers) == 0 {
+		system, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range system.Servers {
+			servers = append(servers, net.JoinHostPort(s, system.Port))
+		}
+	}
+	if len(servers) == 0 {
+		return nil, errors.New("no resolver is configured")
+	}
+	return servers, nil
+}
+
 // exchange asks one resolver one question, over TCP where UDP does not carry the answer.
-func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]netip.Addr, ttl *time.Duration) error {
+func exchange(ctx context.Context, server, host string, typ uint16) (*dns.Msg, error) {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(host), typ)
 	m.SetEdns0(zone.MaxUDP, false)
 	reply, err := peer.Ask(ctx, "udp", server, m, nil, lookupWait)
@@ -273,15 +284,15 @@ func exchange(ctx context.Context, server, host string, typ uint16, addrs *[]net
 		reply, err = peer.Ask(ctx, "tcp", server, m, nil, lookupWait)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if reply.Rcode != dns.RcodeSuccess {
-		return fmt.Errorf("%s answers %s", server, dns.RcodeToString[reply.Rcode])
+		return nil, fmt.Errorf("%s answers %s", server, dns.RcodeToString[reply.Rcode])
 	}
 	if len(reply.Question) != 1 || !strings.EqualFold(reply.Question[0].Name, m.Question[0].Name) || reply.Question[0].Qtype != typ {
-		return fmt.Errorf("%s answers another question", server)
+		return nil, fmt.Errorf("%s answers another question", server)
 	}
-	return takeAddresses(reply, typ, addrs, ttl)
+	return reply, nil
 }
 
 // takeAddresses takes the addresses of an answer that stand under the name that was asked, or under what that is an alias of. One that

@@ -69,20 +69,20 @@ func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
 		plan.gone = plan.gone || k.IsEntry() && k.Times.Active(now) && reached(k.Times.SyncDelete, now)
 	}
 	plan.gone = plan.gone && len(plan.synced) == 0
-	for _, k := range plan.keys {
+	for _, k := range p.Keys {
 		if !k.Times.Active(now) {
 			continue
 		}
 		// Where there are both kinds of keys of an algorithm, each signs what is its own; or else a key signs everything.
 		both := split[k.Algorithm] == 3
-		if k.IsEntry() || !both {
+		if (k.IsEntry() || !both) && k.Times.Published(now) {
 			plan.apex = append(plan.apex, k)
 		}
 		if !k.IsEntry() || !both {
 			plan.zone = append(plan.zone, k)
 		}
 	}
-	if len(plan.zone) == 0 {
+	if len(plan.zone) == 0 || len(plan.apex) == 0 {
 		return nil, errNoKey
 	}
 	return plan, nil
@@ -90,6 +90,9 @@ func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
 
 // At is the plan of the same policy at another time.
 func (p *Plan) At(at time.Time) (*Plan, error) { return p.policy.Plan(p.name, at) }
+
+// MaxTTL is the largest TTL of the zone.
+func (p *Plan) MaxTTL() time.Duration { return time.Duration(p.policy.MaxTTL) * time.Second }
 
 // Rolls says whether one of the keys will begin or cease to do something.
 func (p *Plan) Rolls() bool {

@@ -52,12 +52,17 @@ func (t *Times) Published(now int64) bool {
 	return !reached(t.Delete, now) && (reached(t.Publish, now) || t.Publish == 0 && reached(t.Activate, now))
 }
 
-// Active says whether the key signs.
+// Active says whether the key signs. When algorithms change, signatures come before the key that makes them, and go after it (RFC 6781
+// 4.1.4).
 func (t *Times) Active(now int64) bool {
 	if t.none() {
 		return true
 	}
-	return t.Published(now) && reached(t.Activate, now) && !reached(t.Inactive, now)
+	end := t.Inactive
+	if end == 0 {
+		end = t.Delete
+	}
+	return reached(t.Activate, now) && !reached(end, now)
 }
 
 // Synced says whether CDS and CDNSKEY ask the parent to have a DS for the key (RFC 7344). A key whose file states neither time is one
