@@ -17,6 +17,7 @@ type Zone struct {
 	Name    string
 	Serial  uint32
 	Down    bool   // it cannot be answered, and has no serial number
+	Expiry  int64  // when its signatures end, in seconds since 1970; 0: it is not signed
 	Follows bool   // its content comes from a primary, or hangs on look-ups: its serial number is this server's own
 	Queries Series // the counters of all queries and of those for trapped MX sets
 	Decoys  []string
@@ -69,6 +70,12 @@ type Metrics struct {
 	ZonesDown prometheus.Gauge
 	// Refreshes counts looks at primaries, by what came of them.
 	Refreshes *prometheus.CounterVec
+	// KeysLost is how many zones have lost their keys, so that their signatures are renewed no more.
+	KeysLost prometheus.Gauge
+	// LateWindows counts zones whose signatures were not all made when their time came.
+	LateWindows prometheus.Counter
+	// Signing tells how many signatures were made, and in what time; nil: none.
+	Signing func() (signatures uint64, spent time.Duration)
 	// Notifies counts NOTIFYs of primaries, by what came of them.
 	Notifies *prometheus.CounterVec
 }
@@ -85,6 +92,10 @@ func New(workers int, version, commit string) *Metrics {
 			Name: "mxtrap_cover_lookup_failures_total", Help: "Failed look-ups of hosts outside the zones. The last good answer stays.",
 		}),
 		ZonesDown: gauge("mxtrap_zones_down", "Zones answered with SERVFAIL: their file cannot be loaded, or their copy is missing or has expired."),
+		KeysLost:  gauge("mxtrap_dnssec_keys_lost", "Signed zones whose keys cannot be read any more. Their signatures are served until they end."),
+		LateWindows: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "mxtrap_dnssec_late_windows_total", Help: "Windows of zones that began before all of their signatures were made. The rest is made as clients ask for it.",
+		}),
 		Transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_transfers_total", Help: "Requests for zone transfers, by outcome: axfr and ixfr were sent, current had nothing new, refused, failed.",
 		}, []string{"outcome"}),
@@ -118,7 +129,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, (*collector)(m),
+		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, m.KeysLost, m.LateWindows, (*collector)(m),
 	)
 	return m
 }
@@ -197,12 +208,15 @@ var (
 	failuresDesc  = desc("mxtrap_zone_load_failures_total", "Times a zone could not be loaded.", "zone")
 	zonesDesc     = desc("mxtrap_zones", "Zones served.")
 	followsDesc   = desc("mxtrap_zone_follows", "1 for a zone whose content comes from a primary or hangs on look-ups: equal files need not give equal serial numbers.", "zone")
+	expiryDesc    = desc("mxtrap_dnssec_signature_expiry_timestamp_seconds", "Time at which the signatures of a zone end. They are renewed two weeks before.", "zone")
+	signedDesc    = desc("mxtrap_dnssec_signatures_total", "Signatures made.")
+	signingDesc   = desc("mxtrap_dnssec_signing_seconds", "Time that it took to make a signature.")
 	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone. A zone that cannot be answered has none.", "zone")
 )
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, failuresDesc, serialDesc, followsDesc} {
+	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, failuresDesc, serialDesc, followsDesc, expiryDesc, signedDesc, signingDesc} {
 		to <- d
 	}
 }
@@ -240,6 +254,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		count(droppedDesc, c.sum(func(w *Worker) *atomic.Uint64 { return &w.dropped[i] }), name)
 	}
 	to <- c.duration()
+	if c.Signing != nil {
+		signatures, spent := c.Signing()
+		count(signedDesc, signatures)
+		to <- prometheus.MustNewConstSummary(signingDesc, signatures, spent.Seconds(), nil)
+	}
 	c.collectZones(to, count)
 }
 
@@ -271,6 +290,9 @@ func (c *collector) collectZones(to chan<- prometheus.Metric, count func(*promet
 		}
 		if !z.Down {
 			to <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(z.Serial), z.Name)
+		}
+		if z.Expiry != 0 {
+			to <- prometheus.MustNewConstMetric(expiryDesc, prometheus.GaugeValue, float64(z.Expiry), z.Name)
 		}
 		count(zoneDesc, c.sumOf(z.Queries, ZoneQueries), z.Name)
 		if len(z.Decoys) > 0 {

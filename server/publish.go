@@ -34,7 +34,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	}
 	secondaries := map[string]transfer.Secondary{}
 	down, hidden := map[*zone.Zone]bool{}, map[*zone.Zone]bool{}
-	rest := pace.Rests()
+	rest, lost := pace.Rests(), 0
 	for f := range l.Files.All() {
 		rest()
 		if f.History != nil {
@@ -42,6 +42,9 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 		}
 		if f.Down != "" {
 			down[f.Zone] = true
+		}
+		if f.Lost != "" {
+			lost++
 		}
 		if f.Hidden {
 			hidden[f.Zone] = true
@@ -60,6 +63,9 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 		}
 		counts, show := s.count(z)
 		_, secondary := secondaries[z.Name()]
+		if plan := z.Plan(); plan != nil {
+			show.Expiry = plan.Window.Expiration
+		}
 		show.Down, show.Follows = down[z], secondary || len(z.Lookups()) > 0
 		next.Counts = append(next.Counts, counts)
 		shown = append(shown, show)
@@ -67,12 +73,13 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	next.Notify = s.notices.Of(secondaries)
 	next.Down, next.Hidden = indexes(next.Zones, down), indexes(next.Zones, hidden)
 	s.metrics.ZonesDown.Set(float64(len(next.Down)))
+	s.metrics.KeysLost.Set(float64(lost))
 	s.metrics.SetAnswered(len(next.Down) < len(next.Zones.Zones()))
 	before := s.state.Current.Load()
 	s.config, s.files = c, l.Files
 	s.state.Current.Store(next)
 	s.sweeper.wake()
-	s.nextRenewal = s.firstRenewal(s.Clock().Unix())
+	s.renewals.plan(s.files, s.Clock().Unix())
 	s.tell(before, next)
 	s.refresher.Use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
 	s.metrics.Show(l.Files.Len(), shown)

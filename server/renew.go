@@ -2,12 +2,11 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
-	"mxtrap/server/answer"
 	"mxtrap/server/load"
 	"mxtrap/server/pace"
 	"mxtrap/zone"
@@ -18,112 +17,117 @@ const (
 	renewEvery = time.Second
 	// renewAgain is after how many seconds it is tried again to renew what could not be.
 	renewAgain = 60
+	// renewAhead is how many seconds before a window begins its signatures are made.
+	renewAhead = 3600
+	// tellLost is how often, in seconds, the log says that a key is lost.
+	tellLost = 3600
 )
 
-// firstRenewal is when a signed zone changes next by itself: its window ends, or one of its keys begins or ceases to do something.
-func (s *Server) firstRenewal(now int64) (at int64) {
-	at = math.MaxInt64
-	for f := range s.files.All() {
-		if plan := f.Zone.Plan(); plan != nil && f.Lost == "" {
-			until := plan.Until
-			if until <= now { // it could not be renewed
-				until = now + renewAgain
-			}
-			at = min(at, until)
-		}
-	}
-	return at
+// renewals are when signed zones change by themselves: a window ends, or a key begins or ceases to do something.
+type renewals struct {
+	next  int64                 // when the next zone does, in seconds since 1970
+	ahead int64                 // when signatures are to be made for the next window of a zone
+	made  map[string]*zone.Zone // the next versions of zones, by path, for the signatures that are made already
+	told  int64                 // when lost keys were told of
 }
 
-// renew serves the next version of the signed zones whose time has come.
+// plan finds out when something has to be done.
+func (r *renewals) plan(files *load.Files, now int64) {
+	r.next, r.ahead = math.MaxInt64, math.MaxInt64
+	for f := range files.All() {
+		plan := f.Zone.Plan()
+		if plan == nil || f.Lost != "" {
+			continue
+		}
+		until := plan.Until
+		if until <= now { // it could not be renewed
+			until = now + renewAgain
+		}
+		r.next = min(r.next, until)
+		if r.made[f.Path] == nil {
+			r.ahead = min(r.ahead, until-renewAhead)
+		}
+	}
+}
+
+// renew does what the time has come for.
 func (s *Server) renew(ctx context.Context) {
 	now := s.Clock().Unix()
-	if now < s.nextRenewal {
-		return
+	s.tellLost(now)
+	if now >= s.renewals.next {
+		s.renewDue(ctx, now)
 	}
+	if now >= s.renewals.ahead {
+		s.signAhead(now)
+	}
+}
+
+// renewDue serves the next version of the zones whose time has come.
+func (s *Server) renewDue(ctx context.Context, now int64) {
+	r := &s.renewals
 	var due []string
 	for f := range s.files.All() {
 		if plan := f.Zone.Plan(); plan != nil && f.Lost == "" && plan.Until <= now {
 			due = append(due, f.Path)
+			if z := r.made[f.Path]; z != nil {
+				if _, left := z.Signatures(); left > 0 {
+					s.metrics.LateWindows.Inc()
+					s.Log.Warn("a window begins before all of its signatures are made; the rest is made as clients ask for it", "zone", z.Name(), "missing", left)
+				}
+			}
 		}
 	}
 	o := s.loader(s.config)
-	l := pace.WhileServing(ctx, func() *load.Loading { return o.Renew(due, s.files, s.refused) })
+	made := r.made
+	l := pace.WhileServing(ctx, func() *load.Loading { return o.Renew(due, made, s.files, s.refused) })
 	if l == nil {
 		return
 	}
 	s.logProblems(l.Report.Problems())
+	for _, path := range due {
+		delete(r.made, path)
+	}
 	if !slices.ContainsFunc(due, func(path string) bool { return l.Files.Get(path) != s.files.Get(path) }) {
-		s.nextRenewal = now + renewAgain
+		r.next = now + renewAgain
 		return
 	}
 	s.publish(s.config, l)
 	s.Log.Debug("renewed signatures", "zones", len(due))
 }
 
-// sweeper makes the signatures that are missing, before anybody asks for them.
-type sweeper struct {
-	state   *answer.State
-	threads int
-	woken   chan struct{}
-}
-
-// newSweeper makes one that has half of the processors at most: the others answer.
-func newSweeper(state *answer.State, processors int) *sweeper {
-	return &sweeper{state: state, threads: max(1, processors/2), woken: make(chan struct{}, 1)}
-}
-
-// wake says that there are other zones.
-func (s *sweeper) wake() { pace.Signal(s.woken) }
-
-// run sweeps until the context ends. The function that it returns waits for that.
-func (s *sweeper) run(ctx context.Context) (wait func()) {
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-s.woken:
-			}
-			if zones := s.unsigned(); len(zones) > 0 {
-				pace.WhileServing(ctx, func() *struct{} { s.sweep(ctx, zones); return nil })
-			}
-		}
-	})
-	return wg.Wait
-}
-
-// unsigned are the served zones that lack signatures.
-func (s *sweeper) unsigned() (zones []*zone.Zone) {
-	for _, z := range s.state.Current.Load().Zones.Zones() {
-		if _, left := z.Signatures(); left > 0 {
-			zones = append(zones, z)
-		}
+// signAhead has the signatures made of windows that begin soon.
+func (s *Server) signAhead(now int64) {
+	r := &s.renewals
+	if r.made == nil {
+		r.made = map[string]*zone.Zone{}
 	}
-	return zones
+	for f := range s.files.All() {
+		plan := f.Zone.Plan()
+		if plan == nil || f.Lost != "" || plan.Until-renewAhead > now || r.made[f.Path] != nil {
+			continue
+		}
+		z := f.Next()
+		if z == nil {
+			z = f.Zone // its records will change, so there is nothing to be made yet
+		}
+		r.made[f.Path] = z
+		s.sweeper.add(z)
+	}
+	r.plan(s.files, now)
 }
 
-// sweep signs zones, and ends early where there are others.
-func (s *sweeper) sweep(ctx context.Context, zones []*zone.Zone) {
-	queue := make(chan *zone.Zone)
-	var wg sync.WaitGroup
-	for range s.threads {
-		wg.Go(func() {
-			for z := range queue {
-				z.Sign(func() bool {
-					pace.Yield()
-					return ctx.Err() == nil
-				})
-			}
-		})
+// tellLost says every hour which keys are lost, and how long the signatures last.
+func (s *Server) tellLost(now int64) {
+	if now < s.renewals.told+tellLost {
+		return
 	}
-	defer wg.Wait()
-	defer close(queue)
-	for _, z := range zones {
-		if len(s.woken) > 0 || ctx.Err() != nil {
-			return
+	s.renewals.told = now
+	for f := range s.files.All() {
+		if f.Lost == "" {
+			continue
 		}
-		queue <- z
+		left := time.Duration(f.Zone.Plan().Window.Expiration-now) * time.Second
+		s.Log.Error("the key of a zone is lost; its last signatures are served until they end, and then validating resolvers refuse the zone",
+			"zone", f.Zone.Name(), "left", fmt.Sprint(left.Round(time.Minute)), "why", f.Lost)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"mxtrap/server/state"
 	"mxtrap/server/tap"
 	"mxtrap/server/transfer"
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
@@ -51,18 +52,18 @@ type Server struct {
 	state      answer.State
 
 	// What follows is owned by the goroutine that runs Run.
-	listeners   *socket.Listeners
-	config      *Config
-	files       *load.Files
-	copies      *state.Copies
-	ring        *keyring.Ring
-	sweeper     *sweeper
-	nextRenewal int64    // when a signed zone changes next by itself, in seconds since 1970
-	tap         *tap.Tap // nil: nothing is copied
-	notifier    *transfer.Notifier
-	refresher   *transfer.Refresher
-	notices     *transfer.Notices
-	resolver    *resolve.Resolver
+	listeners *socket.Listeners
+	config    *Config
+	files     *load.Files
+	copies    *state.Copies
+	ring      *keyring.Ring
+	sweeper   *sweeper
+	renewals  renewals
+	tap       *tap.Tap // nil: nothing is copied
+	notifier  *transfer.Notifier
+	refresher *transfer.Refresher
+	notices   *transfer.Notices
+	resolver  *resolve.Resolver
 
 	arrivals arrivals
 	waiting  map[string]bool // paths whose zones had to give way to others
@@ -94,6 +95,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.copiesIn(c.state).Sweep()
 	if s.Clock == nil {
 		s.Clock = time.Now
+	}
+	s.metrics.Signing = func() (uint64, time.Duration) {
+		return zone.Work.Signatures.Load(), time.Duration(zone.Work.Nanoseconds.Load())
 	}
 	s.sweeper = newSweeper(&s.state, s.processors)
 	s.ring = keyring.New(c.DNSSEC, nil)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -163,14 +164,20 @@ func (s *Signatures) make(slot int, octets []byte) bool {
 		rrset.Data[i] = r.Data
 	}
 	to := octets[:0]
+	began := time.Now()
 	for _, r := range s.of(set.typ) {
 		var err error
 		if to, err = sign.AppendSignature(to, r.key, s.plan.Window, rrset); err != nil {
 			return false
 		}
+		Work.Signatures.Add(1)
 	}
+	Work.Nanoseconds.Add(uint64(time.Since(began)))
 	return true
 }
+
+// Work is what this process has spent on signatures.
+var Work struct{ Signatures, Nanoseconds atomic.Uint64 }
 
 // signed is the RRset of a slot, and its owner.
 func (z *Zone) signed(slot int) (owner dname.Name, set RRset) {

@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"mxtrap/zone"
 	"mxtrap/zone/dname"
+	"mxtrap/zone/sign"
 	"mxtrap/zone/source"
 )
 
@@ -61,8 +63,8 @@ func (o Loader) withKeys(f *File) *File {
 	return &again
 }
 
-// Renew makes new versions of zones whose time has come.
-func (o Loader) Renew(paths []string, before *Files, refused []*File) *Loading {
+// Renew makes new versions of zones whose time has come. Made are such versions that were made before for their signatures alone.
+func (o Loader) Renew(paths []string, made map[string]*zone.Zone, before *Files, refused []*File) *Loading {
 	l := o.loading(before.clone())
 	l.again(refused)
 	for _, path := range paths {
@@ -70,7 +72,7 @@ func (o Loader) Renew(paths []string, before *Files, refused []*File) *Loading {
 		if f == nil || f.Zone.Plan() == nil || f.Lost != "" {
 			continue
 		}
-		if again := o.renewed(f, l); again != nil {
+		if again := o.renewed(f, made[path], l); again != nil {
 			l.Files.put(again)
 		}
 	}
@@ -78,8 +80,22 @@ func (o Loader) Renew(paths []string, before *Files, refused []*File) *Loading {
 	return l
 }
 
+// next is the version of the zone with the signatures of another plan.
+func (f *File) next(plan *sign.Plan) *zone.Zone {
+	return f.Zone.Renewed(plan, f.served.Own+plan.Offset-f.Zone.Plan().Offset)
+}
+
+// Next is the version of the zone that comes when its time has come; nil: that cannot be told yet, for its records will change too.
+func (f *File) Next() *zone.Zone {
+	plan, err := f.Zone.Plan().At(time.Unix(f.Zone.Plan().Until, 0))
+	if err != nil || !plan.SameRecords(f.Zone.Plan()) {
+		return nil
+	}
+	return f.next(plan)
+}
+
 // renewed is the next version of a zone; nil where it must stay as it is.
-func (o Loader) renewed(f *File, l *Loading) *File {
+func (o Loader) renewed(f *File, made *zone.Zone, l *Loading) *File {
 	plan, err := f.Zone.Plan().At(o.now())
 	if err != nil { // its keys' times leave none: it is compiled, which says so
 		if f.source != nil {
@@ -89,8 +105,11 @@ func (o Loader) renewed(f *File, l *Loading) *File {
 	}
 	if plan.SameRecords(f.Zone.Plan()) {
 		again := *f
-		z := f.Zone.Renewed(plan, f.served.Own+plan.Offset-f.Zone.Plan().Offset)
+		z := f.next(plan)
 		again.Zone, again.served, _ = o.Numbers.Number(z, f.last(z.Name()), "signatures")
+		if made != nil {
+			again.Zone.Inherit(made)
+		}
 		o.follow(&again, f)
 		return &again
 	}
