@@ -146,7 +146,7 @@ func (s *Server) loader(c *Config) load.Loader {
 		Tempo:   s.Tempo,
 		Sources: c.sources, Look: s.resolver.Known, Progress: s.Progress, Threads: max(1, s.processors/2), // the others answer
 		History: len(c.transfers.Allow) > 0, Copies: s.copiesIn(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: s.waiting,
-		Signs: c.DNSSEC, Ring: s.ring, Now: s.Clock,
+		Signs: c.DNSSEC, Ring: s.ring, Now: s.Clock, Built: s.Built,
 	}
 }
 

@@ -36,7 +36,8 @@ const (
 
 // Options are what a server needs beside its configuration.
 type Options struct {
-	Version, Commit string // as it tells them
+	Version, Commit string    // as it tells them
+	Built           time.Time // when; zero: not known
 	Log             *slog.Logger
 	Notify          func(Event)
 	Progress        load.Progress    // of its loads

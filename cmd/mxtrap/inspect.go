@@ -201,6 +201,18 @@ func versionCommand() *cobra.Command {
 	}
 }
 
+// buildTime is the time of the commit that the program was built from; zero: not known.
+func buildTime() (at time.Time) {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.time" {
+				at, _ = time.Parse(time.RFC3339, s.Value)
+			}
+		}
+	}
+	return at
+}
+
 // version and commit are set by the linker where a release is built; else the Go tool's own notes tell the commit.
 var version, commit = "0.1.0", ""
 

@@ -43,6 +43,7 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 		}
 		options := server.Options{Log: config.Logger(), Notify: notify}
 		options.Version, options.Commit = buildVersion()
+		options.Built = buildTime()
 		options.Progress = progress(options.Log)
 		if path == "" {
 			address := config.Listen[0]

@@ -106,6 +106,7 @@ type Loader struct {
 	Signs    keyring.Config
 	Ring     *keyring.Ring
 	Now      func() time.Time
+	Built    time.Time // when the program was; zero: not known
 	Threads  int
 	Alone    bool // nobody is answered yet
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -23,7 +24,22 @@ func (o Loader) prepareSigning(f *File, s *source.Zone) {
 		with.Why = err.Error()
 	}
 	f.keys = with.Keys
+	with.Known, with.Since = o.pastTime(with.Keys)
 	s.SignWith(with)
+}
+
+// pastTime is the latest time that is known to be past, and what happened then.
+func (o Loader) pastTime(keys []*sign.Key) (at time.Time, what string) {
+	at, what = o.Built, "this program was built"
+	if saved := o.Numbers.Saved(); saved.After(at) {
+		at, what = saved, "the serial numbers in server.state were written"
+	}
+	for _, k := range keys {
+		if made := time.Unix(k.Times.Created, 0); made.After(at) {
+			at, what = made, fmt.Sprintf("key %d was made", k.Tag)
+		}
+	}
+	return at, what
 }
 
 // now is the time by the loader's clock.

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"mxtrap/zone"
 )
@@ -101,6 +102,15 @@ func (n *Numbering) Settle(name string, holder Served) {
 // Knows says whether a zone of that name was served, by a process before this one too.
 func (n *Numbering) Knows(name string) bool { return n.book.last(name).Known() }
 
+// Saved is when the numbers were written last; zero: not known.
+func (n *Numbering) Saved() time.Time {
+	if n.book == nil {
+		return time.Time{}
+	}
+	n.book.once.Do(n.book.read)
+	return n.book.saved
+}
+
 // Unreadable is the file of serial numbers where it cannot be read, and why.
 func (n *Numbering) Unreadable() (file string, err error) {
 	if n.book == nil {
@@ -133,6 +143,7 @@ type book struct {
 	once    sync.Once
 	lines   int
 	entries map[string]Served
+	saved   time.Time // when the file was written last
 	err     error
 }
 
@@ -164,6 +175,7 @@ func (b *book) read() {
 	}
 	var text []byte
 	if err == nil {
+		b.saved = info.ModTime()
 		text, err = os.ReadFile(b.file)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {

@@ -14,7 +14,13 @@ type Signing struct {
 	Keys []*sign.Key
 	Why  string // there is none, in words with a remedy
 	At   time.Time
+	// Known is a time that is past, and Since what happened then: a clock that is before it is wrong.
+	Known time.Time
+	Since string
 }
+
+// clockSlack is how much a clock may go back: signatures are valid from some hours before they are made.
+const clockSlack = time.Hour
 
 // readDNSSEC reads whether the zone is signed, and how.
 func (s *Zone) readDNSSEC(t *conf.Table) {
@@ -51,6 +57,11 @@ func (s *Zone) sign(c *content.Content, soa *content.SOA, report *conf.Report) *
 	}
 	if len(with.Keys) == 0 {
 		report.Add(s.table.Problem("dnssec", "", with.Why))
+		return nil
+	}
+	if with.At.Add(clockSlack).Before(with.Known) {
+		report.Add(s.table.Problem("dnssec", "", fmt.Sprintf("the clock says %s, which is before %s, when %s: signatures made now would be of the past; set the clock",
+			with.At.UTC().Format(time.DateTime), with.Known.UTC().Format(time.DateTime), with.Since)))
 		return nil
 	}
 	policy := sign.Policy{Keys: with.Keys, NSEC3: s.nsec3, Expire: soa.Expire, MaxTTL: maxTTL(c)}
