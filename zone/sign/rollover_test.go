@@ -41,6 +41,11 @@ func (h *history) check(t *testing.T, zone string) {
 				secure := func(x *Key) bool {
 					return slices.ContainsFunc(h.parent[d], func(y *Key) bool { return y.Tag == x.Tag })
 				}
+				for _, x := range h.parent[d] {
+					if !slices.ContainsFunc(h.published[k], func(y *Key) bool { return x.Algorithm == y.Algorithm }) {
+						t.Fatalf("%s: at step %d, keys of step %d lack algorithm %d of the DS set of step %d", zone, now, k, x.Algorithm, d)
+					}
+				}
 				if len(h.parent[d]) > 0 && !slices.ContainsFunc(h.published[k], func(x *Key) bool { return secure(x) && has(h.signing[k], x) }) {
 					t.Fatalf("%s: at step %d, a DS set of step %d fits no key of step %d", zone, now, d, k)
 				}
@@ -48,6 +53,11 @@ func (h *history) check(t *testing.T, zone string) {
 			for _, s := range within(now, ttl+lag) {
 				if !slices.ContainsFunc(h.signing[s], func(x *Key) bool { return has(h.published[k], x) }) {
 					t.Fatalf("%s: at step %d, signatures of step %d are by no key of step %d", zone, now, s, k)
+				}
+				for _, x := range h.published[k] { // RFC 4035 2.2, which strict validators demand
+					if !slices.ContainsFunc(h.signing[s], func(y *Key) bool { return x.Algorithm == y.Algorithm }) {
+						t.Fatalf("%s: at step %d, signatures of step %d lack algorithm %d of step %d", zone, now, s, x.Algorithm, k)
+					}
 				}
 			}
 		}
