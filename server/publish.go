@@ -63,9 +63,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 		}
 		counts, show := s.count(z)
 		_, secondary := secondaries[z.Name()]
-		if plan := z.Plan(); plan != nil {
-			show.Expiry = plan.Window.Expiration
-		}
+		show.Expiry = z.Expiration()
 		show.Down, show.Follows = down[z], secondary || len(z.Lookups()) > 0
 		next.Counts = append(next.Counts, counts)
 		shown = append(shown, show)

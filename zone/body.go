@@ -31,7 +31,9 @@ const (
 	headLabels   = 40 // 1: of the apex
 	headApexSize = 41 // 1
 	headNSEC3    = 42 // 1: 1 where the chain is one of hashes
-	headApex     = 43
+	headHash     = 43 // 4: offset of how often the hashes are computed again (2 octets), and of their salt with its length; 0: once, without
+	headGiven    = 47 // 1: 1 where the signatures are another signer's: an RRset's slot is the offset of theirs
+	headApex     = 48
 )
 
 // The parts of a node: head, label with its length, and for each RRset by type number its type (2 octets) and offset (4).
@@ -50,7 +52,7 @@ const (
 	setSize    = 0 // 2 octets: of the wire
 	setOwners  = 2 // 2: how many records
 	setApexes  = 4 // 2: how many names in their data end in the apex
-	setSlot    = 6 // 4: 1 + number of its slot; 0: it has no signatures
+	setSlot    = 6 // 4: 1 + number of its slot, or the offset of its given signatures; 0: it has none
 	setPatches = 10
 )
 

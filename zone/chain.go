@@ -28,6 +28,15 @@ const (
 	slotEntry  = slotLabels + 1
 )
 
+// addSignatures writes the signatures of an RRset that are given, or notes that it will have some.
+func (b *compiler) addSignatures(chain *sign.Chain, owner uint32, set RRset, name dname.Name) {
+	if chain.Given == nil {
+		b.addSlot(owner, set, name)
+	} else if given := chain.Given.Of(name, set.typ); given != nil {
+		b.putUint32(set.off+setSlot, b.addSet(given).off)
+	}
+}
+
 // addSlot notes that an RRset has signatures.
 func (b *compiler) addSlot(owner uint32, set RRset, name dname.Name) {
 	b.slots = append(b.slots, slot{owner, set, sign.Labels(name)})
@@ -53,9 +62,15 @@ func (b *compiler) addChain(chain *sign.Chain) {
 		head[linkSize] = byte(len(labels))
 		b.data = append(append(b.data, head[:]...), labels...)
 		if link.Set != nil {
-			b.addSlot(at, set, link.Owner)
+			b.addSignatures(chain, at, set, link.Owner)
 			b.data[headNSEC3] = 1
 		}
+	}
+	if given := chain.Given; given != nil {
+		b.data[headGiven] = 1
+		b.mark(headHash)
+		b.data = append(binary.LittleEndian.AppendUint16(b.data, given.Iterations), byte(len(given.Salt)))
+		b.data = append(b.data, given.Salt...)
 	}
 	b.mark(headChain)
 	b.putUint32(headLinks, uint32(len(offsets)))
@@ -115,7 +130,7 @@ func (b Body) prove(q *QName, labels int, wildcard bool, a *Answer) {
 	key := name[:len(name)-len(b.apex())]
 	var hash [sign.HashLabel]byte
 	if b[headNSEC3] != 0 {
-		sign.Hash(&hash, name)
+		b.hash(&hash, name)
 		key = hash[:]
 	}
 	link := b.link(key)
@@ -127,11 +142,44 @@ func (b Body) prove(q *QName, labels int, wildcard bool, a *Answer) {
 	a.Proofs = append(a.Proofs, Item{Set: readSet(b[link:]), Owner: Owner{Chain: link}})
 }
 
+// hash is what the chain makes of a name.
+func (b Body) hash(to *[sign.HashLabel]byte, name []byte) {
+	at := b.uint32(headHash)
+	if at == 0 {
+		sign.Hash(to, name, 0, nil)
+		return
+	}
+	h := b[at:]
+	sign.Hash(to, name, binary.LittleEndian.Uint16(h), h[3:3+int(h[2])])
+}
+
+// proveEncloser adds the link of the closest ancestor of a name that has one, from the name without so many labels on, and says how many
+// labels that lacks. In a chain with opt-out, names that exist only for delegations have none (RFC 5155 7.2.1).
+func (b Body) proveEncloser(q *QName, labels int, a *Answer) int {
+	var hash [sign.HashLabel]byte
+	for ; labels < q.labels-b.labels(); labels++ {
+		if b.hash(&hash, q.suffix(labels)); string(b.LinkLabels(b.link(hash[:]))) == string(hash[:]) {
+			break
+		}
+	}
+	b.prove(q, labels, false, a)
+	return labels
+}
+
+// proveCut proves that a name has no DS set (RFC 4035 3.1.4.1, RFC 5155 7.2.7).
+func (b Body) proveCut(q *QName, labels int, a *Answer) {
+	if b[headGiven] == 0 || b[headNSEC3] == 0 {
+		b.prove(q, labels, false, a)
+	} else if encloser := b.proveEncloser(q, labels, a); encloser > labels {
+		b.prove(q, encloser-1, false, a)
+	}
+}
+
 // proveNone proves that a name does not exist, nor a wildcard that would stand in for it, where the name without so many labels is the
 // closest encloser (RFC 4035 3.1.3.2, RFC 5155 7.2.2).
 func (b Body) proveNone(q *QName, encloser int, a *Answer) {
-	if b[headNSEC3] != 0 {
-		b.prove(q, encloser, false, a)
+	if b[headNSEC3] != 0 && a.Signatures != nil {
+		encloser = b.proveEncloser(q, encloser, a)
 	}
 	b.prove(q, encloser-1, false, a)
 	b.prove(q, encloser, true, a)
@@ -139,9 +187,9 @@ func (b Body) proveNone(q *QName, encloser int, a *Answer) {
 
 // proveNoData proves that a name has no such type, or that the wildcard has none that stands in for it (RFC 4035 3.1.3.1 and 3.1.3.4).
 func (b Body) proveNoData(q *QName, encloser int, a *Answer) {
-	if encloser == 0 {
-		b.prove(q, 0, false, a)
-	} else {
+	if encloser == 0 && a.Signatures != nil {
+		b.proveCut(q, 0, a)
+	} else if encloser > 0 {
 		b.proveNone(q, encloser, a)
 	}
 }

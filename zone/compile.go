@@ -52,7 +52,7 @@ func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Cha
 	}
 	b.mark(headEnd)
 	for i := range c.Nodes {
-		b.addSets(i, chain != nil)
+		b.addSets(i, chain)
 	}
 	negative := *soa
 	negative.Ttl = min(soa.Ttl, soa.Negative) // RFC 2308 5
@@ -70,6 +70,7 @@ func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Cha
 	z := &Zone{serial: soa.Serial, body: slices.Clone(b.data)}
 	if chain != nil {
 		z.signatures = newSignatures(z, chain.Plan)
+		z.expiration = chain.Expiration(c)
 	}
 	if t != nil {
 		z.lookups = t.Lookups
@@ -122,15 +123,15 @@ func (b *compiler) addNode(i int) {
 }
 
 // addSets writes what a node owns.
-func (b *compiler) addSets(i int, signed bool) {
+func (b *compiler) addSets(i int, chain *sign.Chain) {
 	entry := b.at[i] + nodeLabel + 1 + uint32(b.data[b.at[i]+nodeLabel])
-	cut := signed && b.Parts && b.belowCut(i)
+	cut := chain != nil && b.Parts && b.belowCut(i)
 	for j := range b.Nodes[i].Sets {
 		set := &b.Nodes[i].Sets[j]
 		s := b.addSet(set)
 		// Of a cut, the parent signs the DS set and the link of the chain (RFC 4035 2.2).
-		if signed && (!cut || b.IsCut(i) && (set.Typ == dns.TypeDS || set.Typ == dns.TypeNSEC)) {
-			b.addSlot(b.at[i], s, b.Nodes[i].Name)
+		if chain != nil && (!cut || b.IsCut(i) && (set.Typ == dns.TypeDS || set.Typ == dns.TypeNSEC)) {
+			b.addSignatures(chain, b.at[i], s, b.Nodes[i].Name)
 		}
 		putSet(b.data[entry:], s)
 		entry += setEntry

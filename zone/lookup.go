@@ -196,7 +196,7 @@ func (b Body) referral(q *QName, labels int, at uint32, a *Answer) (follow bool)
 		if ds, ok := b.set(at, dns.TypeDS); ok {
 			a.Authority = append(a.Authority, Item{Set: ds, Owner: owner})
 		} else {
-			b.prove(q, labels, false, a)
+			b.proveCut(q, labels, a)
 		}
 	}
 	a.Glue, a.Required = b.appendGlue(a.Glue, at)

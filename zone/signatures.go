@@ -17,10 +17,10 @@ import (
 // them all. Each is made once.
 type Signatures struct {
 	zone   *Zone
-	plan   *sign.Plan
-	apex   []rrsig // that go with the sets of keys
-	others []rrsig // and with all other sets
-	size   int     // octets of a slot
+	plan   *sign.Plan // nil where the signatures are given
+	apex   []rrsig    // that go with the sets of keys
+	others []rrsig    // and with all other sets
+	size   int        // octets of a slot
 	states []atomic.Uint32
 	octets []byte // the bare signatures, slot by slot
 	left   atomic.Int64
@@ -49,6 +49,9 @@ const (
 
 // newSignatures makes room for the signatures of a zone.
 func newSignatures(z *Zone, plan *sign.Plan) *Signatures {
+	if plan == nil {
+		return &Signatures{zone: z}
+	}
 	n := int(z.body.uint32(headSigned))
 	s := &Signatures{zone: z, plan: plan, size: plan.SignaturesSize(), states: make([]atomic.Uint32, n)}
 	s.octets = make([]byte, n*s.size)
@@ -93,6 +96,10 @@ func (s *Signatures) Size(b Body, set RRset) (octets, records int) {
 	if b.slotOf(set) < 0 {
 		return 0, 0
 	}
+	if s.plan == nil {
+		wire, owners, _ := b.Wire(b.given(set))
+		return len(wire), owners.Len()
+	}
 	list := s.of(set.typ)
 	for i := range list {
 		octets += len(list[i].record) + list[i].size
@@ -106,6 +113,9 @@ func (s *Signatures) Append(to []byte, b Body, set RRset, labels []byte, owner i
 	slot := b.slotOf(set)
 	if slot < 0 {
 		return to, true
+	}
+	if s.plan == nil {
+		return b.appendGiven(to, set, labels, owner), true
 	}
 	signatures, ok := s.need(slot)
 	if !ok {
@@ -129,6 +139,27 @@ func (s *Signatures) Append(to []byte, b Body, set RRset, labels []byte, owner i
 		signatures = signatures[list[i].size:]
 	}
 	return to, true
+}
+
+// given are the signatures of an RRset that another signer has made.
+func (b Body) given(set RRset) RRset { return RRset{b.uint32(set.off + setSlot), dns.TypeRRSIG} }
+
+// appendGiven appends them as [Signatures.Append] does. Their TTL is that of the RRset (RFC 4034 3).
+func (b Body) appendGiven(to []byte, set RRset, labels []byte, owner int) []byte {
+	records, owners, _ := b.Wire(b.given(set))
+	wire, _, _ := b.Wire(set)
+	for i := range owners.Len() {
+		end := len(records)
+		if i+1 < owners.Len() {
+			end = owners.At(i + 1)
+		}
+		to = append(to, labels...)
+		at := len(to)
+		to = append(to, records[owners.At(i):end]...)
+		to[at], to[at+1] = 0xc0|byte(owner>>8), byte(owner)
+		copy(to[at+ttlAt:], wire[ttlAt:ttlAt+4])
+	}
+	return to
 }
 
 // need are the signatures of a slot. It makes them where there are none, and waits where another makes them.
@@ -194,6 +225,9 @@ func (s *Signatures) same(other *Signatures) bool {
 	if s == nil || other == nil {
 		return s == other
 	}
+	if s.plan == nil || other.plan == nil {
+		return s.plan == other.plan
+	}
 	return s.plan.Same(other.plan)
 }
 
@@ -203,14 +237,8 @@ func (z *Zone) rrsigRecords(owner dname.Name, set RRset) (records []rr.Record) {
 		return nil
 	}
 	wire, ok := z.signatures.Append(nil, z.body, set, nil, 0)
-	if !ok {
-		return nil
-	}
-	for _, r := range z.signatures.of(set.typ) {
-		if len(wire) == 0 {
-			break
-		}
-		size := len(r.record) + r.size
+	for ok && len(wire) > 0 {
+		size := rdataAt + int(binary.BigEndian.Uint16(wire[rdataAt-2:]))
 		records = append(records, rr.Record{Owner: string(owner), Type: dns.TypeRRSIG, TTL: binary.BigEndian.Uint32(wire[ttlAt:]), Data: wire[rdataAt:size:size]})
 		wire = wire[size:]
 	}
@@ -224,6 +252,12 @@ func (z *Zone) Plan() *sign.Plan {
 	}
 	return z.signatures.plan
 }
+
+// Expiration is when the signatures of the zone end, in seconds since 1970; 0: it is not signed.
+func (z *Zone) Expiration() int64 { return z.expiration }
+
+// Given says whether the zone was signed by another server: it is served as it is.
+func (z *Zone) Given() bool { return z.signatures != nil && z.signatures.plan == nil }
 
 // Signatures counts what the zone has of signatures to be made, and of those that are not made yet.
 func (z *Zone) Signatures() (all, left int) {
@@ -252,7 +286,7 @@ func (z *Zone) Sign(rest func() (goOn bool)) {
 // Inherit takes over the signatures that another version has made of RRsets that are the same here.
 func (z *Zone) Inherit(before *Zone) {
 	s, old := z.signatures, before.signatures
-	if s == nil || old == nil || s == old || !s.same(old) || old.left.Load() == int64(len(old.states)) {
+	if s == nil || old == nil || s == old || s.plan == nil || !s.same(old) || old.left.Load() == int64(len(old.states)) {
 		return
 	}
 	slots := map[string]int{}

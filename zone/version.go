@@ -19,6 +19,12 @@ type Digest [16]byte
 // Digest is that of the zone: the sum of its records' hashes, for their order says nothing.
 func (z *Zone) Digest() (d Digest) {
 	var low, high uint64
+	add := func(record []byte) {
+		hash := sha256.Sum256(record)
+		var carry uint64
+		low, carry = bits.Add64(low, binary.BigEndian.Uint64(hash[:]), 0)
+		high, _ = bits.Add64(high, binary.BigEndian.Uint64(hash[8:]), carry)
+	}
 	var room [512]byte
 	for _, node := range z.nodes() {
 		owner := z.nodeName(node)
@@ -35,16 +41,20 @@ func (z *Zone) Digest() (d Digest) {
 				if set.typ == dns.TypeSOA {
 					clear(record[len(record)-content.SoaNumbers:][:4])
 				}
-				hash := sha256.Sum256(record)
-				var carry uint64
-				low, carry = bits.Add64(low, binary.BigEndian.Uint64(hash[:]), 0)
-				high, _ = bits.Add64(high, binary.BigEndian.Uint64(hash[8:]), carry)
+				add(record)
 			}
 		}
 	}
-	if plan := z.Plan(); plan != nil { // other signatures are another content
+	switch plan := z.Plan(); { // other signatures are another content
+	case plan != nil:
 		sum := plan.Hash()
-		low, high = low^binary.BigEndian.Uint64(sum[:]), high^binary.BigEndian.Uint64(sum[8:])
+		add(sum[:])
+	case z.Given():
+		for owner, set := range z.all() {
+			for _, r := range z.rrsigRecords(owner, set) {
+				add(r.AppendWire(room[:0]))
+			}
+		}
 	}
 	binary.BigEndian.PutUint64(d[:], high)
 	binary.BigEndian.PutUint64(d[8:], low)
@@ -79,7 +89,7 @@ func (z *Zone) withSerial(serial uint32) *Zone {
 // Renewed is the zone with the signatures of another plan, which adds the same records, and another serial number.
 func (z *Zone) Renewed(plan *sign.Plan, serial uint32) *Zone {
 	again := z.withSerial(serial)
-	again.signatures = newSignatures(again, plan)
+	again.signatures, again.expiration = newSignatures(again, plan), plan.Window.Expiration
 	return again
 }
 

@@ -13,6 +13,7 @@ type Zone struct {
 	serial     uint32
 	lookups    []string
 	signatures *Signatures // nil where the zone is not signed
+	expiration int64       // when these end, in seconds since 1970
 }
 
 // apex is the zone's name.

@@ -72,7 +72,7 @@ func (n *Numbering) Number(z *zone.Zone, before Served, why string) (numbered *z
 		now.Digest = z.Digest()
 	}
 	back := now.GoesBackFrom(before)
-	if before.Known() && !zone.Later(now.Own, before.Serial) {
+	if before.Known() && !zone.Later(now.Own, before.Serial) && !z.Given() { // a signature holds the number too
 		if now.Serial = before.Serial; now.Digest != before.Digest || back {
 			now.Serial++
 		}

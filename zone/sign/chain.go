@@ -11,7 +11,8 @@ import (
 
 // Chain tells which names of a zone exist, with which types: each link says that there is nothing between its owner and the next.
 type Chain struct {
-	Plan  *Plan
+	Plan  *Plan  // by which it was made
+	Given *Given // or else another signer's, with its signatures
 	Links []Link // in the order of their owners
 }
 
@@ -20,6 +21,14 @@ type Link struct {
 	Owner dname.Name
 	Node  int            // of the content, where NSEC records stand among its sets
 	Set   *content.RRset // of NSEC3, whose owners are no names of the zone
+}
+
+// Expiration is when the signatures end, in seconds since 1970.
+func (ch *Chain) Expiration(c *content.Content) int64 {
+	if ch.Given != nil {
+		return ch.Given.Expiration(c)
+	}
+	return ch.Plan.Window.Expiration
 }
 
 // Type is that of the link's record.

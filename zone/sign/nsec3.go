@@ -18,9 +18,14 @@ const HashLabel = 1 + 32
 // hexes is how NSEC3 owners are written (RFC 5155 1.3), in lower case as all owners here. It keeps the order of what it writes.
 var hexes = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
-// Hash is the label that NSEC3 makes of a name in lower-case wire format, without further iterations and salt (RFC 5155 5, RFC 9276 3.1).
-func Hash(to *[HashLabel]byte, name []byte) {
-	sum := sha1.Sum(name)
+// Hash is the label that NSEC3 makes of a name in lower-case wire format (RFC 5155 5). What is signed here has neither further iterations
+// nor salt (RFC 9276 3.1).
+func Hash(to *[HashLabel]byte, name []byte, iterations uint16, salt []byte) {
+	var room [dname.MaxName + 255]byte
+	sum := sha1.Sum(append(append(room[:0], name...), salt...))
+	for range iterations {
+		sum = sha1.Sum(append(append(room[:0], sum[:]...), salt...))
+	}
 	to[0] = HashLabel - 1
 	hexes.Encode(to[1:], sum[:])
 }
@@ -33,7 +38,7 @@ func (p *Plan) nsec3Chain(c *content.Content, ttl uint32) *Chain {
 	for i, node := range nodes {
 		hashes[node] = sha1.Sum([]byte(c.Nodes[node].Name))
 		var label [HashLabel]byte
-		Hash(&label, []byte(c.Nodes[node].Name))
+		Hash(&label, []byte(c.Nodes[node].Name), 0, nil)
 		chain.Links[i] = Link{Owner: dname.Name(label[:]) + c.Apex, Node: node}
 	}
 	slices.SortFunc(chain.Links, func(a, b Link) int { return strings.Compare(string(a.Owner[:HashLabel]), string(b.Owner[:HashLabel])) })

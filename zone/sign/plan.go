@@ -141,10 +141,8 @@ func (p *Plan) Same(other *Plan) bool {
 }
 
 // Apply adds what DNSSEC needs to the content of a zone that is checked and has its trap: the sets of keys, and the chain that tells
-// which names and types there are, which it returns. What there is of DNSSEC already is another's, and taken out. The SOA record must
-// have its final TTL.
+// which names and types there are, which it returns. The SOA record must have its final TTL.
 func (p *Plan) Apply(c *content.Content, soa *content.SOA) *Chain {
-	strip(c)
 	put := func(typ uint16, data [][]byte) {
 		if len(data) == 0 {
 			return
@@ -189,14 +187,6 @@ func Made(typ uint16) bool {
 		return true
 	}
 	return false
-}
-
-// strip takes out what another signer made.
-func strip(c *content.Content) {
-	for i := range c.Nodes {
-		n := &c.Nodes[i]
-		n.Sets = slices.DeleteFunc(n.Sets, func(s content.RRset) bool { return Made(s.Typ) })
-	}
 }
 
 // RecordsSize is how many octets the RRSIG records of an RRset have in a packet, where the zone's name has so many.

@@ -22,7 +22,13 @@ import (
 // wrong. Addresses of hosts outside the zone come from look, which holds what is known of them.
 func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 	before := report.Faults()
-	c := content.New(s.apex, s.records, func(r *content.Record) {
+	records, given := s.records, (*sign.Given)(nil)
+	if s.signing != nil {
+		records = sign.Without(records)
+	} else {
+		records, given = sign.Split(s.apex, records)
+	}
+	c := content.New(s.apex, records, func(r *content.Record) {
 		s.warn(report, r, "its TTL differs from others of the same owner and type; the lowest is served (RFC 2181 5.2)")
 	})
 	defer c.Release()
@@ -32,7 +38,7 @@ func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 	}
 	soa := s.makeSOA(c, report)
 	c.Put(s.apex, soa.Set(s.apex))
-	s.check(c, report)
+	s.check(c, given != nil, report)
 	var t *trap.Trap
 	if s.trap != nil {
 		t = s.trap.Build(trap.Ground{
@@ -41,6 +47,9 @@ func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 		})
 	}
 	chain := s.sign(c, soa, report)
+	if given != nil {
+		chain = s.serveSigned(c, given, report)
+	}
 	if s.checkSizes(c, t, chain, report); report.Faults() > before || s.partial {
 		return nil
 	}
@@ -70,7 +79,7 @@ func (s *Zone) problem(r *content.Record, reason string) conf.Problem {
 }
 
 // check holds the rules that concern more than one record.
-func (s *Zone) check(c *content.Content, report *conf.Report) {
+func (s *Zone) check(c *content.Content, given bool, report *conf.Report) {
 	if c.Nodes[0].Get(dns.TypeNS) == nil && !s.partial {
 		report.Add(s.table.Problem("name", s.Name(), "the zone has no NS record at its apex"))
 	}
@@ -112,7 +121,7 @@ func (s *Zone) check(c *content.Content, report *conf.Report) {
 			s.fault(report, n.Sets[0].Place(), "it lies below the DNAME at "+c.Nodes[dname[i]].Name.Relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
 		}
 	}
-	if signed != "" && s.signing == nil {
+	if signed != "" && !given {
 		report.Add(s.table.Problem("name", s.Name(), "the zone holds "+signed+" records, but answers are not signed: remove the DS record from the parent zone").AsWarning())
 	}
 }
@@ -191,7 +200,7 @@ func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, chain *sign.Chain, r
 			set := &c.Nodes[i].Sets[j]
 			const header, question, edns = 12, 4, 11
 			records := zone.WireSize(c.Apex, set)
-			if chain != nil {
+			if chain != nil && chain.Plan != nil {
 				records += chain.Plan.RecordsSize(set.Typ, len(c.Apex))
 			}
 			size := header + len(owner) + question + records + edns

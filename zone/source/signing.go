@@ -75,6 +75,21 @@ func (s *Zone) sign(c *content.Content, soa *content.SOA, report *conf.Report) *
 	return plan.Apply(c, soa)
 }
 
+// serveSigned has a zone served with the signatures that another signer has made. It returns nil where that cannot be, or
+// where the trap would change what is signed.
+func (s *Zone) serveSigned(c *content.Content, given *sign.Given, report *conf.Report) *sign.Chain {
+	if s.trap != nil {
+		report.Add(s.table.Problem("trap", "", "the zone is signed already, and a trap would change it: set dnssec = true, so that mxtrap signs it anew, and give mxtrap its keys (mxtrap key import)"))
+		return nil
+	}
+	chain, err := given.Chain(c)
+	if err != nil {
+		report.Add(s.table.Problem("name", s.Name(), "the zone is signed, and cannot be served so: "+err.Error()))
+		return nil
+	}
+	return chain
+}
+
 // maxTTL is the largest TTL of the zone.
 func maxTTL(c *content.Content) (ttl uint32) {
 	for i := range c.Nodes {
