@@ -101,7 +101,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		return zone.Work.Signatures.Load(), time.Duration(zone.Work.Nanoseconds.Load())
 	}
 	s.sweeper = newSweeper(&s.state, s.processors)
-	s.ring = keyring.New(c.DNSSEC, nil)
+	s.ring = keyring.New(c.DNSSEC, nil).Trust()
 	first := s.loader(c)
 	first.Quiet, first.Threads, first.Alone = true, s.processors, true
 	l := first.Load(ctx, nil)

@@ -3,6 +3,7 @@ package zone
 import (
 	"encoding/binary"
 
+	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 )
@@ -35,6 +36,14 @@ func (b *compiler) addSignatures(chain *sign.Chain, owner uint32, set RRset, nam
 	} else if given := chain.Given.Of(name, set.typ); given != nil {
 		b.putUint32(set.off+setSlot, b.addSet(given).off)
 	}
+}
+
+// countSets is how many RRsets a content has.
+func countSets(c *content.Content) (n int) {
+	for i := range c.Nodes {
+		n += len(c.Nodes[i].Sets)
+	}
+	return n
 }
 
 // addSlot notes that an RRset has signatures.

@@ -51,6 +51,9 @@ func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Cha
 		b.addNode(i)
 	}
 	b.mark(headEnd)
+	if chain != nil && chain.Given == nil {
+		b.slots = make([]slot, 0, countSets(c)+len(chain.Links))
+	}
 	for i := range c.Nodes {
 		b.addSets(i, chain)
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
@@ -21,7 +20,7 @@ import (
 // Config is which zones are signed and where their keys are, as the table [dnssec] says it.
 type Config struct {
 	Default bool   // whether a zone is signed that does not say
-	Keys    string // the folder of key files; "" for none
+	Keys    string // the folder of key files
 	secret  string // the file of a secret that keys are derived from; "" for none
 }
 
@@ -33,107 +32,85 @@ func ConfigOf(t *conf.Table, beside func(path string) string, state string) Conf
 	if d.Keys = "keys"; state != "" {
 		d.Keys = filepath.Join(state, "keys")
 	}
-	if t.Has("keys") {
-		t.String("keys", &d.Keys)
-	}
+	t.String("keys", &d.Keys)
 	d.Keys = beside(d.Keys)
-	t.String("secret", &d.secret)
-	d.secret = beside(d.secret)
+	if t.String("secret", &d.secret); d.secret != "" {
+		d.secret = beside(d.secret)
+	}
 	t.Close()
 	return d
 }
 
 // Ring has the keys of zones, as they are on disk at one moment.
 type Ring struct {
-	dnssec Config
+	config Config
 	secret []byte
 	err    error               // the folder or the secret cannot be read
 	files  map[string][]string // of each zone's keys, the names without ending; by what they begin with
+	lazy   bool                // it is left to the first signature whether the two files of a key are of one pair
+	before map[string]*keys    // as they were read by the ring before
 
 	mu    sync.Mutex
-	held  map[string]heldKey // by the name without ending
-	zones map[string][]*sign.Key
+	zones map[string]*keys
 	none  map[string]bool // zones that were asked for and have no key
 }
 
-// heldKey is a key with what its files were when it was read.
-type heldKey struct {
-	key             *sign.Key
-	err             error
-	public, private fileNote
+// keys are those of a zone, with what their files were.
+type keys struct {
+	list  []*sign.Key
+	files []file
 }
 
-// fileNote tells whether a file has changed.
-type fileNote struct {
-	size     int64
-	modified time.Time
-	mode     fs.FileMode
-}
-
-func noteOf(path string) fileNote {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileNote{}
-	}
-	return fileNote{info.Size(), info.ModTime(), info.Mode()}
+// file is a key's files, by their name without ending.
+type file struct {
+	name            string
+	public, private source.Note
 }
 
 // New lists the keys there are. Those that were read before, and whose files have not changed since, are taken over.
-func New(d Config, before *Ring) *Ring {
-	r := &Ring{dnssec: d, files: map[string][]string{}, held: map[string]heldKey{}, zones: map[string][]*sign.Key{}, none: map[string]bool{}}
-	if d.secret != "" {
-		if r.secret, r.err = readSecret(d.secret); r.err != nil {
-			return r
-		}
-	} else {
-		folder, err := os.Open(d.Keys)
-		if err == nil {
-			defer folder.Close()
-			err = r.list(folder)
-		}
-		if r.err = err; errors.Is(err, fs.ErrNotExist) {
-			r.err = nil // then there are no keys
-		}
+func New(c Config, before *Ring) *Ring {
+	r := &Ring{config: c, files: map[string][]string{}, zones: map[string]*keys{}, none: map[string]bool{}}
+	if c.secret != "" {
+		r.secret, r.err = readSecret(c.secret)
+	} else if r.err = r.list(); errors.Is(r.err, fs.ErrNotExist) {
+		r.err = nil // then there are no keys
 	}
-	if before == nil || before.dnssec != d {
-		return r
-	}
-	before.mu.Lock()
-	defer before.mu.Unlock()
-	if d.secret != "" {
-		if string(r.secret) == string(before.secret) {
-			r.zones = before.zones
-		}
-		return r
-	}
-	for file, h := range before.held {
-		if path := filepath.Join(d.Keys, file); h.err == nil && h.public == noteOf(path+sign.PublicFile) && h.private == noteOf(path+sign.PrivateFile) {
-			r.held[file] = h
-		}
-	}
-	for zone, keys := range before.zones { // the same slice says that nothing has changed
-		if now, err := r.read(zone); err == nil && slices.Equal(now, keys) {
-			r.zones[zone] = keys
-		}
+	if before != nil && before.config == c && string(before.secret) == string(r.secret) {
+		before.mu.Lock()
+		defer before.mu.Unlock()
+		r.before = before.zones
 	}
 	return r
 }
 
-// list finds the key files of a folder.
-func (r *Ring) list(folder *os.File) error {
+// Trust leaves it to the first signature to find out whether the two files of a key are of one pair: to know that takes as long as half a
+// signature, and a start is not to wait for it.
+func (r *Ring) Trust() *Ring {
+	r.lazy = true
+	return r
+}
+
+// list finds the key files of the folder.
+func (r *Ring) list() error {
+	folder, err := os.Open(r.config.Keys)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
 	for {
 		names, err := folder.Readdirnames(1000)
 		for _, name := range names {
 			file, ok := strings.CutSuffix(name, sign.PublicFile)
 			if zone, _, plus := strings.Cut(file, "+"); ok && plus {
-				r.files[zone+"+"] = append(r.files[zone+"+"], file)
+				zone = file[:len(zone)+1]
+				r.files[zone] = append(r.files[zone], file)
 			}
 		}
-		if len(names) == 0 {
-			if err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
+		case err != nil:
+			return err
 		}
 	}
 }
@@ -151,49 +128,105 @@ func readSecret(path string) ([]byte, error) {
 }
 
 // Of are the keys of a zone. It is the same slice as long as the files are the same.
-func (r *Ring) Of(zone dname.Name) (keys []*sign.Key, err error) {
-	if r == nil {
+func (r *Ring) Of(zone dname.Name) ([]*sign.Key, error) {
+	switch {
+	case r == nil:
 		return nil, errors.New("there are no keys")
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if keys, ok := r.zones[string(zone)]; ok {
-		return keys, nil
-	}
-	if keys, err = r.read(string(zone)); err == nil {
-		r.zones[string(zone)] = keys
-	}
-	return keys, err
-}
-
-// read reads the keys of a zone.
-func (r *Ring) read(zone string) (keys []*sign.Key, err error) {
-	name := dname.Name(zone)
-	if r.err != nil {
+	case r.err != nil:
 		return nil, r.err
 	}
+	r.mu.Lock()
+	k := r.zones[string(zone)]
+	r.mu.Unlock()
+	if k != nil {
+		return k.list, nil
+	}
+	k, err := r.read(zone)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(err, errNone) {
+		r.none[string(zone)] = true
+	}
+	if err != nil {
+		return nil, err
+	}
+	if other := r.zones[string(zone)]; other != nil {
+		return other.list, nil // somebody else was faster
+	}
+	r.zones[string(zone)] = k
+	return k.list, nil
+}
+
+// errNone is the error of a zone without keys.
+var errNone = errors.New("no key")
+
+// read reads the keys of a zone, unless their files are as they were.
+func (r *Ring) read(zone dname.Name) (*keys, error) {
+	before := r.before[string(zone)]
 	if r.secret != nil {
-		k, err := sign.Derive(r.secret, name, 0, sign.Times{})
-		return []*sign.Key{k}, err
-	}
-	files := r.files[sign.FilesOf(name)]
-	slices.Sort(files)
-	for _, file := range files {
-		h, ok := r.held[file]
-		if !ok {
-			h = readKey(filepath.Join(r.dnssec.Keys, file), name)
-			r.held[file] = h
+		if before != nil {
+			return before, nil
 		}
-		if h.err != nil {
-			return nil, h.err
+		k, err := sign.Derive(r.secret, zone, 0, sign.Times{})
+		return &keys{list: []*sign.Key{k}}, err
+	}
+	names := r.files[sign.FilesOf(zone)]
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%w of the zone in %s: make one with mxtrap key generate %s, or put its key files there", errNone, r.config.Keys, zone.Bare())
+	}
+	slices.Sort(names)
+	if before != nil && r.unchanged(before, names) {
+		return before, nil
+	}
+	now := &keys{}
+	for _, name := range names {
+		k, f, err := r.readKey(name, zone)
+		if err != nil {
+			return nil, err
 		}
-		keys = append(keys, h.key)
+		now.list, now.files = append(now.list, k), append(now.files, f)
 	}
-	if len(keys) == 0 {
-		r.none[zone] = true
-		return nil, fmt.Errorf("no key of the zone in %s: make one with mxtrap key generate %s, or put its key files there", r.dnssec.Keys, name.Bare())
+	return now, nil
+}
+
+// unchanged says whether the files of a zone's keys are those that there were, with what was in them.
+func (r *Ring) unchanged(k *keys, names []string) bool {
+	return slices.EqualFunc(k.files, names, func(f file, name string) bool {
+		path := filepath.Join(r.config.Keys, name)
+		_, public := f.public.Renewed(path + sign.PublicFile)
+		_, private := f.private.Renewed(path + sign.PrivateFile)
+		return f.name == name && public && private
+	})
+}
+
+// readKey reads the two files of a key.
+func (r *Ring) readKey(name string, zone dname.Name) (k *sign.Key, f file, err error) {
+	path := filepath.Join(r.config.Keys, name)
+	f.name = name
+	var public, private []byte
+	if f.public, public, err = source.ReadNoted(path + sign.PublicFile); err != nil {
+		return nil, f, fmt.Errorf("%s: %w", path+sign.PublicFile, conf.Plain(err))
 	}
-	return keys, nil
+	defer source.ReleaseText(public)
+	if f.private, private, err = source.ReadNoted(path + sign.PrivateFile); err != nil {
+		return nil, f, fmt.Errorf("%s: %w; the user that mxtrap runs as must be able to read it", path+sign.PrivateFile, conf.Plain(err))
+	}
+	defer source.ReleaseText(private)
+	k, err = sign.ParseKey(public, private)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%s: %w", path+sign.PrivateFile, err)
+	case !r.lazy:
+		if err = k.Check(); err != nil {
+			err = fmt.Errorf("%s: %w", path+sign.PrivateFile, err)
+		}
+	}
+	switch {
+	case err != nil:
+	case k.Zone != zone:
+		err = fmt.Errorf("%s: the key is one of %s", path+sign.PublicFile, k.Zone)
+	}
+	return k, f, err
 }
 
 // Keyless are the zones whose keys were asked for and that have none.
@@ -207,39 +240,19 @@ func (r *Ring) Keyless() (zones []dname.Name) {
 	return zones
 }
 
-// readKey reads the two files of a key.
-func readKey(path string, zone dname.Name) (h heldKey) {
-	h.public, h.private = noteOf(path+sign.PublicFile), noteOf(path+sign.PrivateFile)
-	public, err := source.ReadText(path + sign.PublicFile)
-	if err != nil {
-		return heldKey{err: fmt.Errorf("%s: %w", path+sign.PublicFile, conf.Plain(err))}
-	}
-	private, err := source.ReadText(path + sign.PrivateFile)
-	if err != nil {
-		return heldKey{err: fmt.Errorf("%s: %w; it must be readable for the user that mxtrap runs as", path+sign.PrivateFile, conf.Plain(err))}
-	}
-	k, err := sign.ParseKey(public, private)
-	switch {
-	case err != nil:
-		h.err = fmt.Errorf("%s: %w", path+sign.PrivateFile, err)
-	case k.Zone != zone:
-		h.err = fmt.Errorf("%s: the key is one of %s", path+sign.PublicFile, k.Zone)
-	}
-	h.key = k
-	return h
-}
-
 // Exposed are the private keys, of those that were read, and the secret, that others than their owner and group can read.
 func (r *Ring) Exposed() (paths []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for file, h := range r.held {
-		if h.err == nil && h.private.mode&0o007 != 0 {
-			paths = append(paths, filepath.Join(r.dnssec.Keys, file)+sign.PrivateFile)
+	for _, k := range r.zones {
+		for _, f := range k.files {
+			if f.private.Open() {
+				paths = append(paths, filepath.Join(r.config.Keys, f.name)+sign.PrivateFile)
+			}
 		}
 	}
-	if r.secret != nil && noteOf(r.dnssec.secret).mode&0o007 != 0 {
-		paths = append(paths, r.dnssec.secret)
+	if info, err := os.Stat(r.config.secret); r.secret != nil && err == nil && info.Mode()&0o007 != 0 {
+		paths = append(paths, r.config.secret)
 	}
 	slices.Sort(paths)
 	return paths

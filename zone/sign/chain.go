@@ -60,6 +60,7 @@ func signedNames(c *content.Content, empty bool) (nodes []int) {
 // delegation itself (RFC 4035 2.3).
 func types(c *content.Content, node int, link uint16) (list []uint16) {
 	n := &c.Nodes[node]
+	list = make([]uint16, 0, len(n.Sets)+2)
 	cut := c.IsCut(node)
 	signed := false
 	for i := range n.Sets {
@@ -96,14 +97,36 @@ func appendBitmap(to []byte, types []uint16) []byte {
 	return to
 }
 
-// nsecChain puts an NSEC record at each name (RFC 4034 4). The names in it are in lower case, which old validators need.
+// nsecChain puts an NSEC record at each name (RFC 4034 4). The names in it are in lower case, which old validators need. All of it is made
+// in a few pieces of memory, for there are very many zones.
 func (p *Plan) nsecChain(c *content.Content, ttl uint32) *Chain {
 	nodes := signedNames(c, false)
 	chain := &Chain{Plan: p, Links: make([]Link, len(nodes))}
+	octets, count := 0, 0
 	for i, node := range nodes {
-		owner, next := c.Nodes[node].Name, c.Nodes[nodes[(i+1)%len(nodes)]].Name
-		c.Put(owner, recordSet(owner, dns.TypeNSEC, ttl, appendBitmap([]byte(next), types(c, node, dns.TypeNSEC))))
-		chain.Links[i] = Link{Owner: owner, Node: node}
+		octets += len(c.Nodes[nodes[(i+1)%len(nodes)]].Name) + bitmapRoom
+		count += len(c.Nodes[node].Sets) + 1
+	}
+	data, records, sets := make([]byte, 0, octets), make([]content.Record, len(nodes)), make([]content.RRset, 0, count)
+	for i, node := range nodes {
+		n := &c.Nodes[node]
+		begin := len(data)
+		data = append(data, c.Nodes[nodes[(i+1)%len(nodes)]].Name...)
+		data = appendBitmap(data, types(c, node, dns.TypeNSEC))
+		records[i] = content.Record{Owner: n.Name, Typ: dns.TypeNSEC, Ttl: ttl, Data: data[begin:len(data):len(data)]}
+		first := len(sets)
+		at := 0
+		for at < len(n.Sets) && n.Sets[at].Typ < dns.TypeNSEC {
+			at++
+		}
+		sets = append(sets, n.Sets[:at]...)
+		sets = append(sets, content.RRset{Typ: dns.TypeNSEC, Ttl: ttl, Records: records[i : i+1 : i+1]})
+		sets = append(sets, n.Sets[at:]...)
+		n.Sets = sets[first:len(sets):len(sets)]
+		chain.Links[i] = Link{Owner: n.Name, Node: node}
 	}
 	return chain
 }
+
+// bitmapRoom is how many octets the types of most names take.
+const bitmapRoom = 12

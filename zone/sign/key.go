@@ -13,8 +13,11 @@ import (
 	"crypto/sha512"
 	"encoding/asn1"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/big"
+	"sync"
+	"weak"
 
 	"github.com/miekg/dns"
 
@@ -23,8 +26,9 @@ import (
 
 // Flags of a DNSKEY record (RFC 4034 2.1.1).
 const (
-	flagZone = 256
-	flagSEP  = 1
+	flagZone    = 256
+	flagSEP     = 1
+	flagRevoked = 128
 
 	CSK = flagZone | flagSEP // signs everything, or where there is a ZSK the keys alone
 	ZSK = flagZone           // signs all but the keys
@@ -39,14 +43,66 @@ type Key struct {
 	Tag       uint16 // RFC 4034 B
 
 	public  []byte // as a DNSKEY record has it
-	private crypto.Signer
+	private any    // a scalar, an ed25519.PrivateKey or an *rsa.PrivateKey
+
+	mu     sync.Mutex
+	opened weak.Pointer[ecdsa.PrivateKey] // of a scalar
 }
+
+// scalar is the private key of an ECDSA algorithm. There are very many keys, and what the library makes of one takes far more memory, so
+// that is kept only between signatures that follow each other.
+type scalar []byte
 
 // IsEntry says whether the parent's DS names this key: its flags have the bit SEP (RFC 4034 2.1.1).
 func (k *Key) IsEntry() bool { return k.Flags&flagSEP != 0 }
 
-// CanSign says whether the private half is there.
-func (k *Key) CanSign() bool { return k.private != nil }
+// copy is the key again, for other times.
+func (k *Key) copy() *Key {
+	return &Key{Zone: k.Zone, Flags: k.Flags, Algorithm: k.Algorithm, Times: k.Times, Tag: k.Tag, public: k.public, private: k.private}
+}
+
+// Check says whether the private key and the public key are not of one pair. A key that was only read may be wrong in that.
+func (k *Key) Check() error {
+	if _, isScalar := k.private.(scalar); isScalar {
+		_, err := k.open()
+		return err
+	}
+	public, err := publicData(k.private, k.Algorithm)
+	if err == nil && !bytes.Equal(public, k.public) {
+		err = errNoPair
+	}
+	return err
+}
+
+// errNoPair is the fault of two files that are of different keys.
+var errNoPair = errors.New("the private key and the public key are not of one pair")
+
+// open is the private key of an ECDSA algorithm, as the library has it.
+func (k *Key) open() (*ecdsa.PrivateKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p := k.opened.Value(); p != nil {
+		return p, nil
+	}
+	p, err := k.private.(scalar).open(k.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	if octets, err := p.PublicKey.Bytes(); err != nil || !bytes.Equal(octets[1:], k.public) {
+		return nil, errNoPair
+	}
+	k.opened = weak.Make(p)
+	return p, nil
+}
+
+// open makes the key that the library signs with.
+func (s scalar) open(algorithm uint8) (*ecdsa.PrivateKey, error) {
+	curve := elliptic.P256()
+	if algorithm == dns.ECDSAP384SHA384 {
+		curve = elliptic.P384()
+	}
+	return ecdsa.ParseRawPrivateKey(curve, s)
+}
 
 // complete fills in what follows from the rest.
 func (k *Key) complete() {
@@ -120,7 +176,14 @@ func Generate(zone dname.Name, algorithm uint8) (*Key, error) {
 }
 
 // newKey is the key of a private one.
-func newKey(zone dname.Name, flags uint16, algorithm uint8, private crypto.Signer) (*Key, error) {
+func newKey(zone dname.Name, flags uint16, algorithm uint8, private any) (*Key, error) {
+	if p, ok := private.(*ecdsa.PrivateKey); ok {
+		octets, err := p.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		private = scalar(octets)
+	}
 	public, err := publicData(private, algorithm)
 	if err != nil {
 		return nil, err
@@ -130,21 +193,29 @@ func newKey(zone dname.Name, flags uint16, algorithm uint8, private crypto.Signe
 	return k, nil
 }
 
-// publicData is the public half as a DNSKEY record has it.
-func publicData(private crypto.Signer, algorithm uint8) ([]byte, error) {
-	switch p := private.Public().(type) {
-	case *ecdsa.PublicKey:
-		octets, err := p.Bytes()
-		if err == nil && len(octets) == 1+2*coordinate(algorithm) {
-			return octets[1:], nil // RFC 6605 4: without the octet that says "uncompressed"
+// publicData is the public half of a private key, as a DNSKEY record has it.
+func publicData(private any, algorithm uint8) ([]byte, error) {
+	switch p := private.(type) {
+	case scalar:
+		if len(p) != coordinate(algorithm) {
+			break
 		}
-	case ed25519.PublicKey:
+		whole, err := p.open(algorithm)
+		if err != nil {
+			return nil, err
+		}
+		octets, err := whole.PublicKey.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		return octets[1:], nil // RFC 6605 4: without the octet that says "uncompressed"
+	case ed25519.PrivateKey:
 		if algorithm == dns.ED25519 {
-			return p, nil
+			return p[ed25519.SeedSize:], nil
 		}
-	case *rsa.PublicKey:
+	case *rsa.PrivateKey:
 		if algorithm == dns.RSASHA256 || algorithm == dns.RSASHA512 {
-			return appendRSA(p), nil
+			return appendRSA(&p.PublicKey), nil
 		}
 	}
 	return nil, fmt.Errorf("the private key is not one of algorithm %d", algorithm)
@@ -177,8 +248,8 @@ func (k *Key) SignatureSize() int {
 	switch p := k.private.(type) {
 	case *rsa.PrivateKey:
 		return p.Size()
-	case *ecdsa.PrivateKey:
-		return 2 * coordinate(k.Algorithm)
+	case scalar:
+		return 2 * len(p)
 	}
 	return ed25519.SignatureSize
 }
@@ -197,14 +268,18 @@ func (k *Key) sign(to, text []byte) ([]byte, error) {
 		}
 		s, err := rsa.SignPKCS1v15(nil, private, hash, digest)
 		return append(to, s...), err
-	case *ecdsa.PrivateKey:
+	case scalar:
+		opened, err := k.open()
+		if err != nil {
+			return to, err
+		}
 		hash, sum := crypto.SHA256, sha256.Sum256(text)
 		digest := sum[:]
 		if k.Algorithm == dns.ECDSAP384SHA384 {
 			sum := sha512.Sum384(text)
 			hash, digest = crypto.SHA384, sum[:]
 		}
-		der, err := private.Sign(nil, digest, hash)
+		der, err := opened.Sign(nil, digest, hash)
 		if err != nil {
 			return to, err
 		}
@@ -212,7 +287,7 @@ func (k *Key) sign(to, text []byte) ([]byte, error) {
 		if _, err := asn1.Unmarshal(der, &s); err != nil {
 			return to, err
 		}
-		size := coordinate(k.Algorithm)
+		size := len(private)
 		room := make([]byte, 2*size)
 		s.R.FillBytes(room[:size])
 		s.S.FillBytes(room[size:])

@@ -1,9 +1,6 @@
 package sign
 
 import (
-	"bufio"
-	"bytes"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -20,7 +17,6 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/dname"
-	"mxtrap/zone/rr"
 )
 
 // The two files of a key, as BIND names them.
@@ -51,7 +47,7 @@ func FilesOf(zone dname.Name) string {
 // File is what the key's two files are called, without their endings.
 func (k *Key) File() string { return fmt.Sprintf("%s%03d+%05d", FilesOf(k.Zone), k.Algorithm, k.Tag) }
 
-// ParseKey reads a key's two files, which must be of one key.
+// ParseKey reads a key's two files. [Key.Check] says whether they are of one key.
 func ParseKey(public, private []byte) (*Key, error) {
 	k, err := parsePublic(public)
 	if err != nil {
@@ -64,14 +60,7 @@ func ParseKey(public, private []byte) (*Key, error) {
 	if p.algorithm != k.Algorithm {
 		return nil, fmt.Errorf("the private key is one of algorithm %d, the public key of %d", p.algorithm, k.Algorithm)
 	}
-	derived, err := publicData(p.signer, k.Algorithm)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(derived, k.public) {
-		return nil, errors.New("the private key and the public key are not of one pair")
-	}
-	k.private, k.Times = p.signer, p.times
+	k.private, k.Times = p.half, p.times
 	return k, nil
 }
 
@@ -99,7 +88,7 @@ func Import(zone dname.Name, flags uint16, text []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := newKey(zone, flags, p.algorithm, p.signer)
+	k, err := newKey(zone, flags, p.algorithm, p.half)
 	if err == nil {
 		k.Times = p.times
 	}
@@ -108,54 +97,70 @@ func Import(zone dname.Name, flags uint16, text []byte) (*Key, error) {
 
 // parsePublic reads a .key file: comments and one DNSKEY record.
 func parsePublic(text []byte) (*Key, error) {
-	var record string
+	var words []string
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, ";")
-		record += strings.TrimRight(line, "\r\n") + " "
+		for word := range strings.FieldsSeq(line) {
+			if word = strings.Trim(word, "()"); word != "" {
+				words = append(words, word)
+			}
+		}
 	}
-	if strings.TrimSpace(record) == "" {
+	if len(words) == 0 {
 		return nil, errors.New("the file has no DNSKEY record")
 	}
-	owner, data, _ := strings.Cut(strings.TrimSpace(record), " ")
-	if tab, rest, found := strings.Cut(owner, "\t"); found {
-		owner, data = tab, rest+" "+data
-	}
-	zone, err := dname.Parse(owner, dname.Root)
+	zone, err := dname.Parse(words[0], dname.Root)
 	if err != nil {
 		return nil, err
 	}
-	r, err := rr.ParseRecord(strings.NewReplacer("(", " ", ")", " ").Replace(data), string(dname.Root), 0)
-	switch {
-	case err != nil:
-		return nil, err
-	case r.Type != dns.TypeDNSKEY:
-		return nil, fmt.Errorf("the file has a record of type %s in the place of a DNSKEY record", dns.Type(r.Type))
-	case r.Data[0]&1 == 0:
-		return nil, errors.New("the flags say that this is not the key of a zone (RFC 4034 2.1.1)")
+	words = words[1:]
+	for len(words) > 0 && (words[0] == "IN" || isNumber(words[0])) {
+		words = words[1:]
 	}
-	k := &Key{Zone: zone, Flags: uint16(r.Data[0])<<8 | uint16(r.Data[1]), Algorithm: r.Data[3], public: r.Data[4:]}
+	if len(words) < 5 || words[0] != "DNSKEY" {
+		return nil, fmt.Errorf("the file has no DNSKEY record, but %q", strings.Join(words[:min(1, len(words))], " "))
+	}
+	numbers := [3]uint64{}
+	for i := range numbers {
+		if numbers[i], err = strconv.ParseUint(words[1+i], 10, 16); err != nil {
+			return nil, fmt.Errorf("%q is no number of a DNSKEY record", words[1+i])
+		}
+	}
+	public, err := base64.StdEncoding.DecodeString(strings.Join(words[4:], ""))
+	switch {
+	case err != nil || len(public) == 0:
+		return nil, errors.New("the key is not what base64 makes of one")
+	case numbers[0]&flagZone == 0:
+		return nil, errors.New("the flags say that this is not the key of a zone (RFC 4034 2.1.1)")
+	case numbers[0]&flagRevoked != 0:
+		return nil, errors.New("the flags say that the key is revoked (RFC 5011 2.1)")
+	case numbers[1] != 3 || numbers[2] > 255:
+		return nil, errors.New("the protocol is not 3, or the algorithm is above 255 (RFC 4034 2.1)")
+	}
+	k := &Key{Zone: zone, Flags: uint16(numbers[0]), Algorithm: uint8(numbers[2]), public: public}
 	k.complete()
 	return k, nil
+}
+
+func isNumber(word string) bool {
+	_, err := strconv.ParseUint(word, 10, 32)
+	return err == nil
 }
 
 // privateKey is what a .private file holds.
 type privateKey struct {
 	algorithm uint8
-	signer    crypto.Signer
+	half      any // as Key.private
 	times     Times
 }
 
 // parsePrivate reads BIND's format, from version 1.2 on: a field in each line.
 func parsePrivate(text []byte) (p privateKey, err error) {
 	fields := map[string]string{}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
 			fields[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return p, err
 	}
 	if f := fields["Private-key-format"]; !strings.HasPrefix(f, "v1.") {
 		return p, errors.New(`this is no private key: its first line must be "Private-key-format: v1.3"`)
@@ -173,12 +178,12 @@ func parsePrivate(text []byte) (p privateKey, err error) {
 			}
 		}
 	}
-	p.signer, err = parseSigner(p.algorithm, fields)
+	p.half, err = parseHalf(p.algorithm, fields)
 	return p, err
 }
 
-// parseSigner makes the private key of its fields.
-func parseSigner(algorithm uint8, fields map[string]string) (crypto.Signer, error) {
+// parseHalf makes the private key of its fields.
+func parseHalf(algorithm uint8, fields map[string]string) (any, error) {
 	value := func(name string) ([]byte, error) {
 		v, err := base64.StdEncoding.DecodeString(fields[name])
 		if err != nil || len(v) == 0 {
@@ -196,11 +201,7 @@ func parseSigner(algorithm uint8, fields map[string]string) (crypto.Signer, erro
 		if len(v) > size {
 			return nil, fmt.Errorf("PrivateKey: longer than %d octets", size)
 		}
-		curve := elliptic.P256()
-		if algorithm == dns.ECDSAP384SHA384 {
-			curve = elliptic.P384()
-		}
-		return ecdsa.ParseRawPrivateKey(curve, append(make([]byte, size-len(v)), v...)) // some programs leave leading zeros out
+		return scalar(append(make([]byte, size-len(v), size), v...)), nil // some programs leave leading zeros out
 	case dns.ED25519:
 		v, err := value("PrivateKey")
 		if err != nil {
@@ -261,12 +262,8 @@ func (k *Key) Private() ([]byte, error) {
 		text = fmt.Appendf(text, "%s: %s\n", name, base64.StdEncoding.EncodeToString(value))
 	}
 	switch p := k.private.(type) {
-	case *ecdsa.PrivateKey:
-		octets, err := p.Bytes()
-		if err != nil {
-			return nil, err
-		}
-		field("PrivateKey", octets)
+	case scalar:
+		field("PrivateKey", p)
 	case ed25519.PrivateKey:
 		field("PrivateKey", p.Seed())
 	case *rsa.PrivateKey:

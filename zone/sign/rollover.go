@@ -115,7 +115,7 @@ func Roll(zone dname.Name, keys []*Key, parent Parent, maxTTL time.Duration, alg
 			k.Times.Publish = safe
 			k.Times.SyncPublish = safe + int64((maxTTL + Propagation).Seconds())
 		}
-		old := *s.New
+		old := s.New.copy()
 		old.Times.SyncDelete = k.Times.SyncPublish
 		if old.Times.Activate == 0 { // it had no times
 			old.Times.Publish, old.Times.Activate = now, now
@@ -123,7 +123,7 @@ func Roll(zone dname.Name, keys []*Key, parent Parent, maxTTL time.Duration, alg
 		if old.Times.SyncPublish == 0 {
 			old.Times.SyncPublish = now
 		}
-		return []*Key{k, &old}, fmt.Sprintf("key %d takes the place of key %d", k.Tag, old.Tag), nil
+		return []*Key{k, old}, fmt.Sprintf("key %d takes the place of key %d", k.Tag, old.Tag), nil
 	case Swapping:
 		if parent.Err != nil {
 			return nil, "", fmt.Errorf("cannot look up the parent's DS records: %w", parent.Err)
@@ -131,13 +131,13 @@ func Roll(zone dname.Name, keys []*Key, parent Parent, maxTTL time.Duration, alg
 		if !parent.has(s.New) || parent.has(s.Old) {
 			return nil, "", errors.New(s.Says)
 		}
-		old := *s.Old
+		old := s.Old.copy()
 		gone := now + int64((parent.TTL + Propagation).Seconds())
 		old.Times.Delete, old.Times.Inactive = gone, gone
 		if old.Algorithm != s.New.Algorithm { // the key goes before its signatures
 			old.Times.Inactive = gone + int64((maxTTL + Propagation).Seconds())
 		}
-		return []*Key{&old}, fmt.Sprintf("key %d is retired", old.Tag), nil
+		return []*Key{old}, fmt.Sprintf("key %d is retired", old.Tag), nil
 	}
 	return nil, "", errors.New(s.Says)
 }
@@ -148,12 +148,12 @@ func Withdraw(keys []*Key, now int64) (write []*Key) {
 		if !k.IsEntry() || !k.Times.Active(now) || reached(k.Times.SyncDelete, now) {
 			continue
 		}
-		again := *k
+		again := k.copy()
 		again.Times.SyncDelete = now
 		if k.Times.none() {
 			again.Times.Publish, again.Times.Activate = now, now
 		}
-		write = append(write, &again)
+		write = append(write, again)
 	}
 	return write
 }

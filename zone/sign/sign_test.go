@@ -110,7 +110,7 @@ func TestAKeyThatIsWrittenIsReadAgain(t *testing.T) {
 func TestKeyFilesThatAreWrongAreRefusedWithTheReason(t *testing.T) {
 	for _, c := range []struct{ public, private, why string }{
 		{"", private13, "has no DNSKEY record"},
-		{"example.net. IN A 192.0.2.1", private13, "a record of type A"},
+		{"example.net. IN A 192.0.2.1", private13, `no DNSKEY record, but "A"`},
 		{"example.net. IN DNSKEY 1 3 13 AAAA", private13, "not the key of a zone"},
 		{public13, "", "no private key"},
 		{public13, private15, "one of algorithm 15"},
@@ -122,7 +122,11 @@ func TestKeyFilesThatAreWrongAreRefusedWithTheReason(t *testing.T) {
 		{public13, "Private-key-format: v1.3\nAlgorithm: 13\nPrivateKey: " + strings.Repeat("AAAA", 12) + "\n", "longer than 32"},
 		{"e. IN DNSKEY 257 3 5 AAAA", "Private-key-format: v1.3\nAlgorithm: 5\nPrivateKey: AAAA\n", "mxtrap signs with 8, 10, 13, 14 and 15"},
 	} {
-		if _, err := ParseKey([]byte(c.public), []byte(c.private)); err == nil || !strings.Contains(err.Error(), c.why) {
+		k, err := ParseKey([]byte(c.public), []byte(c.private))
+		if err == nil {
+			err = k.Check()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%q, %q: %v, want %q", c.public, c.private, err, c.why)
 		}
 	}
@@ -246,7 +250,7 @@ func FuzzKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, public, private []byte) {
 		Import(dname.Root, CSK, private)
 		k, err := ParseKey(public, private)
-		if err != nil {
+		if err != nil || k.Check() != nil {
 			return
 		}
 		text, err := k.Private()

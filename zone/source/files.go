@@ -17,22 +17,23 @@ import (
 
 // Files are what a zone was read from. The path of the zone file is not kept here a second time, as there are very many.
 type Files struct {
-	zone note   // on the zone file
+	zone Note   // on the zone file
 	more []file // what is named there
 }
 
 // file is a file and what it was when it was read.
 type file struct {
 	path string
-	note
+	Note
 }
 
-// note is what a file was when it was read.
-type note struct {
+// Note is what a file was when it was read.
+type Note struct {
 	size     int64
 	modified int64 // in nanoseconds since 1970
 	changed  int64 // likewise: its content, name, owner or rights
 	inode    uint64
+	mode     uint16 // its rights
 	racy     bool   // it was so fresh that a later change may show neither in its size nor in its time
 	hash     uint64 // of its text
 }
@@ -41,7 +42,7 @@ type note struct {
 func (s *Zone) Files() Files { return s.files }
 
 // add adds a file, once.
-func (files *Files) add(path string, n note) {
+func (files *Files) add(path string, n Note) {
 	if !slices.ContainsFunc(files.more, func(f file) bool { return f.path == path }) {
 		files.more = append(files.more, file{path, n})
 	}
@@ -51,18 +52,18 @@ func (files *Files) add(path string, n note) {
 // says whether those are other notes than before.
 func (files Files) Renewed(path string) (now Files, changed, ok bool) {
 	now = files
-	if now.zone, ok = files.zone.renewed(path); !ok {
+	if now.zone, ok = files.zone.Renewed(path); !ok {
 		return now, false, false
 	}
 	changed = now.zone != files.zone
 	for i, f := range files.more {
-		n, ok := f.renewed(f.path)
+		n, ok := f.Renewed(f.path)
 		if !ok {
 			return now, false, false
 		}
-		if n != f.note {
+		if n != f.Note {
 			now.more, changed = slices.Clone(now.more), true
-			now.more[i].note = n
+			now.more[i].Note = n
 		}
 	}
 	return now, changed, true
@@ -86,14 +87,14 @@ const maxFile = 64 << 20
 
 // readFile reads a regular file and notes what it was. It asks the kernel itself, for package os would offer each of very many files
 // to its poller, which takes more system calls than the reading.
-func readFile(path string) (note, []byte, error) {
+func readFile(path string) (Note, []byte, error) {
 	var fd int
 	err := uninterrupted(func() (err error) {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // does not wait for a pipe's writer
 		return err
 	})
 	if err != nil {
-		return note{}, nil, err
+		return Note{}, nil, err
 	}
 	defer unix.Close(fd)
 	var is unix.Stat_t
@@ -101,7 +102,7 @@ func readFile(path string) (note, []byte, error) {
 		err = checkFile(is.Mode&unix.S_IFMT == unix.S_IFREG, is.Size)
 	}
 	if err != nil {
-		return note{}, nil, err
+		return Note{}, nil, err
 	}
 	text, n := textRooms.Get().(*[pooledText]byte)[:], 0
 	if is.Size > pooledText {
@@ -114,7 +115,7 @@ func readFile(path string) (note, []byte, error) {
 			return err
 		})
 		if err != nil {
-			return note{}, nil, err
+			return Note{}, nil, err
 		}
 	}
 	return noted(&is, text[:n]), text[:n], nil
@@ -125,12 +126,18 @@ var textRooms = sync.Pool{New: func() any { return new([pooledText]byte) }}
 
 const pooledText = 4 << 10
 
-// releaseText gives a text's memory back.
-func releaseText(text []byte) {
+// ReleaseText gives a text's memory back: nobody may use it any more.
+func ReleaseText(text []byte) {
 	if cap(text) == pooledText {
 		textRooms.Put((*[pooledText]byte)(text[:pooledText]))
 	}
 }
+
+// Open says whether others than the file's owner and group may read it.
+func (n Note) Open() bool { return n.mode&0o007 != 0 }
+
+// ReadNoted reads a regular file of the operator's, and notes what it was. Its text may be given back to [ReleaseText].
+func ReadNoted(path string) (Note, []byte, error) { return readFile(path) }
 
 // ReadText reads a regular file of the operator's, of bounded size: a pipe or a device keeps nobody waiting.
 func ReadText(path string) ([]byte, error) {
@@ -148,10 +155,10 @@ func uninterrupted(call func() error) error {
 }
 
 // readIn reads a file below a folder, to which its links are kept too.
-func readIn(dir *os.Root, rel string) (note, []byte, error) {
+func readIn(dir *os.Root, rel string) (Note, []byte, error) {
 	f, err := dir.OpenFile(rel, os.O_RDONLY|unix.O_NONBLOCK, 0) // does not wait for a pipe's writer
 	if err != nil {
-		return note{}, nil, conf.Plain(err)
+		return Note{}, nil, conf.Plain(err)
 	}
 	defer f.Close()
 	var is unix.Stat_t
@@ -159,11 +166,11 @@ func readIn(dir *os.Root, rel string) (note, []byte, error) {
 		err = checkFile(is.Mode&unix.S_IFMT == unix.S_IFREG, is.Size)
 	}
 	if err != nil {
-		return note{}, nil, err
+		return Note{}, nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, is.Size))
 	if err != nil {
-		return note{}, nil, conf.Plain(err)
+		return Note{}, nil, conf.Plain(err)
 	}
 	return noted(&is, text), text, nil
 }
@@ -180,7 +187,7 @@ func checkFile(regular bool, size int64) error {
 }
 
 // noted is the note on a file that was read just now.
-func noted(is *unix.Stat_t, text []byte) note {
+func noted(is *unix.Stat_t, text []byte) Note {
 	n := noteOf(is)
 	n.racy = time.Now().UnixNano()-max(n.modified, n.changed) < int64(racyAge)
 	n.hash = maphash.Bytes(hashSeed, text)
@@ -188,13 +195,13 @@ func noted(is *unix.Stat_t, text []byte) note {
 }
 
 // noteOf is what the file system says of a file.
-func noteOf(is *unix.Stat_t) note {
-	return note{size: is.Size, modified: is.Mtim.Nano(), changed: is.Ctim.Nano(), inode: is.Ino}
+func noteOf(is *unix.Stat_t) Note {
+	return Note{size: is.Size, modified: is.Mtim.Nano(), changed: is.Ctim.Nano(), inode: is.Ino, mode: uint16(is.Mode)}
 }
 
-// renewed is the note on the file as it is now, where it still holds what was read. Its time must be the same too, for the automatic
+// Renewed is the note on the file as it is now, where it still holds what was read. Its time must be the same too, for the automatic
 // serial is made of it. Another file of the same size and time is read again, and so is one that has been changed since.
-func (n note) renewed(path string) (now note, ok bool) {
+func (n Note) Renewed(path string) (now Note, ok bool) {
 	var is unix.Stat_t
 	err := uninterrupted(func() error { return unix.Stat(path, &is) })
 	if err != nil {
@@ -208,6 +215,6 @@ func (n note) renewed(path string) (now note, ok bool) {
 		return n, true
 	}
 	now, text, err := readFile(path)
-	releaseText(text)
+	ReleaseText(text)
 	return now, err == nil && now.hash == n.hash && now.modified == n.modified
 }

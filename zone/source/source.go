@@ -155,7 +155,7 @@ func (s *Zone) Release() {
 	s.records = nil
 	s.arena.Release()
 	if !s.member { // a template is others' too
-		releaseText(s.text)
+		ReleaseText(s.text)
 	}
 	s.text = nil
 }
