@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 
 	"mxtrap/server/answer"
@@ -18,6 +19,9 @@ type sweeper struct {
 	mu    sync.Mutex
 	ahead []*zone.Zone // that will be served
 }
+
+// manyZones is from how many zones on the memory is given back that a sweep has taken.
+const manyZones = 1000
 
 // newSweeper makes one that has half of the processors at most: the others answer.
 func newSweeper(state *answer.State, processors int) *sweeper {
@@ -45,8 +49,13 @@ func (s *sweeper) run(ctx context.Context) (wait func()) {
 				return
 			case <-s.woken:
 			}
-			if zones := s.unsigned(); len(zones) > 0 {
-				pace.WhileServing(ctx, func() *struct{} { s.sweep(ctx, zones); return nil })
+			zones := s.unsigned()
+			if len(zones) == 0 {
+				continue
+			}
+			pace.WhileServing(ctx, func() *struct{} { s.sweep(ctx, zones); return nil })
+			if len(zones) > manyZones && len(s.woken) == 0 {
+				debug.FreeOSMemory() // of a load and of what signing took; answers take none
 			}
 		}
 	})
