@@ -27,7 +27,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 		s.waiting = l.Waiting
 	}
 	s.refused = l.Refused
-	next := &answer.Snapshot{Tap: s.tap, Zones: l.Set, Nsid: c.nsid, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
+	next := &answer.Snapshot{Expires: map[*zone.Zone]uint32{}, Tap: s.tap, Zones: l.Set, Nsid: c.nsid, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
 	if c.chaos {
 		next.Version = "mxtrap " + s.Version
 		next.Id = c.identity()
@@ -51,6 +51,9 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 		}
 		if f.Secondary != nil {
 			secondaries[f.Secondary.Name] = *f.Secondary
+			if soa := f.Secondary.Soa; soa != nil && f.Down == "" {
+				next.Expires[f.Zone] = uint32(f.Secondary.Confirmed.Add(s.Tempo.Expiry(soa)).Unix())
+			}
 		}
 	}
 	var wanted []string

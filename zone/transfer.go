@@ -17,6 +17,12 @@ func (z *Zone) SOA() rr.Record {
 	return z.records(z.apex(), set)[0]
 }
 
+// Expire is the field EXPIRE of the SOA record, in seconds.
+func (z *Zone) Expire() uint32 {
+	wire, _, _ := z.body.Wire(z.body.negative())
+	return binary.BigEndian.Uint32(wire[len(wire)-content.SoaNumbers+12:])
+}
+
 // Records are all records of the zone as it is served, the trap's among them, the SOA record first.
 func (z *Zone) Records() iter.Seq[rr.Record] {
 	return func(yield func(rr.Record) bool) {

@@ -11,6 +11,9 @@ import (
 // errorOption is the size of an Extended DNS Error without a text.
 const errorOption = 6
 
+// expireOption is the size of an EXPIRE option in a response (RFC 7314 3).
+const expireOption = 8
+
 // edns is what a query's OPT record says (RFC 6891).
 type edns struct {
 	Present bool
@@ -19,6 +22,8 @@ type edns struct {
 	do      bool   // copied back (RFC 3225 3)
 	nsid    bool   // the client wants to know which server this is (RFC 5001)
 	Error   uint16 // the response says why it is one (RFC 8914); 0: not
+	expires bool   // the client wants to know how long it may serve a copy of the zone (RFC 7314)
+	expire  uint32 // that is, in seconds
 	cookies bool   // there is a cookie
 	cookie  cookie
 }
@@ -50,6 +55,8 @@ func (e *edns) parse(fixed, options []byte) bool {
 		switch code {
 		case dns.EDNS0NSID:
 			e.nsid = true
+		case dns.EDNS0EXPIRE:
+			e.expires = true
 		case dns.EDNS0COOKIE:
 			if !e.cookies { // RFC 7873 5.2: the first one counts
 				if e.cookies = true; !e.cookie.parse(options[4 : 4+size]) {
@@ -79,6 +86,9 @@ func (e *edns) optLen(nsid string) int {
 	if e.nsid && nsid != "" {
 		size += 4 + len(nsid)
 	}
+	if e.expires {
+		size += expireOption
+	}
 	if e.cookies {
 		size += cookieOption
 	}
@@ -103,6 +113,11 @@ func (e *edns) AppendOPT(out []byte, rcode int, nsid string) []byte {
 		out = binary.BigEndian.AppendUint16(out, dns.EDNS0NSID)
 		out = binary.BigEndian.AppendUint16(out, uint16(len(nsid)))
 		out = append(out, nsid...)
+	}
+	if e.expires {
+		out = binary.BigEndian.AppendUint16(out, dns.EDNS0EXPIRE)
+		out = binary.BigEndian.AppendUint16(out, expireOption-4)
+		out = binary.BigEndian.AppendUint32(out, e.expire)
 	}
 	if e.Error != 0 {
 		out = binary.BigEndian.AppendUint16(out, dns.EDNS0EDE)

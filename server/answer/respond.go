@@ -134,6 +134,9 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 	}
 	trusted := sig.Verified() != nil || c.Transport == metrics.TCP
 	trusted = snap.AnswerCookie(q, c) || trusted
+	if q.Edns.expires {
+		snap.AnswerExpire(q, c)
+	}
 	e := &r.encoder
 	e.begin(q, out, c, snap.Nsid, sig.Room())
 	rcode, authoritative := q.Verdict, false

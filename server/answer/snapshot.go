@@ -35,6 +35,7 @@ type Snapshot struct {
 	Limiter   *Limiter // nil: nothing is limited
 	Cookies   Cookies  // none: cookies are passed over
 	Histories map[*zone.Zone]zone.History
+	Expires   map[*zone.Zone]uint32 // when the copies of primaries expire that zones are made of, in seconds since 1970
 	Tap       *tap.Tap
 	Nsid      string
 	Version   string // in CH TXT; "" where that is switched off
@@ -56,6 +57,30 @@ type ZoneCounts struct {
 func (s *Snapshot) AnswerCookie(q *Query, c Client) (good bool) {
 	q.Edns.cookies = q.Edns.cookies && s.Cookies != nil
 	return q.Edns.cookies && s.Cookies.answer(&q.Edns.cookie, c.Addr, c.Now.seconds)
+}
+
+// AnswerExpire says in the response's EXPIRE option how long a secondary may serve a copy of the zone that the question is the apex of: not
+// longer than this server may, nor than its signatures are valid (RFC 7314 3).
+func (s *Snapshot) AnswerExpire(q *Query, c Client) {
+	var z *zone.Zone
+	if q.Type == dns.TypeSOA && q.Zone >= 0 && q.Answer.Apex() == 0 && !s.Down[q.Zone] {
+		z = s.Zones.Zones()[q.Zone]
+	}
+	s.TellExpire(q, z, c)
+}
+
+// TellExpire is AnswerExpire for a zone that is known; nil: the question is of none.
+func (s *Snapshot) TellExpire(q *Query, z *zone.Zone, c Client) {
+	if q.Edns.expires = q.Edns.expires && z != nil; !q.Edns.expires {
+		return
+	}
+	left := z.Expire()
+	for _, end := range []uint32{s.Expires[z], uint32(z.Expiration())} {
+		if end != 0 {
+			left = min(left, uint32(max(0, int64(end)-int64(c.Now.seconds))))
+		}
+	}
+	q.Edns.expire = left
 }
 
 // judge has a NOTIFY judged.

@@ -242,6 +242,9 @@ func (r *Ring) Keyless() (zones []dname.Name) {
 
 // Exposed are the private keys, of those that were read, and the secret, that others than their owner and group can read.
 func (r *Ring) Exposed() (paths []string) {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.zones {

@@ -160,6 +160,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 	}
 	slices.Sort(l.catalogs)
 	o.members(ctx, l, before, true)
+	o.checkKeys(&l.Report)
 	o.arrange(l, before)
 	return l
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mxtrap/zone"
+	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 	"mxtrap/zone/source"
@@ -26,6 +27,15 @@ func (o Loader) prepareSigning(f *File, s *source.Zone) {
 	f.keys = with.Keys
 	with.Known, with.Since = o.pastTime(with.Keys)
 	s.SignWith(with)
+}
+
+// checkKeys warns of private keys that others can read.
+func (o Loader) checkKeys(report *conf.Report) {
+	for _, path := range o.Ring.Exposed() {
+		report.Warn(func() conf.Problem {
+			return conf.Problem{File: path, Reason: "everybody on this host can read the key: chmod 600 it", Warning: true}
+		})
+	}
 }
 
 // pastTime is the latest time that is known to be past, and what happened then.

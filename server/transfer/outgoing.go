@@ -62,10 +62,12 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 	began, kind := time.Now(), "axfr"
 	z, rcode := transferable(snap, &q, name, w.signature, c)
 	if rcode != dns.RcodeSuccess {
+		snap.TellExpire(&q, nil, c)
 		o.results.WithLabelValues("refused").Inc()
 		o.log.Debug("refused a zone transfer", "zone", name, "client", c.Addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
 	}
+	snap.TellExpire(&q, z, c)
 	select {
 	case o.places <- struct{}{}:
 		defer func() { <-o.places }()

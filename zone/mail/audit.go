@@ -71,6 +71,7 @@ func (d *Domain) Audit(ask Ask) []Finding {
 	a.names()
 	a.preferences()
 	a.policies()
+	a.judges()
 	a.senders()
 	return a.findings
 }
@@ -224,8 +225,31 @@ func (a *auditor) policies() {
 		}
 	}
 	a.findAll(Weakness, a.decoysThat(func(e Exchange) bool { return !has(e) }), "no TLSA record, where a real host has one",
-		"add one; a decoy that gives senders 421 at once needs no certificate")
+		"set trap.tlsa to that of the host behind the decoys; one that gives senders 421 at once needs no certificate")
 	a.findAll(Advice, a.decoysThat(has), "a TLSA record: senders that heed it want that certificate from the decoy", "let the decoy have it, or answer 421 before TLS begins")
+}
+
+// firstJudged is how many exchanges, by their names, Internet.nl tests of a domain.
+const firstJudged = 10
+
+// judges tells which real hosts the decoys keep from being tested by Internet.nl, which judges the decoys in their place.
+func (a *auditor) judges() {
+	var hosts []string
+	for _, e := range a.Exchanges {
+		hosts = append(hosts, e.Host)
+	}
+	slices.Sort(hosts)
+	if hosts = slices.Compact(hosts); len(hosts) <= firstJudged {
+		return
+	}
+	var left []string
+	for _, e := range a.with(Primary, Fallback) {
+		if !slices.Contains(hosts[:firstJudged], e.Host) {
+			left = append(left, e.Host)
+		}
+	}
+	a.findAll(Advice, left, fmt.Sprintf("a host that Internet.nl does not test: it takes the first %d of the %d exchanges by their names, and judges decoys in its place", firstJudged, len(hosts)),
+		"lower count, or choose trap.names that come behind it")
 }
 
 // senders holds the limits of RFC 7208 4.6.4 where the domain's SPF record names its exchanges, and tells whom that lets send.

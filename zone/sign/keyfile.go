@@ -168,7 +168,7 @@ func parsePrivate(text []byte) (p privateKey, err error) {
 	number, _, _ := strings.Cut(fields["Algorithm"], " ")
 	n, err := strconv.ParseUint(number, 10, 8)
 	if err != nil {
-		return p, fmt.Errorf("Algorithm: %q is no number", number)
+		return p, fmt.Errorf("the algorithm %q is no number", number)
 	}
 	p.algorithm = uint8(n)
 	for _, t := range p.times.each() {

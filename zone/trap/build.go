@@ -98,6 +98,7 @@ func (r *Table) Build(in Ground) *Trap {
 		c.Put(t.name, content.RRset{Typ: dns.TypeMX, Ttl: t.set.Ttl, Records: append(b.realMX(t), decoys...)})
 	}
 	b.checkAddresses(owners)
+	b.checkTLSA(owners)
 	b.checkSPF(owners)
 	b.checkWildcards()
 	slices.Sort(b.trap.Lookups)

@@ -97,6 +97,7 @@ func (b *builder) decoys(t trapped, hosts []dname.Name) []content.Record {
 	b.trap.Hosts = slices.Grow(b.trap.Hosts, len(hosts))
 	for n, decoy := range hosts {
 		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
+		b.addTLSA(decoy, ttl4)
 		b.trap.Hosts = append(b.trap.Hosts, Host{Name: decoy, Decoy: true, Of: t.name})
 		records = append(records, b.decoyMX(t, n+1, decoy))
 	}

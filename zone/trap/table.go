@@ -28,6 +28,8 @@ type Table struct {
 	first     int
 	cover     bool
 	covers    map[dname.Name]fixed
+	tlsa      [][]byte // the data of the decoys' TLSA records
+	tlsaAt    conf.Item
 }
 
 // fixed is the addresses that the operator gives to an exchange outside the zone.
@@ -94,6 +96,7 @@ func Read(t *conf.Table, apex dname.Name) *Table {
 		}
 		r.addresses = append(r.addresses, pooled{p, item})
 	}
+	r.readTLSA(t)
 	r.readCovers(t.Table("covers"))
 	t.Close()
 	return r
