@@ -95,5 +95,6 @@ func (z *Zone) Renewed(plan *sign.Plan, serial uint32) *Zone {
 
 // Same says whether two compiled zones are one and the same.
 func (z *Zone) Same(other *Zone) bool {
-	return bytes.Equal(z.body, other.body) && slices.Equal(z.lookups, other.lookups) && z.signatures.same(other.signatures)
+	return bytes.Equal(z.body, other.body) && slices.Equal(z.lookups, other.lookups) && z.signatures.same(other.signatures) &&
+		(z.Plan() == nil || z.Plan().SameFuture(other.Plan()))
 }

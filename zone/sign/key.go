@@ -56,6 +56,11 @@ type scalar []byte
 // IsEntry says whether the parent's DS names this key: its flags have the bit SEP (RFC 4034 2.1.1).
 func (k *Key) IsEntry() bool { return k.Flags&flagSEP != 0 }
 
+// same says whether two keys are one, whatever their times are.
+func (k *Key) same(other *Key) bool {
+	return k == other || k.Flags == other.Flags && k.Algorithm == other.Algorithm && bytes.Equal(k.public, other.public)
+}
+
 // copy is the key again, for other times.
 func (k *Key) copy() *Key {
 	return &Key{Zone: k.Zone, Flags: k.Flags, Algorithm: k.Algorithm, Times: k.Times, Tag: k.Tag, public: k.public, private: k.private}

@@ -112,7 +112,7 @@ func (p *Plan) Hash() [sha256.Size]byte {
 
 // SameRecords says whether two plans of a zone add the same records, but for signatures.
 func (p *Plan) SameRecords(other *Plan) bool {
-	return slices.Equal(p.keys, other.keys) && slices.Equal(p.synced, other.synced) && p.gone == other.gone && p.NSEC3 == other.NSEC3
+	return slices.EqualFunc(p.keys, other.keys, (*Key).same) && slices.EqualFunc(p.synced, other.synced, (*Key).same) && p.gone == other.gone && p.NSEC3 == other.NSEC3
 }
 
 // Signers are the keys that sign a set of a type.
@@ -135,9 +135,14 @@ func (p *Plan) SignaturesSize() int {
 	return max(size(p.apex), size(p.zone))
 }
 
-// Same says whether two plans sign with the same keys in the same window.
+// Same says whether two plans sign with the same keys in the same window, whatever comes after it.
 func (p *Plan) Same(other *Plan) bool {
-	return p.Window == other.Window && slices.Equal(p.apex, other.apex) && slices.Equal(p.zone, other.zone)
+	return p.Window == other.Window && slices.EqualFunc(p.apex, other.apex, (*Key).same) && slices.EqualFunc(p.zone, other.zone, (*Key).same)
+}
+
+// SameFuture says whether the keys of two plans have the same times.
+func (p *Plan) SameFuture(other *Plan) bool {
+	return p.NSEC3 == other.NSEC3 && slices.EqualFunc(p.policy.Keys, other.policy.Keys, func(a, b *Key) bool { return a.same(b) && a.Times == b.Times })
 }
 
 // Apply adds what DNSSEC needs to the content of a zone that is checked and has its trap: the sets of keys, and the chain that tells
