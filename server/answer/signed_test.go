@@ -3,6 +3,7 @@ package answer
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -92,6 +93,7 @@ func FuzzSigned(f *testing.F) {
 			return // refused, as other tests want it
 		}
 		secure, insecure := responderOf(signed), responderOf(plain)
+		v := validator{keys, chainsOf(plain, nsec3)}
 		for range 25 {
 			query := c.query(ref.zones)
 			if tooLong(query.Question[0].Name) || query.Question[0].Qtype == dns.TypeANY || query.Question[0].Qclass != dns.ClassINET {
@@ -113,7 +115,7 @@ func FuzzSigned(f *testing.F) {
 			if want.Rcode == dns.RcodeRefused {
 				continue
 			}
-			if err := (validator{keys}).validate(got); err != nil {
+			if err := v.validate(got); err != nil {
 				t.Fatalf("%s\n%v\n%v", strings.Join(texts, "\n"), got, err)
 			}
 			checkSignedUDP(t, secure, query)
@@ -170,8 +172,111 @@ func bare(m *dns.Msg) string {
 	return text
 }
 
-// validator judges answers by RFC 4035 5 and RFC 5155 8, from the zones' keys alone.
-type validator struct{ keys map[string]*dns.DNSKEY }
+// validator judges answers by RFC 4035 5 and RFC 5155 8, from the zones' keys alone. It knows too which links there must be.
+type validator struct {
+	keys  map[string]*dns.DNSKEY
+	links map[string]string // by zone and owner
+}
+
+// chainsOf are the links that zones must have once they are signed, made by the library, out of their records alone.
+func chainsOf(plain []*zone.Zone, nsec3 bool) map[string]string {
+	links := map[string]string{}
+	for _, z := range plain {
+		apex := z.Name() + "."
+		ttl := uint32(0)
+		types := map[string][]uint16{apex: {dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY}}
+		if nsec3 {
+			types[apex] = append(types[apex], dns.TypeNSEC3PARAM)
+		}
+		var cuts []string
+		for r := range z.Records() {
+			rr, err := dns.NewRR(r.String())
+			if err != nil {
+				panic(err)
+			}
+			if soa, ok := rr.(*dns.SOA); ok {
+				ttl = min(soa.Hdr.Ttl, soa.Minttl)
+			}
+			name := rr.Header().Name
+			if types[name] = append(types[name], r.Type); r.Type == dns.TypeNS && name != apex {
+				cuts = append(cuts, name)
+			}
+		}
+		for name, list := range types {
+			for _, cut := range cuts {
+				switch {
+				case name == cut:
+					list = slices.DeleteFunc(list, func(typ uint16) bool { return typ != dns.TypeNS && typ != dns.TypeDS })
+				case dns.IsSubDomain(cut, name):
+					list = nil
+				}
+			}
+			if types[name] = list; list == nil {
+				delete(types, name)
+			}
+		}
+		for _, name := range slices.Collect(maps.Keys(types)) {
+			for parent := name; nsec3 && parent != apex; { // those that exist only for others below them
+				_, parent, _ = strings.Cut(parent, ".")
+				if _, ok := types[parent]; !ok {
+					types[parent] = []uint16{}
+				}
+			}
+		}
+		var names []string
+		owners := map[string]string{}
+		for name := range types {
+			owners[name] = name
+			if nsec3 {
+				owners[name] = strings.ToLower(dns.HashName(name, dns.SHA1, 0, ""))
+			}
+			names = append(names, name)
+		}
+		slices.SortFunc(names, func(a, b string) int {
+			if nsec3 {
+				return strings.Compare(owners[a], owners[b])
+			}
+			return map[bool]int{true: -1, false: 1}[before(a, b)]
+		})
+		for i, name := range names {
+			list := slices.Clone(types[name])
+			next := owners[names[(i+1)%len(names)]]
+			if cut := slices.Contains(cuts, name); !nsec3 || len(list) > 0 && (!cut || slices.Contains(list, dns.TypeDS)) {
+				list = append(list, dns.TypeRRSIG)
+			}
+			owner := owners[name]
+			if nsec3 {
+				owner += "." + apex
+			} else {
+				list = append(list, dns.TypeNSEC)
+			}
+			slices.Sort(list)
+			links[apex+" "+owner] = fmt.Sprint(ttl, next, slices.Compact(list))
+		}
+	}
+	return links
+}
+
+// right says whether a link is the one that there must be in the zone that has signed it.
+func (v validator) right(section []dns.RR, r dns.RR) error {
+	signer := ""
+	for _, other := range section {
+		if sig, ok := other.(*dns.RRSIG); ok && sig.TypeCovered == r.Header().Rrtype && strings.EqualFold(sig.Hdr.Name, r.Header().Name) {
+			signer = strings.ToLower(sig.SignerName)
+		}
+	}
+	got := ""
+	switch r := r.(type) {
+	case *dns.NSEC:
+		got = fmt.Sprint(r.Hdr.Ttl, r.NextDomain, r.TypeBitMap)
+	case *dns.NSEC3:
+		got = fmt.Sprint(r.Hdr.Ttl, strings.ToLower(r.NextDomain), r.TypeBitMap)
+	}
+	if want := v.links[signer+" "+strings.ToLower(r.Header().Name)]; got != want {
+		return fmt.Errorf("%v: it must say %s", r, want)
+	}
+	return nil
+}
 
 // sets are the RRsets of a section, signatures left out.
 func sets(section []dns.RR) (list [][]dns.RR) {
@@ -206,6 +311,9 @@ func (v validator) validate(m *dns.Msg) error {
 		switch set[0].Header().Rrtype {
 		case dns.TypeNSEC, dns.TypeNSEC3:
 			if err := secure(m.Ns, set); err != nil {
+				return err
+			}
+			if err := v.right(m.Ns, set[0]); err != nil {
 				return err
 			}
 			denials.add(set[0])

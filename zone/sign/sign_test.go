@@ -73,6 +73,36 @@ func TestASignatureIsThatOfRFC8080(t *testing.T) {
 	}
 }
 
+func TestLettersOfNamesDoNotMatterToASignature(t *testing.T) {
+	k := mustParse(t, public15, private15)
+	signature := func(typ uint16, data ...string) string {
+		set := RRset{Owner: name(t, "example.com"), Type: typ, TTL: 60}
+		for _, text := range data {
+			d, err := rdata.Parse(typ, text, "\x00")
+			if err != nil {
+				t.Fatal(err)
+			}
+			set.Data = append(set.Data, d)
+		}
+		s, err := AppendSignature(nil, k, Window{}, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(s)
+	}
+	for typ, data := range map[uint16]string{dns.TypeMX: "10 mail.example.com.", dns.TypeNS: "ns.example.com.", dns.TypeSOA: "a.b. c.d. 1 2 3 4 5", dns.TypeSRV: "1 2 3 host.a."} {
+		if signature(typ, data) != signature(typ, strings.ToUpper(data)) {
+			t.Errorf("%s: the letters of names are signed as they are written", dns.Type(typ))
+		}
+	}
+	if signature(dns.TypeTXT, "a") == signature(dns.TypeTXT, "A") || signature(dns.TypeHTTPS, "1 a.b.") == signature(dns.TypeHTTPS, "1 A.B.") {
+		t.Error("letters that matter are not signed as they are")
+	}
+	if signature(dns.TypeTXT, "a", "b") != signature(dns.TypeTXT, "b", "a") {
+		t.Error("the order of records is signed")
+	}
+}
+
 func TestECDSAIsDeterministicAsRFC6979HasIt(t *testing.T) {
 	private, err := hex.DecodeString("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721")
 	if err != nil {
