@@ -43,11 +43,12 @@ func (l *Link) Type() uint16 {
 // exist only for others below them are among them where that is asked for.
 func signedNames(c *content.Content, empty bool) (nodes []int) {
 	var below []bool
+	var dname []int
 	if c.Parts {
-		below, _ = c.Above()
+		below, dname = c.Above()
 	}
 	for i := range c.Nodes {
-		if below != nil && below[i] || len(c.Nodes[i].Sets) == 0 && !empty {
+		if c.Parts && (below[i] || dname[i] >= 0) || len(c.Nodes[i].Sets) == 0 && !empty {
 			continue
 		}
 		nodes = append(nodes, i)

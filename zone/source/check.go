@@ -117,7 +117,7 @@ func (s *Zone) check(c *content.Content, given bool, report *conf.Report) {
 				signed = dns.TypeToString[set.Typ]
 			}
 		}
-		if c.Parts && dname[i] >= 0 && !occluded && len(n.Sets) > 0 {
+		if c.Parts && dname[i] >= 0 && !below[dname[i]] && !c.IsCut(dname[i]) && len(n.Sets) > 0 {
 			s.fault(report, n.Sets[0].Place(), "it lies below the DNAME at "+c.Nodes[dname[i]].Name.Relative(s.apex)+", which leads elsewhere (RFC 6672 2.4)")
 		}
 	}
