@@ -119,7 +119,9 @@ func (b Body) found(q *QName, encloser int, typ uint16, node uint32, a *Answer) 
 	if s, ok := b.set(node, typ); ok {
 		b.proveWildcard(q, encloser, a)
 		a.Trapped = a.links == 0 && typ == dns.TypeMX && b.flags(node)&isTrapped != 0
-		a.Answer = append(a.Answer, Item{Set: s, Owner: owner})
+		if a.links == 0 || !a.holds(s) { // the DNAME that led here may be what is asked for
+			a.Answer = append(a.Answer, Item{Set: s, Owner: owner})
+		}
 		return false
 	}
 	if sets := b.sets(node); len(sets) > 0 && (typ == dns.TypeANY || typ == dns.TypeRRSIG && a.Signatures != nil) { // RFC 8482 4.1: one RRset will do

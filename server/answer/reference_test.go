@@ -144,7 +144,9 @@ func (z *referenceZone) data(name, owner string, qtype uint16, m *dns.Msg, last 
 	for _, rr := range answer {
 		rr = dns.Copy(rr)
 		rr.Header().Name = name
-		m.Answer = append(m.Answer, rr)
+		if !slices.ContainsFunc(m.Answer, func(other dns.RR) bool { return dns.IsDuplicate(rr, other) }) { // a record stands once (RFC 2181 5.5)
+			m.Answer = append(m.Answer, rr)
+		}
 	}
 	if !alias || last {
 		return "", true

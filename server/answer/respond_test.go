@@ -383,3 +383,12 @@ func checkResponse(t *testing.T, r *Responder, packet []byte, tcp bool) {
 		t.Fatalf("response %x to %x: %v", reply, packet, err)
 	}
 }
+
+// TestADNAMEThatLedToItselfStandsOnce in an answer to who asks for it below itself.
+func TestADNAMEThatLedToItselfStandsOnce(t *testing.T) {
+	r := responderFor(t, "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns\"]\nns = [\"A 192.0.2.1\"]\n\"b.b\" = [\"DNAME b\"]\n")
+	m := respondTo(t, r, new(dns.Msg).SetQuestion("b.b.b.example.com.", dns.TypeDNAME), Client{})
+	if len(m.Answer) != 2 {
+		t.Error(m)
+	}
+}
