@@ -129,11 +129,12 @@ func (b *compiler) addNode(i int) {
 func (b *compiler) addSets(i int, chain *sign.Chain) {
 	entry := b.at[i] + nodeLabel + 1 + uint32(b.data[b.at[i]+nodeLabel])
 	cut := chain != nil && b.Parts && b.belowCut(i)
+	own := cut && b.IsCut(i) && !b.belowCut(b.Nodes[i].Parent)
 	for j := range b.Nodes[i].Sets {
 		set := &b.Nodes[i].Sets[j]
 		s := b.addSet(set)
 		// Of a cut, the parent signs the DS set and the link of the chain (RFC 4035 2.2).
-		if chain != nil && (!cut || b.IsCut(i) && (set.Typ == dns.TypeDS || set.Typ == dns.TypeNSEC)) {
+		if chain != nil && (!cut || own && (set.Typ == dns.TypeDS || set.Typ == dns.TypeNSEC)) {
 			b.addSignatures(chain, b.at[i], s, b.Nodes[i].Name)
 		}
 		putSet(b.data[entry:], s)

@@ -527,3 +527,26 @@ func (d *denials) encloser(name string) string {
 		}
 	}
 }
+
+// TestWhatLiesBelowACutIsNotSigned: neither glue nor another cut, whatever it has.
+func TestWhatLiesBelowACutIsNotSigned(t *testing.T) {
+	signed, _, _ := signedZones(t, []string{`name = "example.com"
+[records]
+"@" = ["NS ns"]
+ns = ["A 192.0.2.1"]
+cut = ["NS ns.cut", "DS 1 13 2 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
+"ns.cut" = ["A 192.0.2.2"]
+"deeper.cut" = ["NS ns.cut", "DS 1 13 2 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
+`})
+	var got []string
+	for r := range signed[0].Records() {
+		if rr, err := dns.NewRR(r.String()); err == nil && strings.Contains(rr.Header().Name, "cut") {
+			if sig, ok := rr.(*dns.RRSIG); ok {
+				got = append(got, sig.Hdr.Name+" "+dns.Type(sig.TypeCovered).String())
+			}
+		}
+	}
+	if want := "cut.example.com. DS, cut.example.com. NSEC"; strings.Join(got, ", ") != want {
+		t.Errorf("signed are %v, want %s", got, want)
+	}
+}

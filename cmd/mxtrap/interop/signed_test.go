@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -403,4 +405,144 @@ func TestInteropKeysComeFromOthersAndGoToThem(t *testing.T) {
 			wantLines(t, "keymgr", output(t, "keymgr", "-D", peer, "example.com", "ds"), `(?i)`+strings.Fields(run("key", "ds", "example.com"))[6])
 		})
 	}
+}
+
+// plainFile is signedZone without its trap, as a master file for other signers. It has the decoys as records.
+func plainFile(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	os.Mkdir(filepath.Join(dir, "zones"), 0o755)
+	write(t, dir, "zones/a.toml", fmt.Sprintf(signedZone, "false"))
+	config := write(t, dir, "mxtrap.toml", "[server]\nzones = [\"zones/*.toml\"]\n")
+	return write(t, dir, "plain", output(t, buildOnce(t), "show", "--config", config, "example.com"))
+}
+
+// TestInteropAZoneThatAnotherHasSignedIsServedWithItsProofs, from a file and from a primary, whatever chain it has.
+func TestInteropAZoneThatAnotherHasSignedIsServedWithItsProofs(t *testing.T) {
+	buildOnce(t)
+	for name, options := range map[string][]string{
+		"NSEC": nil, "NSEC3": {"-3", "-", "-H", "0"}, "NSEC3 with salt": {"-3", "AABBCC", "-H", "5"}, "NSEC3 with opt-out": {"-3", "-", "-H", "0", "-A"},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			plain := plainFile(t)
+			keys := keysOf(t, filepath.Dir(plain))
+			key := strings.TrimSpace(output(t, "dnssec-keygen", "-K", keys, "-a", "13", "-f", "KSK", "example.com"))
+			output(t, "dnssec-signzone", append(append([]string{"-S", "-K", keys, "-z", "-P", "-O", "full", "-o", "example.com", "-f", plain + ".signed"}, options...), plain)...)
+			anchor := output(t, "dnssec-dsfromkey", "-2", filepath.Join(keys, key+".key"))
+			first := serveInstance(t, "[transfer]\nallow = [\"127.0.0.1\"]\n", map[string]string{
+				"a.toml": "name = \"example.com\"\nfile = \"a.zone\"\n", "a.zone": readFile(t, plain+".signed"),
+			})
+			second := serveInstance(t, "", map[string]string{"a.toml": fmt.Sprintf("name = \"example.com\"\n[primary]\naddress = [\"127.0.0.1:%s\"]\n", first.port)})
+			eventually(t, "the copy has come", func() bool { return serialAt(t, second.port) == serialAt(t, first.port) })
+			questions := signedQuestions
+			if strings.Contains(name, "opt-out") {
+				questions = "@ SOA NS MX TXT SRV\nmail A TXT\nmx2 A TXT\nalias A\nsec DS\n" // what is proved by gaps is not secure (RFC 5155 9.2)
+			}
+			questions = strings.NewReplacer(" CDS", "", " CDNSKEY", "").Replace(questions)
+			for _, m := range []*instance{first, second} {
+				validatesAll(t, validator(t, anchor, m.port), questions)
+			}
+			wantLines(t, "dig", output(t, "dig", "@127.0.0.1", "-p", second.port, "x.sub.example.com", "+dnssec", "+norec"), `NSEC3?\s`)
+		})
+	}
+}
+
+// TestInteropAZoneThatAnotherHasSignedIsSignedAnewUnderATrap.
+func TestInteropAZoneThatAnotherHasSignedIsSignedAnewUnderATrap(t *testing.T) {
+	first := newClocked(t, "[transfer]\nallow = [\"127.0.0.1\"]\n", "NSEC3", 0)
+	dir := t.TempDir()
+	key := strings.TrimSpace(output(t, "dnssec-keygen", "-K", keysOf(t, dir), "-a", "15", "-f", "KSK", "example.com"))
+	zone := fmt.Sprintf("name = \"example.com\"\n%%s[primary]\naddress = [\"127.0.0.1:%s\"]\n[trap]\nnames = \"relay{n}\"\naddresses = [\"192.0.2.28\", \"192.0.2.29\"]\n", first.port)
+	extra := fmt.Sprintf("[dnssec]\nkeys = %q\n", filepath.Join(dir, "keys"))
+	refused := serveInstance(t, extra, map[string]string{"a.toml": fmt.Sprintf(zone, "")})
+	eventually(t, "the log says why", func() bool {
+		return strings.Contains(refused.out.String(), "the zone is signed already, and a trap would change it")
+	})
+	m := serveInstance(t, extra, map[string]string{"a.toml": fmt.Sprintf(zone, "dnssec = true\n")})
+	eventually(t, "the copy has come", func() bool { return serialAt(t, m.port) != 0 })
+	anchor := output(t, "dnssec-dsfromkey", "-2", filepath.Join(dir, "keys", key+".key"))
+	validatesAll(t, validator(t, anchor, m.port), signedQuestions+"relay1 A TXT\n_25._tcp.relay2 TLSA\n")
+}
+
+// TestInteropDrawnZonesAreSignedWithoutAFault has each tool check zones that chance has made.
+func TestInteropDrawnZonesAreSignedWithoutAFault(t *testing.T) {
+	const zones = 360 // of which some break a rule, and are left out
+	dir := t.TempDir()
+	os.Mkdir(filepath.Join(dir, "zones"), 0o755)
+	var shown []string
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for i := range zones {
+		name := fmt.Sprintf("z%d.example", i)
+		write(t, dir, "zones/"+name+".toml", drawnZone(r, name, i%2 == 0))
+	}
+	config := write(t, dir, "mxtrap.toml", "[server]\nzones = [\"zones/*.toml\"]\n[dnssec]\ndefault = true\nsecret = \"secret\"\n")
+	os.WriteFile(filepath.Join(dir, "secret"), []byte(strings.Repeat("s", 32)), 0o600)
+	out, _ := exec.Command(buildOnce(t), "show", "--signed", "--config", config).Output() // zones that break a rule are left out
+	for _, line := range recordLines(string(out)) {
+		if strings.Fields(line)[3] == "SOA" {
+			shown = append(shown, "")
+		}
+		shown[len(shown)-1] += line + "\n"
+	}
+	if len(shown) < zones/2 {
+		t.Fatalf("seed %d: only %d zones\n%s", seed, len(shown), said(t, buildOnce(t), "check", "--config", config))
+	}
+	for _, text := range shown {
+		name, _, _ := strings.Cut(text, ".\t")
+		path := write(t, dir, "zone", text)
+		for _, tool := range [][]string{{"ldns-verify-zone", path}, {"dnssec-verify", "-z", "-o", name, path}, {"kzonecheck", "-d", "on", "-o", name, path}} {
+			if out, err := exec.Command(tool[0], tool[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("seed %d: %v: %v\n%s\n%s", seed, tool, err, out, text)
+			}
+		}
+	}
+	t.Logf("%d zones", len(shown))
+}
+
+// drawnZone is a zone of names that meet: wildcards, names that exist only for others, cuts, aliases, a DNAME, odd octets.
+func drawnZone(r *rand.Rand, name string, nsec3 bool) string {
+	records := map[string][]string{"@": {"NS ns", "MX 10 mail"}, "ns": {"A 192.0.2.53"}, "mail": {"A 192.0.2.25"}}
+	for range r.IntN(20) {
+		var labels []string
+		for range 1 + r.IntN(3) {
+			labels = append(labels, []string{"a", "b", "c", "*", "_x", `\000`, `x\.y`, "A-B", `\255`}[r.IntN(9)])
+		}
+		owner := strings.Join(labels, ".")
+		for other, list := range records {
+			if strings.EqualFold(other, owner) {
+				owner = other
+				_ = list
+			}
+		}
+		if len(records[owner]) > 0 && (strings.HasPrefix(records[owner][0], "CNAME") || strings.HasPrefix(records[owner][0], "DNAME")) {
+			continue
+		}
+		record := []string{"A 192.0.2.1", "TXT hello", "MX 5 MAIL", "SRV 1 2 3 mail", "TYPE65280 \\# 2 abcd", "CAA 0 issue x", "NS ns.other.", "DS 1 13 2 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}[r.IntN(8)]
+		switch {
+		case len(records[owner]) == 0 && r.IntN(6) == 0:
+			record = "CNAME mail"
+		case len(records[owner]) == 0 && r.IntN(8) == 0 && labels[0] != "*":
+			record = "DNAME other."
+		case labels[0] == "*" && (strings.HasPrefix(record, "DS") || strings.HasPrefix(record, "NS")):
+			continue // BIND refuses it
+		case strings.HasPrefix(record, "DS"):
+			records[owner] = append(records[owner], "NS ns.other.")
+		}
+		records[owner] = append(records[owner], record)
+	}
+	text := fmt.Sprintf("name = %q\n", name)
+	if nsec3 {
+		text += "dnssec = { nsec3 = true }\n"
+	}
+	text += "[soa]\nserial = 1\n[records]\n"
+	for owner, list := range records {
+		text += fmt.Sprintf("%q = [", owner)
+		for _, record := range list {
+			text += fmt.Sprintf("%q, ", record)
+		}
+		text += "]\n"
+	}
+	return text + "[trap]\naddresses = [\"192.0.2.26\", \"192.0.2.27\"]\n"
 }
