@@ -5,6 +5,7 @@ import "mxtrap/zone/rr"
 // Bounds of what is kept for incremental transfers: beyond them a whole one is hardly dearer.
 const (
 	historySteps   = 20
+	signedSteps    = 3 // of a signed zone: each week all of its signatures change
 	historyRecords = 10_000
 )
 
@@ -33,9 +34,12 @@ func (h History) Then(older, newer *Zone) History {
 		return nil
 	}
 	steps := append(h[:len(h):len(h)], Step{older.SOA(), newer.SOA(), deleted, added})
-	total := 0
+	total, most := 0, historySteps
+	if newer.signatures != nil {
+		most = signedSteps
+	}
 	for i := len(steps) - 1; i >= 0; i-- {
-		if total += steps[i].records(); total > historyRecords || len(steps)-i > historySteps {
+		if total += steps[i].records(); total > historyRecords || len(steps)-i > most {
 			return steps[i+1:]
 		}
 	}
