@@ -124,7 +124,7 @@ func (b Body) link(name []byte) uint32 {
 
 // prove adds the link that speaks of a name without so many labels, or of the wildcard below that.
 func (b Body) prove(q *QName, labels int, wildcard bool, a *Answer) {
-	if a.Signatures == nil {
+	if !a.Secure {
 		return
 	}
 	name := q.suffix(labels)
@@ -187,7 +187,7 @@ func (b Body) proveCut(q *QName, labels int, a *Answer) {
 // proveNone proves that a name does not exist, nor a wildcard that would stand in for it, where the name without so many labels is the
 // closest encloser (RFC 4035 3.1.3.2, RFC 5155 7.2.2).
 func (b Body) proveNone(q *QName, encloser int, a *Answer) {
-	if b[headNSEC3] != 0 && a.Signatures != nil {
+	if b[headNSEC3] != 0 && a.Secure {
 		encloser = b.proveEncloser(q, encloser, a)
 	}
 	b.prove(q, encloser-1, false, a)
@@ -196,7 +196,7 @@ func (b Body) proveNone(q *QName, encloser int, a *Answer) {
 
 // proveNoData proves that a name has no such type, or that the wildcard has none that stands in for it (RFC 4035 3.1.3.1 and 3.1.3.4).
 func (b Body) proveNoData(q *QName, encloser int, a *Answer) {
-	if encloser == 0 && a.Signatures != nil {
+	if encloser == 0 && a.Secure {
 		b.proveCut(q, 0, a)
 	} else if encloser > 0 {
 		b.proveNone(q, encloser, a)

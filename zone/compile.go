@@ -22,7 +22,7 @@ const MaxUDP = 1232
 // MaxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
 const MaxRRset = math.MaxUint16 - 12 - dname.MaxName - 4 - 11 - 4 - 255
 
-// compiler writes the body of a Zone.
+// compiler writes the body of a zone.
 type compiler struct {
 	*content.Content
 	data  Body
@@ -36,8 +36,8 @@ var compileBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // maxScratch is the largest of these that is kept.
 const maxScratch = 1 << 20
 
-// Compile makes the Zone of checked content. One that is signed has a chain, to which the content has all records.
-func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain) *Zone {
+// Build makes the Body of checked content. One that is signed has a chain, to which the content has all records.
+func Build(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain) Body {
 	scratch := compileBuffers.Get().(*[]byte)
 	b := &compiler{Content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.Nodes))}
 	b.data[headLabels], b.data[headApexSize] = byte(c.Apex.CountLabels()), byte(len(c.Apex))
@@ -70,18 +70,11 @@ func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Cha
 	if chain != nil {
 		b.addChain(chain)
 	}
-	z := &Zone{serial: soa.Serial, body: slices.Clone(b.data)}
-	if chain != nil {
-		z.signatures = newSignatures(z, chain.Plan)
-		z.expiration = chain.Expiration(c)
-	}
-	if t != nil {
-		z.lookups = t.Lookups
-	}
+	body := slices.Clone(b.data)
 	if *scratch = b.data; cap(b.data) <= maxScratch {
 		compileBuffers.Put(scratch)
 	}
-	return z
+	return body
 }
 
 func (b *compiler) putUint32(at, value uint32) { binary.LittleEndian.PutUint32(b.data[at:], value) }

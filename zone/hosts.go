@@ -69,20 +69,20 @@ type Trap struct {
 }
 
 // Traps are the MX sets with decoys.
-func (z *Zone) Traps() (traps []Trap) {
-	for _, t := range z.trapped() {
-		traps = append(traps, Trap{z.nodeName(t.node).Bare(), int(t.real)})
+func (b Body) Traps() (traps []Trap) {
+	for _, t := range b.trapped() {
+		traps = append(traps, Trap{b.nodeName(t.node).Bare(), int(t.real)})
 	}
 	return traps
 }
 
 // trapped are the MX sets with decoys.
-func (z *Zone) trapped() []trappedSet {
-	at := z.body.uint32(headTrap)
+func (b Body) trapped() []trappedSet {
+	at := b.uint32(headTrap)
 	if at == 0 {
 		return nil
 	}
-	table := z.body[at:]
+	table := b[at:]
 	sets := make([]trappedSet, binary.LittleEndian.Uint16(table[trapSets:]))
 	for i := range sets {
 		e := table[trapTables+trapEntry*i:]
@@ -92,12 +92,12 @@ func (z *Zone) trapped() []trappedSet {
 }
 
 // Hosts are the names that the trap has put into the zone, covers first.
-func (z *Zone) Hosts() []Host {
-	at := z.body.uint32(headTrap)
+func (b Body) Hosts() []Host {
+	at := b.uint32(headTrap)
 	if at == 0 {
 		return nil
 	}
-	table := z.body[at:]
+	table := b[at:]
 	hosts := make([]Host, binary.LittleEndian.Uint16(table[trapHosts:]))
 	table = table[trapTables+trapEntry*int(binary.LittleEndian.Uint16(table[trapSets:])):]
 	for i := range hosts {
@@ -105,24 +105,24 @@ func (z *Zone) Hosts() []Host {
 		table = table[trapEntry:]
 		var of dname.Name
 		if owner != 0 {
-			of = z.nodeName(owner)
+			of = b.nodeName(owner)
 		} else {
 			of = dname.Name(table[:dname.Length(table)])
 			table = table[len(of):]
 		}
-		hosts[i] = Host{Name: z.nodeName(node).Relative(z.apex()), Decoy: owner != 0, For: of.Bare()}
+		hosts[i] = Host{Name: b.nodeName(node).Relative(dname.Name(b.apex())), Decoy: owner != 0, For: of.Bare()}
 	}
 	return hosts
 }
 
 // Decoys counts the decoy MX records and the covers of the zone.
-func (z *Zone) Decoys() (decoys, covers int) {
-	for _, t := range z.trapped() {
-		s, _ := z.body.set(t.node, dns.TypeMX)
-		_, owners, _ := z.body.Wire(s)
+func (b Body) Decoys() (decoys, covers int) {
+	for _, t := range b.trapped() {
+		s, _ := b.set(t.node, dns.TypeMX)
+		_, owners, _ := b.Wire(s)
 		decoys += owners.Len() - int(t.real)
 	}
-	for _, h := range z.Hosts() {
+	for _, h := range b.Hosts() {
 		if !h.Decoy {
 			covers++
 		}

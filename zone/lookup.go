@@ -20,10 +20,10 @@ type Answer struct {
 	Authoritative bool
 	Answer        []Item
 	Authority     []Item
-	Proofs        []Item      // links of the chain, for the authority section too
-	Signatures    *Signatures // nil where the zone has none, or the client wants none
-	Glue          []Glue      // for the NS set in Authority
-	Required      int         // so many of Glue, the first ones, must fit (RFC 9471)
+	Proofs        []Item // links of the chain, for the authority section too
+	Secure        bool   // the zone is signed, and the client wants signatures: proofs are looked for
+	Glue          []Glue // for the NS set in Authority
+	Required      int    // so many of Glue, the first ones, must fit (RFC 9471)
 
 	Varied  bool // the name, or one it leads to, is one of any number: a wildcard or a DNAME stands in for it
 	Trapped bool // the question asks for an MX set with decoys
@@ -124,7 +124,7 @@ func (b Body) found(q *QName, encloser int, typ uint16, node uint32, a *Answer) 
 		}
 		return false
 	}
-	if sets := b.sets(node); len(sets) > 0 && (typ == dns.TypeANY || typ == dns.TypeRRSIG && a.Signatures != nil) { // RFC 8482 4.1: one RRset will do
+	if sets := b.sets(node); len(sets) > 0 && (typ == dns.TypeANY || typ == dns.TypeRRSIG && a.Secure) { // RFC 8482 4.1: one RRset will do
 		b.proveWildcard(q, encloser, a)
 		a.Answer = append(a.Answer, Item{Set: readSet(sets), Owner: owner, Bare: typ == dns.TypeRRSIG})
 		return false
@@ -194,7 +194,7 @@ func (b Body) referral(q *QName, labels int, at uint32, a *Answer) (follow bool)
 	s, _ := b.set(at, dns.TypeNS)
 	owner := Owner{Link: a.links, Skip: int(q.starts[labels])}
 	a.Authority = append(a.Authority, Item{Set: s, Owner: owner})
-	if a.Signatures != nil { // RFC 4035 3.1.4: the DS set, or the proof that there is none
+	if a.Secure { // RFC 4035 3.1.4: the DS set, or the proof that there is none
 		if ds, ok := b.set(at, dns.TypeDS); ok {
 			a.Authority = append(a.Authority, Item{Set: ds, Owner: owner})
 		} else {
@@ -222,4 +222,23 @@ func (b Body) target(s RRset, to *QName) {
 		data = whole[:n]
 	}
 	to.Read(data, 0)
+}
+
+// fetch reads what has to be in the cache soon; the sum says nothing.
+func fetch(b Body, at int) (sum byte) {
+	for end := min(len(b), at+192); at < end; at += 64 {
+		sum += b[at]
+	}
+	return sum
+}
+
+// fetch reads the first RRset.
+func (a *Answer) fetch() byte {
+	switch {
+	case len(a.Answer) > 0:
+		return fetch(a.Zone, int(a.Answer[0].Set.off))
+	case len(a.Authority) > 0:
+		return fetch(a.Zone, int(a.Authority[0].Set.off))
+	}
+	return 0
 }

@@ -18,21 +18,21 @@ import (
 func (z *Zone) Print(w io.Writer, signed bool) error {
 	out := bufio.NewWriter(w)
 	decoys, covers := z.Decoys()
-	p := printer{Zone: z, trapped: z.trapped(), hosts: z.Hosts()}
+	p := printer{Zone: z, trapped: z.body.trapped(), hosts: z.Hosts()}
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
 	type owned struct {
 		owner dname.Name
 		set   RRset
 	}
 	var sets []owned
-	for owner, set := range z.all() {
+	for owner, set := range z.body.all() {
 		if signed || z.signatures == nil || !sign.Made(set.typ) {
 			sets = append(sets, owned{owner, set})
 		}
 	}
 	slices.SortStableFunc(sets, func(a, b owned) int { return cmp.Or(a.owner.Compare(b.owner), cmp.Compare(rank(a.set), rank(b.set))) })
 	for _, s := range sets {
-		for i, r := range z.records(s.owner, s.set) {
+		for i, r := range z.body.records(s.owner, s.set) {
 			out.WriteString(r.String())
 			if note := p.note(s.owner, s.set, i); note != "" {
 				out.WriteString("\t; " + note)
@@ -72,11 +72,11 @@ func (z *printer) note(owner dname.Name, s RRset, i int) string {
 	switch s.typ {
 	case dns.TypeMX:
 		for _, t := range z.trapped {
-			if i >= int(t.real) && z.nodeName(t.node) == owner {
+			if i >= int(t.real) && z.body.nodeName(t.node) == owner {
 				return "decoy"
 			}
 		}
-		mx := z.records(owner, s)[i]
+		mx := z.body.records(owner, s)[i]
 		if h := z.host(dname.Lowered(mx.Data[2:])); h != nil {
 			return "cover for " + h.For
 		}

@@ -80,11 +80,12 @@ const Round = 8
 
 // Question is a name and a type to look up, and what was found.
 type Question struct {
-	Name   QName
-	Type   uint16
-	Secure bool // the client wants signatures (the bit DO of RFC 3225)
-	Zone   int  // index in Set.Zones of the zone that the name is in; -1: it is in none
-	Answer Answer
+	Name       QName
+	Type       uint16
+	Secure     bool // the client wants signatures (the bit DO of RFC 3225)
+	Zone       int  // index in Set.Zones of the zone that the name is in; -1: it is in none
+	Answer     Answer
+	Signatures *Signatures // that belong to it; nil where the zone has none, or the client wants none
 
 	likely  *place
 	fetched byte // keeps the compiler from leaving the fetching out
@@ -102,10 +103,11 @@ func (s *Set) LookUp(round []*Question) {
 	for _, q := range round {
 		q.Zone = -1
 		if zone, i := s.findFor(&q.Name, q.Type == dns.TypeDS); zone != nil {
-			q.Zone, q.Answer.Signatures = i, nil
+			q.Zone, q.Signatures = i, nil
 			if s.signed != nil && (q.Secure || q.Type == dns.TypeRRSIG) {
-				q.Answer.Signatures = s.signed[1+i]
+				q.Signatures = s.signed[1+i]
 			}
+			q.Answer.Secure = q.Signatures != nil
 			zone.lookUp(&q.Name, q.Type, &q.Answer)
 		}
 	}
@@ -123,25 +125,6 @@ func (s *Set) likely(q *QName) *place {
 		skip++
 	}
 	return &s.table[maphash.Bytes(seed, q.suffix(skip))&uint64(len(s.table)-1)]
-}
-
-// fetch reads what has to be in the cache soon; the sum says nothing.
-func fetch(b Body, at int) (sum byte) {
-	for end := min(len(b), at+192); at < end; at += 64 {
-		sum += b[at]
-	}
-	return sum
-}
-
-// fetch reads the first RRset.
-func (a *Answer) fetch() byte {
-	switch {
-	case len(a.Answer) > 0:
-		return fetch(a.Zone, int(a.Answer[0].Set.off))
-	case len(a.Authority) > 0:
-		return fetch(a.Zone, int(a.Authority[0].Set.off))
-	}
-	return 0
 }
 
 // Named is the zone of a name, nil where there is none.

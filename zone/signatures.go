@@ -189,7 +189,7 @@ func (s *Signatures) need(slot int) (octets []byte, ok bool) {
 // make makes the signatures of a slot.
 func (s *Signatures) make(slot int, octets []byte) bool {
 	owner, set := s.zone.signed(slot)
-	records := s.zone.records(owner, set)
+	records := s.zone.body.records(owner, set)
 	rrset := sign.RRset{Owner: owner, Type: set.typ, TTL: records[0].TTL, Data: make([][]byte, len(records))}
 	for i, r := range records {
 		rrset.Data[i] = r.Data
@@ -217,7 +217,7 @@ func (z *Zone) signed(slot int) (owner dname.Name, set RRset) {
 	if set = readSet(entry[slotSet:]); set.typ == dns.TypeNSEC3 {
 		return dname.Name(z.body.LinkLabels(at)) + z.apex(), set
 	}
-	return z.nodeName(at), set
+	return z.body.nodeName(at), set
 }
 
 // same says whether two zones of the same content have the same signatures.
@@ -308,7 +308,7 @@ func (z *Zone) Inherit(before *Zone) {
 func (z *Zone) signedText(slot int) string {
 	owner, set := z.signed(slot)
 	var text []byte
-	for _, r := range z.records(owner, set) {
+	for _, r := range z.body.records(owner, set) {
 		text = r.AppendWire(text)
 	}
 	return string(text)

@@ -14,7 +14,7 @@ import (
 // SOA is the zone's SOA record.
 func (z *Zone) SOA() rr.Record {
 	set, _ := z.body.set(z.body.uint32(headTop), dns.TypeSOA)
-	return z.records(z.apex(), set)[0]
+	return z.body.records(z.apex(), set)[0]
 }
 
 // Expire is the field EXPIRE of the SOA record, in seconds.
@@ -29,31 +29,9 @@ func (z *Zone) Records() iter.Seq[rr.Record] {
 		if !yield(z.SOA()) {
 			return
 		}
-		for owner, set := range z.all() {
-			for _, r := range append(z.records(owner, set), z.rrsigRecords(owner, set)...) {
+		for owner, set := range z.body.all() {
+			for _, r := range append(z.body.records(owner, set), z.rrsigRecords(owner, set)...) {
 				if r.Type != dns.TypeSOA && !yield(r) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// all are the RRsets of the zone with their owners, those of hashes last.
-func (z *Zone) all() iter.Seq2[dname.Name, RRset] {
-	return func(yield func(dname.Name, RRset) bool) {
-		for _, node := range z.nodes() {
-			owner := z.nodeName(node)
-			for _, set := range z.allSets(node) {
-				if !yield(owner, set) {
-					return
-				}
-			}
-		}
-		if b := z.body; b[headNSEC3] != 0 {
-			for i := range b.uint32(headLinks) {
-				link := b.uint32(b.uint32(headChain) + 4*i)
-				if !yield(dname.Name(b.LinkLabels(link))+z.apex(), readSet(b[link:])) {
 					return
 				}
 			}

@@ -26,8 +26,8 @@ func (z *Zone) Digest() (d Digest) {
 		high, _ = bits.Add64(high, binary.BigEndian.Uint64(hash[8:]), carry)
 	}
 	var room [512]byte
-	for _, node := range z.nodes() {
-		owner := z.nodeName(node)
+	for _, node := range z.body.nodes() {
+		owner := z.body.nodeName(node)
 		for e := z.body.sets(node); len(e) > 0; e = e[setEntry:] {
 			set := readSet(e)
 			wire, owners, _ := z.body.Wire(set)
@@ -50,7 +50,7 @@ func (z *Zone) Digest() (d Digest) {
 		sum := plan.Hash()
 		add(sum[:])
 	case z.Given():
-		for owner, set := range z.all() {
+		for owner, set := range z.body.all() {
 			for _, r := range z.rrsigRecords(owner, set) {
 				add(r.AppendWire(room[:0]))
 			}

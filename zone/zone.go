@@ -1,10 +1,10 @@
 package zone
 
 import (
-	"encoding/binary"
-
+	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
-	"mxtrap/zone/rr"
+	"mxtrap/zone/sign"
+	"mxtrap/zone/trap"
 )
 
 // Zone is a compiled zone. It never changes; any number of goroutines may read it.
@@ -14,6 +14,19 @@ type Zone struct {
 	lookups    []string
 	signatures *Signatures // nil where the zone is not signed
 	expiration int64       // when these end, in seconds since 1970
+}
+
+// Compile makes the Zone of checked content. One that is signed has a chain, to which the content has all records.
+func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain) *Zone {
+	z := &Zone{serial: soa.Serial, body: Build(c, soa, t, chain)}
+	if chain != nil {
+		z.signatures = newSignatures(z, chain.Plan)
+		z.expiration = chain.Expiration(c)
+	}
+	if t != nil {
+		z.lookups = t.Lookups
+	}
+	return z
 }
 
 // apex is the zone's name.
@@ -28,51 +41,11 @@ func (z *Zone) Serial() uint32 { return z.serial }
 // Lookups are the hosts outside the zone whose addresses the trap needs.
 func (z *Zone) Lookups() []string { return z.lookups }
 
-// allSets are a node's RRsets by type.
-func (z *Zone) allSets(node uint32) (sets []RRset) {
-	for e := z.body.sets(node); len(e) > 0; e = e[setEntry:] {
-		sets = append(sets, readSet(e))
-	}
-	return sets
-}
+// Traps are the MX sets with decoys.
+func (z *Zone) Traps() []Trap { return z.body.Traps() }
 
-// nodes are the offsets of all nodes.
-func (z *Zone) nodes() (nodes []uint32) {
-	b := z.body
-	for at, end := b.uint32(headTop), b.uint32(headEnd); at < end; {
-		nodes = append(nodes, at)
-		at += nodeLabel + 1 + uint32(b[at+nodeLabel]) + uint32(len(b.sets(at)))
-	}
-	return nodes
-}
+// Hosts are the names that the trap has put into the zone, covers first.
+func (z *Zone) Hosts() []Host { return z.body.Hosts() }
 
-// nodeName is the whole name of a node, in lower case.
-func (z *Zone) nodeName(node uint32) dname.Name {
-	var wire []byte
-	for top := z.body.uint32(headTop); node != top; {
-		n := z.body[node:]
-		wire = append(wire, n[nodeLabel:nodeLabel+1+int(n[nodeLabel])]...)
-		node = binary.LittleEndian.Uint32(n[nodeParent:])
-	}
-	return dname.Name(append(wire, z.body.apex()...))
-}
-
-// records are the records of an RRset, with every name whole.
-func (z *Zone) records(owner dname.Name, s RRset) []rr.Record {
-	wire, owners, apexes := z.body.Wire(s)
-	records := make([]rr.Record, owners.Len())
-	for i, apex := 0, 0; i < len(records); i++ {
-		begin, end := owners.At(i), len(wire)
-		if i+1 < len(records) {
-			end = owners.At(i + 1)
-		}
-		data := make([]byte, 0, end-begin)
-		at := begin + rdataAt
-		for ; apex < apexes.Len() && apexes.At(apex) < end; apex++ {
-			data = append(append(data, wire[at:apexes.At(apex)]...), z.body.apex()...)
-			at = apexes.At(apex) + 2
-		}
-		records[i] = rr.Record{Owner: string(owner), Type: s.typ, TTL: binary.BigEndian.Uint32(wire[begin+ttlAt:]), Data: append(data, wire[at:end]...)}
-	}
-	return records
-}
+// Decoys counts the decoy MX records and the covers of the zone.
+func (z *Zone) Decoys() (decoys, covers int) { return z.body.Decoys() }

@@ -14,13 +14,14 @@ const maxPointer = 1<<14 - 1
 // encoder writes a response: it copies RRsets as they were packed when the zone was compiled, and patches what depends on the
 // packet.
 type encoder struct {
-	out   []byte
-	limit int                      // of the packet, less what the OPT record needs
-	apex  int                      // offset of the zone's apex in the packet
-	names [zone.MaxAliases + 1]int // offset of the question's name and of each alias's target
-	count [3]uint16
-	cut   bool // something did not fit
-	fault bool // a signature could not be made
+	out    []byte
+	limit  int                      // of the packet, less what the OPT record needs
+	apex   int                      // offset of the zone's apex in the packet
+	names  [zone.MaxAliases + 1]int // offset of the question's name and of each alias's target
+	count  [3]uint16
+	cut    bool             // something did not fit
+	fault  bool             // a signature could not be made
+	signed *zone.Signatures // nil: the answer has none
 }
 
 // The sections that count counts.
@@ -31,7 +32,8 @@ const (
 )
 
 // answer writes the sections, by whole RRsets; what does not fit sets TC (RFC 2181 9).
-func (e *encoder) answer(a *zone.Answer) {
+func (e *encoder) answer(a *zone.Answer, signed *zone.Signatures) {
+	e.signed = signed
 	e.apex = HeaderSize + a.Apex()
 	e.names[0] = HeaderSize
 	for i := range a.Answer {
@@ -70,7 +72,7 @@ func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
 	case item.Owner.Chain != 0:
 		e.cut = !e.link(a, item)
 	default:
-		e.cut = !item.Bare && !e.rrset(a.Zone, item.Set, owner, section) || a.Signatures != nil && !e.signatures(a, item.Set, nil, owner, section)
+		e.cut = !item.Bare && !e.rrset(a.Zone, item.Set, owner, section) || e.signed != nil && !e.signatures(a, item.Set, nil, owner, section)
 	}
 	if e.cut { // an RRset goes with its signatures, or not at all
 		e.out, e.count[section] = e.out[:begin], count
@@ -96,12 +98,12 @@ func (e *encoder) link(a *zone.Answer, item *zone.Item) bool {
 
 // signatures adds those of an RRset, where they fit.
 func (e *encoder) signatures(a *zone.Answer, set zone.RRset, labels []byte, owner, section int) bool {
-	octets, records := a.Signatures.Size(a.Zone, set)
+	octets, records := e.signed.Size(a.Zone, set)
 	if len(e.out)+octets+records*len(labels) > e.limit {
 		return false
 	}
 	var ok bool
-	e.out, ok = a.Signatures.Append(e.out, a.Zone, set, labels, owner)
+	e.out, ok = e.signed.Append(e.out, a.Zone, set, labels, owner)
 	e.fault = e.fault || !ok
 	e.count[section] += uint16(records)
 	return true

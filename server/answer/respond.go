@@ -168,7 +168,7 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 		q.Edns.Error = dns.ExtendedErrorCodeNotReady
 	default:
 		r.count(q, snap)
-		e.answer(&q.Answer)
+		e.answer(&q.Answer, q.Signatures)
 		// NSD answers the class ANY without AA.
 		rcode, authoritative = q.Answer.Rcode, q.Answer.Authoritative && q.Class == dns.ClassINET
 		if e.fault {
