@@ -187,3 +187,12 @@ func (b Body) appendGlue(to []Glue, cut uint32) (glue []Glue, required int) {
 	}
 	return to, int(binary.LittleEndian.Uint16(list[glueRequired:]))
 }
+
+// tableSize is a power of two that leaves at least half of a hash table free.
+func tableSize(entries int) int {
+	size := 2
+	for size < 2*entries {
+		size *= 2
+	}
+	return size
+}

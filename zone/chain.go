@@ -3,6 +3,8 @@ package zone
 import (
 	"encoding/binary"
 
+	"github.com/miekg/dns"
+
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
@@ -208,4 +210,50 @@ func (b Body) proveWildcard(q *QName, encloser int, a *Answer) {
 	if encloser > 0 {
 		b.prove(q, encloser-1, false, a)
 	}
+}
+
+// slotAt is where a slot stands in the Body.
+func (b Body) slotAt(slot int) []byte { return b[int(b.uint32(headSlots))+slotEntry*slot:] }
+
+// slotOf is the slot of an RRset; -1: it has none.
+func (b Body) slotOf(set RRset) int { return int(b.uint32(set.off+setSlot)) - 1 }
+
+// Signed is how many RRsets will have signatures that are made here.
+func (b Body) Signed() int { return int(b.uint32(headSigned)) }
+
+// Slot is the RRset of a slot, its owner, and how many labels a signature of it states.
+func (b Body) Slot(slot int) (owner dname.Name, set RRset, labels uint8) {
+	entry := b.slotAt(slot)
+	at := binary.LittleEndian.Uint32(entry[slotOwner:])
+	if set = readSet(entry[slotSet:]); set.typ == dns.TypeNSEC3 {
+		return dname.Name(b.LinkLabels(at)) + dname.Name(b.apex()), set, entry[slotLabels]
+	}
+	return b.nodeName(at), set, entry[slotLabels]
+}
+
+// SlotSet is the RRset of a slot, and how many labels a signature of it states.
+func (b Body) SlotSet(slot int) (set RRset, labels uint8) {
+	entry := b.slotAt(slot)
+	return readSet(entry[slotSet:]), entry[slotLabels]
+}
+
+// given are the signatures of an RRset that another signer has made.
+func (b Body) given(set RRset) RRset { return RRset{b.uint32(set.off + setSlot), dns.TypeRRSIG} }
+
+// appendGiven appends them as [Signatures.Append] does. Their TTL is that of the RRset (RFC 4034 3).
+func (b Body) appendGiven(to []byte, set RRset, labels []byte, owner int) []byte {
+	records, owners, _ := b.Wire(b.given(set))
+	wire, _, _ := b.Wire(set)
+	for i := range owners.Len() {
+		end := len(records)
+		if i+1 < owners.Len() {
+			end = owners.At(i + 1)
+		}
+		to = append(to, labels...)
+		at := len(to)
+		to = append(to, records[owners.At(i):end]...)
+		to[at], to[at+1] = 0xc0|byte(owner>>8), byte(owner)
+		copy(to[at+ttlAt:], wire[ttlAt:ttlAt+4])
+	}
+	return to
 }

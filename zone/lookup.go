@@ -224,21 +224,21 @@ func (b Body) target(s RRset, to *QName) {
 	to.Read(data, 0)
 }
 
-// fetch reads what has to be in the cache soon; the sum says nothing.
-func fetch(b Body, at int) (sum byte) {
+// Fetch reads what has to be in the cache soon; the sum says nothing.
+func (b Body) Fetch(at int) (sum byte) {
 	for end := min(len(b), at+192); at < end; at += 64 {
 		sum += b[at]
 	}
 	return sum
 }
 
-// fetch reads the first RRset.
-func (a *Answer) fetch() byte {
+// Fetch reads the first RRset.
+func (a *Answer) Fetch() byte {
 	switch {
 	case len(a.Answer) > 0:
-		return fetch(a.Zone, int(a.Answer[0].Set.off))
+		return a.Zone.Fetch(int(a.Answer[0].Set.off))
 	case len(a.Authority) > 0:
-		return fetch(a.Zone, int(a.Authority[0].Set.off))
+		return a.Zone.Fetch(int(a.Authority[0].Set.off))
 	}
 	return 0
 }

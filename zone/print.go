@@ -18,7 +18,7 @@ import (
 func (z *Zone) Print(w io.Writer, signed bool) error {
 	out := bufio.NewWriter(w)
 	decoys, covers := z.Decoys()
-	p := printer{Zone: z, trapped: z.body.trapped(), hosts: z.Hosts()}
+	p := printer{Zone: z, trapped: z.Traps(), hosts: z.Hosts()}
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
 	type owned struct {
 		owner dname.Name
@@ -26,7 +26,7 @@ func (z *Zone) Print(w io.Writer, signed bool) error {
 	}
 	var sets []owned
 	for owner, set := range z.body.all() {
-		if signed || z.signatures == nil || !sign.Made(set.typ) {
+		if signed || z.signatures == nil || !sign.Made(set.Type()) {
 			sets = append(sets, owned{owner, set})
 		}
 	}
@@ -54,7 +54,7 @@ func (z *Zone) Print(w io.Writer, signed bool) error {
 
 // rank puts the SOA record first, as a master file must have it.
 func rank(s RRset) int {
-	if s.typ == dns.TypeSOA {
+	if s.Type() == dns.TypeSOA {
 		return 0
 	}
 	return 1
@@ -63,16 +63,16 @@ func rank(s RRset) int {
 // printer is a zone with what is to be noted on it.
 type printer struct {
 	*Zone
-	trapped []trappedSet
+	trapped []Trap
 	hosts   []Host
 }
 
 // note says what the i-th record of an RRset has to do with the trap.
 func (z *printer) note(owner dname.Name, s RRset, i int) string {
-	switch s.typ {
+	switch s.Type() {
 	case dns.TypeMX:
 		for _, t := range z.trapped {
-			if i >= int(t.real) && z.body.nodeName(t.node) == owner {
+			if i >= t.Real && t.Owner == owner.Bare() {
 				return "decoy"
 			}
 		}

@@ -3,9 +3,13 @@ package zone
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 
+	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
+
+	"github.com/miekg/dns"
 )
 
 // allSets are a node's RRsets by type.
@@ -76,4 +80,40 @@ func (b Body) all() iter.Seq2[dname.Name, RRset] {
 			}
 		}
 	}
+}
+
+// EachRecord calls do for each record: with its owner, and what stands behind that on the wire, names that end in the apex cut short.
+func (b Body) EachRecord(do func(owner dname.Name, typ uint16, rest []byte)) {
+	for _, node := range b.nodes() {
+		owner := b.nodeName(node)
+		for e := b.sets(node); len(e) > 0; e = e[setEntry:] {
+			set := readSet(e)
+			wire, owners, _ := b.Wire(set)
+			for i := range owners.Len() {
+				end := len(wire)
+				if i+1 < owners.Len() {
+					end = owners.At(i + 1)
+				}
+				// Two octets of room for the owner are left out; those of apexes are zero, and stand for them.
+				do(owner, set.typ, wire[owners.At(i)+2:end])
+			}
+		}
+	}
+}
+
+// SOA is the SOA record's RRset, and that of negative answers.
+func (b Body) SOA() (own, negative RRset) {
+	own, _ = b.set(b.uint32(headTop), dns.TypeSOA)
+	return own, b.negative()
+}
+
+// WithSerial is the Body with another serial number.
+func (b Body) WithSerial(serial uint32) Body {
+	again := slices.Clone(b)
+	own, negative := again.SOA()
+	for _, set := range []RRset{own, negative} {
+		wire, _, _ := again.Wire(set)
+		binary.BigEndian.PutUint32(wire[len(wire)-content.SoaNumbers:], serial)
+	}
+	return again
 }

@@ -9,6 +9,9 @@ import (
 	"mxtrap/zone/dname"
 )
 
+// apexSeed is for the tables of apexes.
+var apexSeed = maphash.MakeSeed()
+
 // Set is all zones that are served. It never changes: a reload makes a new one.
 type Set struct {
 	zones  []*Zone
@@ -39,7 +42,7 @@ func NewSet(zones []*Zone, rest func()) *Set {
 			s.signed[1+i] = z.signatures
 		}
 		s.depths[z.body.labels()] = true
-		hash := maphash.Bytes(seed, z.body.apex())
+		hash := maphash.Bytes(apexSeed, z.body.apex())
 		slot := hash & mask
 		for s.table[slot].body != 0 {
 			s.twins = s.twins || s.is(s.table[slot], z.body.apex(), hash)
@@ -98,7 +101,7 @@ func (s *Set) LookUp(round []*Question) {
 		q.likely = s.likely(&q.Name)
 	}
 	for _, q := range round {
-		q.fetched += fetch(s.bodies[q.likely.body], 0)
+		q.fetched += s.bodies[q.likely.body].Fetch(0)
 	}
 	for _, q := range round {
 		q.Zone = -1
@@ -113,7 +116,7 @@ func (s *Set) LookUp(round []*Question) {
 	}
 	for _, q := range round {
 		if q.Zone >= 0 {
-			q.fetched += q.Answer.fetch()
+			q.fetched += q.Answer.Fetch()
 		}
 	}
 }
@@ -124,7 +127,7 @@ func (s *Set) likely(q *QName) *place {
 	for skip < q.labels && !s.depths[q.labels-skip] {
 		skip++
 	}
-	return &s.table[maphash.Bytes(seed, q.suffix(skip))&uint64(len(s.table)-1)]
+	return &s.table[maphash.Bytes(apexSeed, q.suffix(skip))&uint64(len(s.table)-1)]
 }
 
 // Named is the zone of a name, nil where there is none.
@@ -164,7 +167,7 @@ func (s *Set) findFor(q *QName, parentSide bool) (zone Body, index int) {
 // find finds the zone of a name, by its index in Set.zones.
 func (s *Set) find(apex []byte) (index int, ok bool) {
 	mask := uint64(len(s.table) - 1)
-	hash := maphash.Bytes(seed, apex)
+	hash := maphash.Bytes(apexSeed, apex)
 	for slot := hash & mask; ; slot = (slot + 1) & mask {
 		p := s.table[slot]
 		if p.body == 0 {
@@ -179,15 +182,6 @@ func (s *Set) find(apex []byte) (index int, ok bool) {
 // is says whether the zone of a place that is not free is the one of that name.
 func (s *Set) is(p place, apex []byte, hash uint64) bool {
 	return p.hash == uint32(hash>>32) && bytes.Equal(s.bodies[p.body].apex(), apex)
-}
-
-// tableSize is a power of two that leaves at least half of a hash table free.
-func tableSize(entries int) int {
-	size := 2
-	for size < 2*entries {
-		size *= 2
-	}
-	return size
 }
 
 // Shadowed are the deeper zones of the set, by their index, in which the trap has a host.

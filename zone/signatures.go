@@ -52,7 +52,7 @@ func newSignatures(z *Zone, plan *sign.Plan) *Signatures {
 	if plan == nil {
 		return &Signatures{zone: z}
 	}
-	n := int(z.body.uint32(headSigned))
+	n := z.body.Signed()
 	s := &Signatures{zone: z, plan: plan, size: plan.SignaturesSize(), states: make([]atomic.Uint32, n)}
 	s.octets = make([]byte, n*s.size)
 	s.left.Store(int64(n))
@@ -85,12 +85,6 @@ func (s *Signatures) of(typ uint16) []rrsig {
 	return s.others
 }
 
-// slotAt is where a slot stands in the Body.
-func (b Body) slotAt(slot int) []byte { return b[int(b.uint32(headSlots))+slotEntry*slot:] }
-
-// slotOf is the slot of an RRset; -1: it has none.
-func (b Body) slotOf(set RRset) int { return int(b.uint32(set.off+setSlot)) - 1 }
-
 // Size is how many octets the signatures of an RRset take in a packet, and how many there are.
 func (s *Signatures) Size(b Body, set RRset) (octets, records int) {
 	if b.slotOf(set) < 0 {
@@ -100,7 +94,7 @@ func (s *Signatures) Size(b Body, set RRset) (octets, records int) {
 		wire, owners, _ := b.Wire(b.given(set))
 		return len(wire), owners.Len()
 	}
-	list := s.of(set.typ)
+	list := s.of(set.Type())
 	for i := range list {
 		octets += len(list[i].record) + list[i].size
 	}
@@ -122,9 +116,9 @@ func (s *Signatures) Append(to []byte, b Body, set RRset, labels []byte, owner i
 		return to, false
 	}
 	wire, _, _ := b.Wire(set)
-	entry := b.slotAt(slot)
-	own, _, _ := b.Wire(readSet(entry[slotSet:])) // of an SOA in a negative answer, the one whose TTL is signed
-	list := s.of(set.typ)
+	signed, labelCount := b.SlotSet(slot)
+	own, _, _ := b.Wire(signed) // of an SOA in a negative answer, the one whose TTL is signed
+	list := s.of(set.Type())
 	for i := range list {
 		to = append(to, labels...)
 		at := len(to)
@@ -132,34 +126,13 @@ func (s *Signatures) Append(to []byte, b Body, set RRset, labels []byte, owner i
 		r := to[at:]
 		r[0], r[1] = 0xc0|byte(owner>>8), byte(owner)
 		copy(r[ttlAt:], wire[ttlAt:ttlAt+4])
-		binary.BigEndian.PutUint16(r[rrsigType:], set.typ)
-		r[rrsigLabels] = entry[slotLabels]
+		binary.BigEndian.PutUint16(r[rrsigType:], set.Type())
+		r[rrsigLabels] = labelCount
 		copy(r[rrsigTTL:], own[ttlAt:ttlAt+4])
 		to = append(to, signatures[:list[i].size]...)
 		signatures = signatures[list[i].size:]
 	}
 	return to, true
-}
-
-// given are the signatures of an RRset that another signer has made.
-func (b Body) given(set RRset) RRset { return RRset{b.uint32(set.off + setSlot), dns.TypeRRSIG} }
-
-// appendGiven appends them as [Signatures.Append] does. Their TTL is that of the RRset (RFC 4034 3).
-func (b Body) appendGiven(to []byte, set RRset, labels []byte, owner int) []byte {
-	records, owners, _ := b.Wire(b.given(set))
-	wire, _, _ := b.Wire(set)
-	for i := range owners.Len() {
-		end := len(records)
-		if i+1 < owners.Len() {
-			end = owners.At(i + 1)
-		}
-		to = append(to, labels...)
-		at := len(to)
-		to = append(to, records[owners.At(i):end]...)
-		to[at], to[at+1] = 0xc0|byte(owner>>8), byte(owner)
-		copy(to[at+ttlAt:], wire[ttlAt:ttlAt+4])
-	}
-	return to
 }
 
 // need are the signatures of a slot. It makes them where there are none, and waits where another makes them.
@@ -188,15 +161,15 @@ func (s *Signatures) need(slot int) (octets []byte, ok bool) {
 
 // make makes the signatures of a slot.
 func (s *Signatures) make(slot int, octets []byte) bool {
-	owner, set := s.zone.signed(slot)
+	owner, set, _ := s.zone.body.Slot(slot)
 	records := s.zone.body.records(owner, set)
-	rrset := sign.RRset{Owner: owner, Type: set.typ, TTL: records[0].TTL, Data: make([][]byte, len(records))}
+	rrset := sign.RRset{Owner: owner, Type: set.Type(), TTL: records[0].TTL, Data: make([][]byte, len(records))}
 	for i, r := range records {
 		rrset.Data[i] = r.Data
 	}
 	to := octets[:0]
 	began := time.Now()
-	for _, r := range s.of(set.typ) {
+	for _, r := range s.of(set.Type()) {
 		var err error
 		if to, err = sign.AppendSignature(to, r.key, s.plan.Window, rrset); err != nil {
 			return false
@@ -209,16 +182,6 @@ func (s *Signatures) make(slot int, octets []byte) bool {
 
 // Work is what this process has spent on signatures.
 var Work struct{ Signatures, Nanoseconds atomic.Uint64 }
-
-// signed is the RRset of a slot, and its owner.
-func (z *Zone) signed(slot int) (owner dname.Name, set RRset) {
-	entry := z.body.slotAt(slot)
-	at := binary.LittleEndian.Uint32(entry[slotOwner:])
-	if set = readSet(entry[slotSet:]); set.typ == dns.TypeNSEC3 {
-		return dname.Name(z.body.LinkLabels(at)) + z.apex(), set
-	}
-	return z.body.nodeName(at), set
-}
 
 // same says whether two zones of the same content have the same signatures.
 func (s *Signatures) same(other *Signatures) bool {
@@ -306,7 +269,7 @@ func (z *Zone) Inherit(before *Zone) {
 
 // signedText tells the RRset of a slot from all others.
 func (z *Zone) signedText(slot int) string {
-	owner, set := z.signed(slot)
+	owner, set, _ := z.body.Slot(slot)
 	var text []byte
 	for _, r := range z.body.records(owner, set) {
 		text = r.AppendWire(text)

@@ -13,13 +13,14 @@ import (
 
 // SOA is the zone's SOA record.
 func (z *Zone) SOA() rr.Record {
-	set, _ := z.body.set(z.body.uint32(headTop), dns.TypeSOA)
+	set, _ := z.body.SOA()
 	return z.body.records(z.apex(), set)[0]
 }
 
 // Expire is the field EXPIRE of the SOA record, in seconds.
 func (z *Zone) Expire() uint32 {
-	wire, _, _ := z.body.Wire(z.body.negative())
+	soa, _ := z.body.SOA()
+	wire, _, _ := z.body.Wire(soa)
 	return binary.BigEndian.Uint32(wire[len(wire)-content.SoaNumbers+12:])
 }
 

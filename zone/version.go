@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 )
 
@@ -26,25 +27,13 @@ func (z *Zone) Digest() (d Digest) {
 		high, _ = bits.Add64(high, binary.BigEndian.Uint64(hash[8:]), carry)
 	}
 	var room [512]byte
-	for _, node := range z.body.nodes() {
-		owner := z.body.nodeName(node)
-		for e := z.body.sets(node); len(e) > 0; e = e[setEntry:] {
-			set := readSet(e)
-			wire, owners, _ := z.body.Wire(set)
-			for i := range owners.Len() {
-				end := len(wire)
-				if i+1 < owners.Len() {
-					end = owners.At(i + 1)
-				}
-				// Two octets of room for the owner are left out; those of apexes are zero, and stand for them.
-				record := append(append(room[:0], owner...), wire[owners.At(i)+2:end]...)
-				if set.typ == dns.TypeSOA {
-					clear(record[len(record)-content.SoaNumbers:][:4])
-				}
-				add(record)
-			}
+	z.body.EachRecord(func(owner dname.Name, typ uint16, rest []byte) {
+		record := append(append(room[:0], owner...), rest...)
+		if typ == dns.TypeSOA {
+			clear(record[len(record)-content.SoaNumbers:][:4])
 		}
-	}
+		add(record)
+	})
 	switch plan := z.Plan(); { // other signatures are another content
 	case plan != nil:
 		sum := plan.Hash()
@@ -76,13 +65,7 @@ func (z *Zone) Numbered(serial uint32) *Zone {
 // withSerial is the zone with another serial number, unsigned.
 func (z *Zone) withSerial(serial uint32) *Zone {
 	again := *z
-	again.signatures = nil
-	again.serial, again.body = serial, slices.Clone(z.body)
-	soa, _ := again.body.set(again.body.uint32(headTop), dns.TypeSOA)
-	for _, set := range []RRset{soa, again.body.negative()} {
-		wire, _, _ := again.body.Wire(set)
-		binary.BigEndian.PutUint32(wire[len(wire)-content.SoaNumbers:], serial)
-	}
+	again.signatures, again.serial, again.body = nil, serial, z.body.WithSerial(serial)
 	return &again
 }
 
