@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone/body"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 )
@@ -22,17 +23,17 @@ func (z *Zone) Print(w io.Writer, signed bool) error {
 	fmt.Fprintf(out, "; %s as mxtrap serves it: serial %d, decoys %d, covers %d\n", z.Name(), z.serial, decoys, covers)
 	type owned struct {
 		owner dname.Name
-		set   RRset
+		set   body.RRset
 	}
 	var sets []owned
-	for owner, set := range z.body.all() {
+	for owner, set := range z.body.All() {
 		if signed || z.signatures == nil || !sign.Made(set.Type()) {
 			sets = append(sets, owned{owner, set})
 		}
 	}
 	slices.SortStableFunc(sets, func(a, b owned) int { return cmp.Or(a.owner.Compare(b.owner), cmp.Compare(rank(a.set), rank(b.set))) })
 	for _, s := range sets {
-		for i, r := range z.body.records(s.owner, s.set) {
+		for i, r := range z.body.Records(s.owner, s.set) {
 			out.WriteString(r.String())
 			if note := p.note(s.owner, s.set, i); note != "" {
 				out.WriteString("\t; " + note)
@@ -53,7 +54,7 @@ func (z *Zone) Print(w io.Writer, signed bool) error {
 }
 
 // rank puts the SOA record first, as a master file must have it.
-func rank(s RRset) int {
+func rank(s body.RRset) int {
 	if s.Type() == dns.TypeSOA {
 		return 0
 	}
@@ -63,12 +64,12 @@ func rank(s RRset) int {
 // printer is a zone with what is to be noted on it.
 type printer struct {
 	*Zone
-	trapped []Trap
-	hosts   []Host
+	trapped []body.Trap
+	hosts   []body.Host
 }
 
 // note says what the i-th record of an RRset has to do with the trap.
-func (z *printer) note(owner dname.Name, s RRset, i int) string {
+func (z *printer) note(owner dname.Name, s body.RRset, i int) string {
 	switch s.Type() {
 	case dns.TypeMX:
 		for _, t := range z.trapped {
@@ -76,7 +77,7 @@ func (z *printer) note(owner dname.Name, s RRset, i int) string {
 				return "decoy"
 			}
 		}
-		mx := z.body.records(owner, s)[i]
+		mx := z.body.Records(owner, s)[i]
 		if h := z.host(dname.Lowered(mx.Data[2:])); h != nil {
 			return "cover for " + h.For
 		}
@@ -91,7 +92,7 @@ func (z *printer) note(owner dname.Name, s RRset, i int) string {
 }
 
 // host is the trap's host of a name, nil where it is none.
-func (z *printer) host(n dname.Name) *Host {
+func (z *printer) host(n dname.Name) *body.Host {
 	relative := n.Relative(z.apex())
 	for i := range z.hosts {
 		if z.hosts[i].Name == relative {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone/body"
 	"mxtrap/zone/dname"
 )
 
@@ -15,11 +16,11 @@ var apexSeed = maphash.MakeSeed()
 // Set is all zones that are served. It never changes: a reload makes a new one.
 type Set struct {
 	zones  []*Zone
-	bodies []Body        // those of the zones, from 1 on
+	bodies []body.Body   // those of the zones, from 1 on
 	signed []*Signatures // likewise; nil where no zone is signed
 	table  []place       // hash table by apex
 	twins  bool
-	depths [maxLabels + 1]bool
+	depths [body.MaxLabels + 1]bool
 }
 
 // place is a zone in the table of a Set. It has no pointer, for the garbage collector would follow each to another end of memory.
@@ -30,7 +31,7 @@ type place struct {
 
 // NewSet puts zones together, in their order. That takes long where there are very many; it calls rest all the time.
 func NewSet(zones []*Zone, rest func()) *Set {
-	s := &Set{zones: zones, bodies: make([]Body, 1+len(zones)), table: make([]place, tableSize(len(zones)))}
+	s := &Set{zones: zones, bodies: make([]body.Body, 1+len(zones)), table: make([]place, body.TableSize(len(zones)))}
 	mask := uint64(len(s.table) - 1)
 	for i, z := range s.zones {
 		rest()
@@ -41,11 +42,11 @@ func NewSet(zones []*Zone, rest func()) *Set {
 			}
 			s.signed[1+i] = z.signatures
 		}
-		s.depths[z.body.labels()] = true
-		hash := maphash.Bytes(apexSeed, z.body.apex())
+		s.depths[z.body.Labels()] = true
+		hash := maphash.Bytes(apexSeed, z.body.Apex())
 		slot := hash & mask
 		for s.table[slot].body != 0 {
-			s.twins = s.twins || s.is(s.table[slot], z.body.apex(), hash)
+			s.twins = s.twins || s.is(s.table[slot], z.body.Apex(), hash)
 			slot = (slot + 1) & mask
 		}
 		s.table[slot] = place{uint32(hash >> 32), uint32(1 + i)}
@@ -59,15 +60,15 @@ func (s *Set) Twins() bool { return s.twins }
 // Parents are the zones that have others of the set below them. It calls rest as NewSet does.
 func (s *Set) Parents(rest func()) map[*Zone]bool {
 	parents := map[*Zone]bool{}
-	var q QName
+	var q body.QName
 	for _, z := range s.zones {
 		rest()
-		q.Read(z.body.apex(), 0)
-		for skip := 1; skip <= q.labels; skip++ {
-			if !s.depths[q.labels-skip] {
+		q.Read(z.body.Apex(), 0)
+		for skip := 1; skip <= q.Labels; skip++ {
+			if !s.depths[q.Labels-skip] {
 				continue
 			}
-			if i, ok := s.find(q.suffix(skip)); ok {
+			if i, ok := s.find(q.Suffix(skip)); ok {
 				parents[s.zones[i]] = true
 			}
 		}
@@ -83,11 +84,11 @@ const Round = 8
 
 // Question is a name and a type to look up, and what was found.
 type Question struct {
-	Name       QName
+	Name       body.QName
 	Type       uint16
 	Secure     bool // the client wants signatures (the bit DO of RFC 3225)
 	Zone       int  // index in Set.Zones of the zone that the name is in; -1: it is in none
-	Answer     Answer
+	Answer     body.Answer
 	Signatures *Signatures // that belong to it; nil where the zone has none, or the client wants none
 
 	likely  *place
@@ -111,7 +112,7 @@ func (s *Set) LookUp(round []*Question) {
 				q.Signatures = s.signed[1+i]
 			}
 			q.Answer.Secure = q.Signatures != nil
-			zone.lookUp(&q.Name, q.Type, &q.Answer)
+			zone.LookUp(&q.Name, q.Type, &q.Answer)
 		}
 	}
 	for _, q := range round {
@@ -122,12 +123,12 @@ func (s *Set) LookUp(round []*Question) {
 }
 
 // likely is the place of the zone that a name is in, unless zones of other depths or the same hash stand before it.
-func (s *Set) likely(q *QName) *place {
+func (s *Set) likely(q *body.QName) *place {
 	skip := 0
-	for skip < q.labels && !s.depths[q.labels-skip] {
+	for skip < q.Labels && !s.depths[q.Labels-skip] {
 		skip++
 	}
-	return &s.table[maphash.Bytes(apexSeed, q.suffix(skip))&uint64(len(s.table)-1)]
+	return &s.table[maphash.Bytes(apexSeed, q.Suffix(skip))&uint64(len(s.table)-1)]
 }
 
 // Named is the zone of a name, nil where there is none.
@@ -149,12 +150,12 @@ func (s *Set) Index(text string) (i int, ok bool) {
 
 // findFor finds the zone that a name is in: the one with the longest apex. The parent's side of a cut answers for DS
 // (RFC 4035 3.1.4.1), so parentSide looks for a zone above the name first. The Body is nil where there is no zone.
-func (s *Set) findFor(q *QName, parentSide bool) (zone Body, index int) {
-	for skip := range q.labels + 1 {
-		if !s.depths[q.labels-skip] {
+func (s *Set) findFor(q *body.QName, parentSide bool) (zone body.Body, index int) {
+	for skip := range q.Labels + 1 {
+		if !s.depths[q.Labels-skip] {
 			continue
 		}
-		if i, ok := s.find(q.suffix(skip)); ok {
+		if i, ok := s.find(q.Suffix(skip)); ok {
 			zone, index = s.bodies[1+i], i
 			if !parentSide || skip > 0 {
 				break
@@ -181,19 +182,19 @@ func (s *Set) find(apex []byte) (index int, ok bool) {
 
 // is says whether the zone of a place that is not free is the one of that name.
 func (s *Set) is(p place, apex []byte, hash uint64) bool {
-	return p.hash == uint32(hash>>32) && bytes.Equal(s.bodies[p.body].apex(), apex)
+	return p.hash == uint32(hash>>32) && bytes.Equal(s.bodies[p.body].Apex(), apex)
 }
 
 // Shadowed are the deeper zones of the set, by their index, in which the trap has a host.
 func (z *Zone) Shadowed(s *Set) (by []int) {
-	var q QName
+	var q body.QName
 	for _, h := range z.Hosts() {
 		n, err := dname.Parse(h.Name, z.apex())
 		if err != nil {
 			continue
 		}
 		q.Read([]byte(n), 0)
-		if deeper, i := s.findFor(&q, false); deeper != nil && deeper.labels() > z.body.labels() {
+		if deeper, i := s.findFor(&q, false); deeper != nil && deeper.Labels() > z.body.Labels() {
 			by = append(by, i)
 		}
 	}
@@ -226,4 +227,4 @@ func (z *Zone) HostIn(wire string) string {
 func (z *Zone) Apex() string { return string(z.apex()) }
 
 // Labels is how many labels its name has, without the root.
-func (z *Zone) Labels() int { return z.body.labels() }
+func (z *Zone) Labels() int { return z.body.Labels() }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone/body"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
 	"mxtrap/zone/sign"
@@ -35,9 +36,9 @@ type rrsig struct {
 
 // The parts of an RRSIG record behind its owner's pointer.
 const (
-	rrsigType   = rdataAt
-	rrsigLabels = rdataAt + 3
-	rrsigTTL    = rdataAt + 4
+	rrsigType   = body.DataAt
+	rrsigLabels = body.DataAt + 3
+	rrsigTTL    = body.DataAt + 4
 )
 
 // The states of a slot.
@@ -70,7 +71,7 @@ func rrsigs(plan *sign.Plan, typ uint16) (list []rrsig) {
 		record = binary.BigEndian.AppendUint16(record, dns.ClassINET)
 		record = sign.AppendHead(append(record, 0, 0, 0, 0, 0, 0), k, plan.Window, 0, 0, 0)
 		size := k.SignatureSize()
-		binary.BigEndian.PutUint16(record[rdataAt-2:], uint16(len(record)-rdataAt+size))
+		binary.BigEndian.PutUint16(record[body.DataAt-2:], uint16(len(record)-body.DataAt+size))
 		list = append(list, rrsig{k, record, size})
 	}
 	return list
@@ -86,12 +87,12 @@ func (s *Signatures) of(typ uint16) []rrsig {
 }
 
 // Size is how many octets the signatures of an RRset take in a packet, and how many there are.
-func (s *Signatures) Size(b Body, set RRset) (octets, records int) {
-	if b.slotOf(set) < 0 {
+func (s *Signatures) Size(b body.Body, set body.RRset) (octets, records int) {
+	if b.SlotOf(set) < 0 {
 		return 0, 0
 	}
 	if s.plan == nil {
-		wire, owners, _ := b.Wire(b.given(set))
+		wire, owners, _ := b.Wire(b.Given(set))
 		return len(wire), owners.Len()
 	}
 	list := s.of(set.Type())
@@ -103,13 +104,13 @@ func (s *Signatures) Size(b Body, set RRset) (octets, records int) {
 
 // Append appends the RRSIG records of an RRset. Their owner is some labels, if any, and a pointer to an offset. It says whether they could
 // be made.
-func (s *Signatures) Append(to []byte, b Body, set RRset, labels []byte, owner int) ([]byte, bool) {
-	slot := b.slotOf(set)
+func (s *Signatures) Append(to []byte, b body.Body, set body.RRset, labels []byte, owner int) ([]byte, bool) {
+	slot := b.SlotOf(set)
 	if slot < 0 {
 		return to, true
 	}
 	if s.plan == nil {
-		return b.appendGiven(to, set, labels, owner), true
+		return b.AppendGiven(to, set, labels, owner), true
 	}
 	signatures, ok := s.need(slot)
 	if !ok {
@@ -125,10 +126,10 @@ func (s *Signatures) Append(to []byte, b Body, set RRset, labels []byte, owner i
 		to = append(to, list[i].record...)
 		r := to[at:]
 		r[0], r[1] = 0xc0|byte(owner>>8), byte(owner)
-		copy(r[ttlAt:], wire[ttlAt:ttlAt+4])
+		copy(r[body.TTLAt:], wire[body.TTLAt:body.TTLAt+4])
 		binary.BigEndian.PutUint16(r[rrsigType:], set.Type())
 		r[rrsigLabels] = labelCount
-		copy(r[rrsigTTL:], own[ttlAt:ttlAt+4])
+		copy(r[rrsigTTL:], own[body.TTLAt:body.TTLAt+4])
 		to = append(to, signatures[:list[i].size]...)
 		signatures = signatures[list[i].size:]
 	}
@@ -162,7 +163,7 @@ func (s *Signatures) need(slot int) (octets []byte, ok bool) {
 // make makes the signatures of a slot.
 func (s *Signatures) make(slot int, octets []byte) bool {
 	owner, set, _ := s.zone.body.Slot(slot)
-	records := s.zone.body.records(owner, set)
+	records := s.zone.body.Records(owner, set)
 	rrset := sign.RRset{Owner: owner, Type: set.Type(), TTL: records[0].TTL, Data: make([][]byte, len(records))}
 	for i, r := range records {
 		rrset.Data[i] = r.Data
@@ -195,14 +196,14 @@ func (s *Signatures) same(other *Signatures) bool {
 }
 
 // rrsigRecords are the RRSIG records of an RRset.
-func (z *Zone) rrsigRecords(owner dname.Name, set RRset) (records []rr.Record) {
+func (z *Zone) rrsigRecords(owner dname.Name, set body.RRset) (records []rr.Record) {
 	if z.signatures == nil {
 		return nil
 	}
 	wire, ok := z.signatures.Append(nil, z.body, set, nil, 0)
 	for ok && len(wire) > 0 {
-		size := rdataAt + int(binary.BigEndian.Uint16(wire[rdataAt-2:]))
-		records = append(records, rr.Record{Owner: string(owner), Type: dns.TypeRRSIG, TTL: binary.BigEndian.Uint32(wire[ttlAt:]), Data: wire[rdataAt:size:size]})
+		size := body.DataAt + int(binary.BigEndian.Uint16(wire[body.DataAt-2:]))
+		records = append(records, rr.Record{Owner: string(owner), Type: dns.TypeRRSIG, TTL: binary.BigEndian.Uint32(wire[body.TTLAt:]), Data: wire[body.DataAt:size:size]})
 		wire = wire[size:]
 	}
 	return records
@@ -271,7 +272,7 @@ func (z *Zone) Inherit(before *Zone) {
 func (z *Zone) signedText(slot int) string {
 	owner, set, _ := z.body.Slot(slot)
 	var text []byte
-	for _, r := range z.body.records(owner, set) {
+	for _, r := range z.body.Records(owner, set) {
 		text = r.AppendWire(text)
 	}
 	return string(text)

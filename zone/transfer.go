@@ -14,7 +14,7 @@ import (
 // SOA is the zone's SOA record.
 func (z *Zone) SOA() rr.Record {
 	set, _ := z.body.SOA()
-	return z.body.records(z.apex(), set)[0]
+	return z.body.Records(z.apex(), set)[0]
 }
 
 // Expire is the field EXPIRE of the SOA record, in seconds.
@@ -30,8 +30,8 @@ func (z *Zone) Records() iter.Seq[rr.Record] {
 		if !yield(z.SOA()) {
 			return
 		}
-		for owner, set := range z.body.all() {
-			for _, r := range append(z.body.records(owner, set), z.rrsigRecords(owner, set)...) {
+		for owner, set := range z.body.All() {
+			for _, r := range append(z.body.Records(owner, set), z.rrsigRecords(owner, set)...) {
 				if r.Type != dns.TypeSOA && !yield(r) {
 					return
 				}

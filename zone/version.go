@@ -39,7 +39,7 @@ func (z *Zone) Digest() (d Digest) {
 		sum := plan.Hash()
 		add(sum[:])
 	case z.Given():
-		for owner, set := range z.body.all() {
+		for owner, set := range z.body.All() {
 			for _, r := range z.rrsigRecords(owner, set) {
 				add(r.AppendWire(room[:0]))
 			}

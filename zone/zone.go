@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"mxtrap/zone/body"
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
@@ -9,7 +10,7 @@ import (
 
 // Zone is a compiled zone. It never changes; any number of goroutines may read it.
 type Zone struct {
-	body       Body
+	body       body.Body
 	serial     uint32
 	lookups    []string
 	signatures *Signatures // nil where the zone is not signed
@@ -18,7 +19,7 @@ type Zone struct {
 
 // Compile makes the Zone of checked content. One that is signed has a chain, to which the content has all records.
 func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain) *Zone {
-	z := &Zone{serial: soa.Serial, body: Build(c, soa, t, chain)}
+	z := &Zone{serial: soa.Serial, body: body.Build(c, soa, t, chain)}
 	if chain != nil {
 		z.signatures = newSignatures(z, chain.Plan)
 		z.expiration = chain.Expiration(c)
@@ -30,7 +31,7 @@ func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Cha
 }
 
 // apex is the zone's name.
-func (z *Zone) apex() dname.Name { return dname.Name(z.body.apex()) }
+func (z *Zone) apex() dname.Name { return dname.Name(z.body.Apex()) }
 
 // Name is the zone's apex without the final dot, as the operator names it.
 func (z *Zone) Name() string { return z.apex().Bare() }
@@ -42,10 +43,10 @@ func (z *Zone) Serial() uint32 { return z.serial }
 func (z *Zone) Lookups() []string { return z.lookups }
 
 // Traps are the MX sets with decoys.
-func (z *Zone) Traps() []Trap { return z.body.Traps() }
+func (z *Zone) Traps() []body.Trap { return z.body.Traps() }
 
 // Hosts are the names that the trap has put into the zone, covers first.
-func (z *Zone) Hosts() []Host { return z.body.Hosts() }
+func (z *Zone) Hosts() []body.Host { return z.body.Hosts() }
 
 // Decoys counts the decoy MX records and the covers of the zone.
 func (z *Zone) Decoys() (decoys, covers int) { return z.body.Decoys() }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone"
+	"mxtrap/zone/body"
 )
 
 // errorOption is the size of an Extended DNS Error without a text.
@@ -74,7 +74,7 @@ func (e *edns) limit() int {
 	if !e.Present {
 		return dns.MinMsgSize
 	}
-	return min(max(int(e.size), dns.MinMsgSize), zone.MaxUDP)
+	return min(max(int(e.size), dns.MinMsgSize), body.MaxUDP)
 }
 
 // optLen is how long the response's OPT record will be.
@@ -105,7 +105,7 @@ func (e *edns) AppendOPT(out []byte, rcode int, nsid string) []byte {
 		flags = 0x8000
 	}
 	out = append(out, 0, 0, byte(dns.TypeOPT))
-	out = binary.BigEndian.AppendUint16(out, zone.MaxUDP)
+	out = binary.BigEndian.AppendUint16(out, body.MaxUDP)
 	out = append(out, byte(rcode>>4), 0)
 	out = binary.BigEndian.AppendUint16(out, flags)
 	out = binary.BigEndian.AppendUint16(out, uint16(e.optLen(nsid)-optSize))

@@ -6,6 +6,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/body"
 )
 
 // maxPointer is the largest offset that a compression pointer can hold (RFC 1035 4.1.4).
@@ -17,7 +18,7 @@ type encoder struct {
 	out    []byte
 	limit  int                      // of the packet, less what the OPT record needs
 	apex   int                      // offset of the zone's apex in the packet
-	names  [zone.MaxAliases + 1]int // offset of the question's name and of each alias's target
+	names  [body.MaxAliases + 1]int // offset of the question's name and of each alias's target
 	count  [3]uint16
 	cut    bool             // something did not fit
 	fault  bool             // a signature could not be made
@@ -32,7 +33,7 @@ const (
 )
 
 // answer writes the sections, by whole RRsets; what does not fit sets TC (RFC 2181 9).
-func (e *encoder) answer(a *zone.Answer, signed *zone.Signatures) {
+func (e *encoder) answer(a *body.Answer, signed *zone.Signatures) {
 	e.signed = signed
 	e.apex = HeaderSize + a.Apex()
 	e.names[0] = HeaderSize
@@ -60,7 +61,7 @@ func (e *encoder) answer(a *zone.Answer, signed *zone.Signatures) {
 	}
 }
 
-func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
+func (e *encoder) item(a *body.Answer, item *body.Item, section int) bool {
 	begin, count := len(e.out), e.count[section]
 	owner := e.names[item.Owner.Link] + item.Owner.Skip
 	if item.Alias {
@@ -81,7 +82,7 @@ func (e *encoder) item(a *zone.Answer, item *zone.Item, section int) bool {
 }
 
 // link adds a link of the chain, its owner written out, and its signatures.
-func (e *encoder) link(a *zone.Answer, item *zone.Item) bool {
+func (e *encoder) link(a *body.Answer, item *body.Item) bool {
 	labels, begin := a.Zone.LinkLabels(item.Owner.Chain), len(e.out)
 	if begin+len(labels) > e.limit {
 		return false
@@ -97,7 +98,7 @@ func (e *encoder) link(a *zone.Answer, item *zone.Item) bool {
 }
 
 // signatures adds those of an RRset, where they fit.
-func (e *encoder) signatures(a *zone.Answer, set zone.RRset, labels []byte, owner, section int) bool {
+func (e *encoder) signatures(a *body.Answer, set body.RRset, labels []byte, owner, section int) bool {
 	octets, records := e.signed.Size(a.Zone, set)
 	if len(e.out)+octets+records*len(labels) > e.limit {
 		return false
@@ -110,7 +111,7 @@ func (e *encoder) signatures(a *zone.Answer, set zone.RRset, labels []byte, owne
 }
 
 // rrset copies an RRset, where it fits.
-func (e *encoder) rrset(z zone.Body, set zone.RRset, owner, section int) bool {
+func (e *encoder) rrset(z body.Body, set body.RRset, owner, section int) bool {
 	wire, owners, apexes := z.Wire(set)
 	at := len(e.out)
 	if at+len(wire) > e.limit {
@@ -128,7 +129,7 @@ func (e *encoder) rrset(z zone.Body, set zone.RRset, owner, section int) bool {
 }
 
 // glue adds the addresses of a name server, whose owner is what the NS record names.
-func (e *encoder) glue(a *zone.Answer, g *zone.Glue, servers int) bool {
+func (e *encoder) glue(a *body.Answer, g *body.Glue, servers int) bool {
 	_, records, _ := a.Zone.Wire(a.Authority[0].Set)
 	owner := servers + records.At(g.NS) + HeaderSize
 	return owner <= maxPointer && e.rrset(a.Zone, g.Set, owner, AdditionalSection)

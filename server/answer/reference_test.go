@@ -7,7 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone"
+	"mxtrap/zone/body"
 )
 
 // The reference answers questions the slow and obvious way: it searches lists of records by name, as RFC 1034 4.3.2 and its companions
@@ -27,7 +27,7 @@ func (f reference) answer(query *dns.Msg) *dns.Msg {
 	m := new(dns.Msg)
 	m.Id, m.Response, m.RecursionDesired, m.Question = query.Id, true, query.RecursionDesired, query.Question
 	if opt := query.IsEdns0(); opt != nil {
-		m.SetEdns0(zone.MaxUDP, opt.Do())
+		m.SetEdns0(body.MaxUDP, opt.Do())
 		for _, o := range opt.Option {
 			if o.Option() == dns.EDNS0NSID {
 				m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "6e732d74657374"}}
@@ -75,9 +75,9 @@ func (f reference) zoneOf(qname string, qtype uint16) *referenceZone {
 // resolve follows a name through the zone, alias by alias.
 func (z *referenceZone) resolve(qname string, qtype uint16, m *dns.Msg) {
 	passed := []string{qname}
-	for range zone.MaxAliases + 1 {
+	for range body.MaxAliases + 1 {
 		name := passed[len(passed)-1]
-		target, stop := z.step(name, qtype, m, len(passed) > zone.MaxAliases)
+		target, stop := z.step(name, qtype, m, len(passed) > body.MaxAliases)
 		if stop || !dns.IsSubDomain(z.apex, target) || slices.Contains(passed, target) {
 			return
 		}

@@ -15,6 +15,7 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
+	"mxtrap/zone/body"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/source"
 )
@@ -69,7 +70,7 @@ func respondTo(t testing.TB, r *Responder, m *dns.Msg, c Client) *dns.Msg {
 	if c.Transport == metrics.UDP {
 		limit = dns.MinMsgSize
 		if opt := m.IsEdns0(); opt != nil {
-			limit = min(zone.MaxUDP, max(limit, int(opt.UDPSize())))
+			limit = min(body.MaxUDP, max(limit, int(opt.UDPSize())))
 		}
 	}
 	if len(reply) > limit {
@@ -232,7 +233,7 @@ func TestMalformed(t *testing.T) {
 		"recursion desired is copied, and nothing else": {change(func(p []byte) []byte { p[2], p[3] = 0x07, 0xff; return p }), "NOERROR"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reply := r.Respond(c.packet, make([]byte, 0, zone.MaxUDP), Client{})
+			reply := r.Respond(c.packet, make([]byte, 0, body.MaxUDP), Client{})
 			got := "silence"
 			if reply != nil {
 				m := new(dns.Msg)
@@ -283,7 +284,7 @@ func packQuery(name string, qtype uint16) []byte {
 
 func TestRespondAllocatesNothing(t *testing.T) {
 	r := responderFor(t, exampleZone)
-	out := make([]byte, 0, zone.MaxUDP)
+	out := make([]byte, 0, body.MaxUDP)
 	for _, q := range hotQueries {
 		t.Run(q.name, func(t *testing.T) {
 			packet := packQuery(q.qname, q.qtype)
@@ -303,7 +304,7 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 		}
 	}
 	for _, packet := range packets {
-		want = append(want, bytes.Clone(r.Respond(packet, make([]byte, 0, zone.MaxUDP), Client{})))
+		want = append(want, bytes.Clone(r.Respond(packet, make([]byte, 0, body.MaxUDP), Client{})))
 	}
 	room, got := make([][responseRoom]byte, len(packets)), make([]Packet, len(packets))
 	answer := func() {
@@ -324,7 +325,7 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 
 func BenchmarkRespond(b *testing.B) {
 	r := responderFor(b, exampleZone)
-	out := make([]byte, 0, zone.MaxUDP)
+	out := make([]byte, 0, body.MaxUDP)
 	for _, q := range hotQueries {
 		b.Run(q.name, func(b *testing.B) {
 			packet := packQuery(q.qname, q.qtype)
@@ -365,7 +366,7 @@ func FuzzEDNS(f *testing.F) {
 }
 
 func checkResponse(t *testing.T, r *Responder, packet []byte, tcp bool) {
-	c, limit := Client{}, zone.MaxUDP
+	c, limit := Client{}, body.MaxUDP
 	if tcp {
 		c, limit = Client{Transport: metrics.TCP}, dns.MaxMsgSize
 	}

@@ -6,13 +6,13 @@ import (
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone"
+	"mxtrap/zone/body"
 )
 
 // Ask asks another server, signed where there is a key, and ends with the context. What it answers counts even where its signature is not
 // good.
 func Ask(ctx context.Context, network, address string, m *dns.Msg, k *Key, timeout time.Duration) (*dns.Msg, error) {
-	client := &dns.Client{Net: network, Timeout: timeout, UDPSize: zone.MaxUDP}
+	client := &dns.Client{Net: network, Timeout: timeout, UDPSize: body.MaxUDP}
 	if k != nil {
 		m = m.Copy()
 		m.SetTsig(k.Name, k.Algorithm, Fudge, time.Now().Unix())

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/body"
 	"mxtrap/zone/trap"
 )
 
@@ -71,7 +72,7 @@ func Domains(z *zone.Zone, ask Ask, look trap.Lookups) ([]*Domain, error) {
 	return domains, nil
 }
 
-func readDomain(t zone.Trap, apex string, ask Ask, covers map[string]string, look trap.Lookups) *Domain {
+func readDomain(t body.Trap, apex string, ask Ask, covers map[string]string, look trap.Lookups) *Domain {
 	answer, octets := ask(t.Owner, dns.TypeMX)
 	d := &Domain{Owner: t.Owner, octets: octets, zone: apex}
 	for _, rr := range answer.Answer {

@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/zone"
+	"mxtrap/zone/body"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
@@ -186,39 +187,39 @@ func (s *Zone) dotMissing(host dname.Name) string {
 }
 
 // tooLarge says why an RRset is refused.
-var tooLarge = fmt.Sprintf(": its records may have %d, so that they fit into a message with any question, a signature and EDNS", zone.MaxRRset)
+var tooLarge = fmt.Sprintf(": its records may have %d, so that they fit into a message with any question, a signature and EDNS", body.MaxRRset)
 
 // checkSizes refuses what fits into no message, or into no zone, once the trap is built, and warns of answers that UDP cannot carry, so
 // that every client has to ask again over TCP.
 func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, chain *sign.Chain, report *conf.Report) {
-	if t != nil && (len(t.Hosts) > zone.MaxHosts || len(t.Owners) > zone.MaxHosts) {
-		report.Add(s.trap.Problem("at", "", fmt.Sprintf("the trap has %d hosts at %d owners, and a zone may have %d: lower count, or trap fewer owners", len(t.Hosts), len(t.Owners), zone.MaxHosts)))
+	if t != nil && (len(t.Hosts) > body.MaxHosts || len(t.Owners) > body.MaxHosts) {
+		report.Add(s.trap.Problem("at", "", fmt.Sprintf("the trap has %d hosts at %d owners, and a zone may have %d: lower count, or trap fewer owners", len(t.Hosts), len(t.Owners), body.MaxHosts)))
 	}
 	for i := range c.Nodes {
 		owner := c.Nodes[i].Name
 		for j := range c.Nodes[i].Sets {
 			set := &c.Nodes[i].Sets[j]
 			const header, question, edns = 12, 4, 11
-			records := zone.WireSize(c.Apex, set)
+			records := body.WireSize(c.Apex, set)
 			if chain != nil && chain.Plan != nil {
 				records += chain.Plan.RecordsSize(set.Typ, len(c.Apex))
 			}
 			size := header + len(owner) + question + records + edns
-			if size <= zone.MaxUDP {
+			if size <= body.MaxUDP {
 				continue
 			}
 			what := fmt.Sprintf("the answer to %s %s has %d octets", owner.Bare(), dns.Type(set.Typ), size)
 			r := set.Place()
 			made := s.trap != nil && r.Item == nil && r.Place.Line == 0 // by the trap
 			switch {
-			case records > zone.MaxRRset && made:
+			case records > body.MaxRRset && made:
 				report.Add(s.trap.Problem("covers", "", what+tooLarge))
-			case records > zone.MaxRRset:
+			case records > body.MaxRRset:
 				s.fault(report, r, what+tooLarge)
 			case made || set.Typ == dns.TypeMX && s.traps(owner):
-				report.Add(s.trap.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP)).AsWarning())
+				report.Add(s.trap.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, body.MaxUDP)).AsWarning())
 			default:
-				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP))
+				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, body.MaxUDP))
 			}
 		}
 	}

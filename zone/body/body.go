@@ -1,4 +1,4 @@
-package zone
+package body
 
 import (
 	"bytes"
@@ -58,8 +58,8 @@ const (
 
 // Where the parts of a record stand in the wire, behind two octets for its owner.
 const (
-	ttlAt   = 6
-	rdataAt = 12
+	TTLAt  = 6
+	DataAt = 12
 )
 
 // The parts of a cut's glue: counts, and for each RRset its type (2 octets), offset (4) and the NS record that names its owner (2).
@@ -115,10 +115,10 @@ func (b Body) Wire(s RRset) (wire []byte, owners, apexes Offsets) {
 func (b Body) uint32(at uint32) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
 
 // apex is the zone's name in wire format.
-func (b Body) apex() []byte { return b[headApex : headApex+int(b[headApexSize])] }
+func (b Body) Apex() []byte { return b[headApex : headApex+int(b[headApexSize])] }
 
 // labels is how many labels the apex has, without the root.
-func (b Body) labels() int { return int(b[headLabels]) }
+func (b Body) Labels() int { return int(b[headLabels]) }
 
 // negative is the SOA of a negative answer.
 func (b Body) negative() RRset { return RRset{b.uint32(headNegative), dns.TypeSOA} }
@@ -189,7 +189,7 @@ func (b Body) appendGlue(to []Glue, cut uint32) (glue []Glue, required int) {
 }
 
 // tableSize is a power of two that leaves at least half of a hash table free.
-func tableSize(entries int) int {
+func TableSize(entries int) int {
 	size := 2
 	for size < 2*entries {
 		size *= 2

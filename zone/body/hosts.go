@@ -1,4 +1,4 @@
-package zone
+package body
 
 import (
 	"encoding/binary"
@@ -110,7 +110,7 @@ func (b Body) Hosts() []Host {
 			of = dname.Name(table[:dname.Length(table)])
 			table = table[len(of):]
 		}
-		hosts[i] = Host{Name: b.nodeName(node).Relative(dname.Name(b.apex())), Decoy: owner != 0, For: of.Bare()}
+		hosts[i] = Host{Name: b.nodeName(node).Relative(dname.Name(b.Apex())), Decoy: owner != 0, For: of.Bare()}
 	}
 	return hosts
 }

@@ -1,15 +1,15 @@
-package zone
+package body
 
 import (
 	"encoding/binary"
 	"iter"
 	"slices"
 
+	"github.com/miekg/dns"
+
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
-
-	"github.com/miekg/dns"
 )
 
 // allSets are a node's RRsets by type.
@@ -37,11 +37,11 @@ func (b Body) nodeName(node uint32) dname.Name {
 		wire = append(wire, n[nodeLabel:nodeLabel+1+int(n[nodeLabel])]...)
 		node = binary.LittleEndian.Uint32(n[nodeParent:])
 	}
-	return dname.Name(append(wire, b.apex()...))
+	return dname.Name(append(wire, b.Apex()...))
 }
 
 // records are the records of an RRset, with every name whole.
-func (b Body) records(owner dname.Name, s RRset) []rr.Record {
+func (b Body) Records(owner dname.Name, s RRset) []rr.Record {
 	wire, owners, apexes := b.Wire(s)
 	records := make([]rr.Record, owners.Len())
 	for i, apex := 0, 0; i < len(records); i++ {
@@ -50,18 +50,18 @@ func (b Body) records(owner dname.Name, s RRset) []rr.Record {
 			end = owners.At(i + 1)
 		}
 		data := make([]byte, 0, end-begin)
-		at := begin + rdataAt
+		at := begin + DataAt
 		for ; apex < apexes.Len() && apexes.At(apex) < end; apex++ {
-			data = append(append(data, wire[at:apexes.At(apex)]...), b.apex()...)
+			data = append(append(data, wire[at:apexes.At(apex)]...), b.Apex()...)
 			at = apexes.At(apex) + 2
 		}
-		records[i] = rr.Record{Owner: string(owner), Type: s.typ, TTL: binary.BigEndian.Uint32(wire[begin+ttlAt:]), Data: append(data, wire[at:end]...)}
+		records[i] = rr.Record{Owner: string(owner), Type: s.typ, TTL: binary.BigEndian.Uint32(wire[begin+TTLAt:]), Data: append(data, wire[at:end]...)}
 	}
 	return records
 }
 
 // all are the RRsets of the zone with their owners, those of hashes last.
-func (b Body) all() iter.Seq2[dname.Name, RRset] {
+func (b Body) All() iter.Seq2[dname.Name, RRset] {
 	return func(yield func(dname.Name, RRset) bool) {
 		for _, node := range b.nodes() {
 			owner := b.nodeName(node)
@@ -74,7 +74,7 @@ func (b Body) all() iter.Seq2[dname.Name, RRset] {
 		if b[headNSEC3] != 0 {
 			for i := range b.uint32(headLinks) {
 				link := b.uint32(b.uint32(headChain) + 4*i)
-				if !yield(dname.Name(b.LinkLabels(link))+dname.Name(b.apex()), readSet(b[link:])) {
+				if !yield(dname.Name(b.LinkLabels(link))+dname.Name(b.Apex()), readSet(b[link:])) {
 					return
 				}
 			}

@@ -1,4 +1,4 @@
-package zone
+package body
 
 import (
 	"encoding/binary"
@@ -67,7 +67,7 @@ func (a *Answer) Apex() int { return a.apex }
 // lookUp answers a question for a name at or below the apex, as RFC 1034 4.3.2 says, with its later companions: it walks down
 // from the apex label by label and stops at a cut (referral), a DNAME, a name that is not there (wildcard or NXDOMAIN), or the
 // name itself. An alias that stays within the zone begins the walk again.
-func (b Body) lookUp(q *QName, typ uint16, a *Answer) {
+func (b Body) LookUp(q *QName, typ uint16, a *Answer) {
 	a.reset(b, q)
 	for b.walk(q, typ, a) {
 		q = &a.aliases[a.links-1]
@@ -77,7 +77,7 @@ func (b Body) lookUp(q *QName, typ uint16, a *Answer) {
 
 // reset makes the Answer ready for a question. It leaves the aliases alone: links says that none of them counts.
 func (a *Answer) reset(b Body, q *QName) {
-	a.Zone, a.question, a.apex, a.links = b, q, int(q.starts[q.labels-b.labels()]), 0
+	a.Zone, a.question, a.apex, a.links = b, q, int(q.starts[q.Labels-b.Labels()]), 0
 	a.Rcode, a.Required, a.Varied, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, false, 0
 	a.Answer, a.Authority, a.Proofs, a.Glue = a.Answer[:0], a.Authority[:0], a.Proofs[:0], a.Glue[:0]
 }
@@ -85,7 +85,7 @@ func (a *Answer) reset(b Body, q *QName) {
 // walk looks one name up. It says whether that name was an alias to be followed.
 func (b Body) walk(q *QName, typ uint16, a *Answer) (follow bool) {
 	at := b.uint32(headTop)
-	for i := q.labels - b.labels() - 1; i >= 0; i-- {
+	for i := q.Labels - b.Labels() - 1; i >= 0; i-- {
 		if flags := b.flags(at); flags&(isCut|hasDNAME) != 0 {
 			if flags&isCut != 0 {
 				return b.referral(q, i+1, at, a)
@@ -147,7 +147,7 @@ func (b Body) found(q *QName, encloser int, typ uint16, node uint32, a *Answer) 
 // next takes a target in and says whether to go on with it: within the zone, and not where the chain has been before.
 func (b Body) next(target *QName, a *Answer) bool {
 	a.links++
-	if target.labels < b.labels() || string(target.suffix(target.labels-b.labels())) != string(b.apex()) || target.equal(a.question) {
+	if target.Labels < b.Labels() || string(target.Suffix(target.Labels-b.Labels())) != string(b.Apex()) || target.equal(a.question) {
 		return false
 	}
 	for i := range a.links - 1 {
@@ -170,11 +170,11 @@ func (b Body) dname(q *QName, labels int, typ uint16, node uint32, a *Answer) (f
 	}
 	record, _, _ := b.Wire(s)
 	target := &a.aliases[a.links]
-	if !target.join(q, labels, record[rdataAt:]) {
+	if !target.join(q, labels, record[DataAt:]) {
 		a.Rcode = dns.RcodeYXDomain
 		return false
 	}
-	a.Answer = append(a.Answer, Item{Owner: Owner{Link: a.links}, Alias: true, TTL: binary.BigEndian.Uint32(record[ttlAt:])})
+	a.Answer = append(a.Answer, Item{Owner: Owner{Link: a.links}, Alias: true, TTL: binary.BigEndian.Uint32(record[TTLAt:])})
 	// A query for the CNAME itself has its answer now.
 	return b.next(target, a) && typ != dns.TypeCNAME && typ != dns.TypeANY
 }
@@ -214,11 +214,11 @@ func (b Body) denied(a *Answer) (follow bool) {
 // target reads where a CNAME leads.
 func (b Body) target(s RRset, to *QName) {
 	wire, _, apexes := b.Wire(s)
-	data := wire[rdataAt:]
+	data := wire[DataAt:]
 	if apexes.Len() > 0 {
 		var whole [dname.MaxName]byte
 		n := copy(whole[:], data[:len(data)-2])
-		n += copy(whole[n:], b.apex())
+		n += copy(whole[n:], b.Apex())
 		data = whole[:n]
 	}
 	to.Read(data, 0)

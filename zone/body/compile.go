@@ -1,4 +1,4 @@
-package zone
+package body
 
 import (
 	"encoding/binary"
@@ -42,7 +42,7 @@ func Build(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain
 	b := &compiler{Content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.Nodes))}
 	b.data[headLabels], b.data[headApexSize] = byte(c.Apex.CountLabels()), byte(len(c.Apex))
 	b.data = append(b.data, c.Apex...)
-	slots := tableSize(len(c.Nodes))
+	slots := TableSize(len(c.Nodes))
 	b.mark(headChildren)
 	b.putUint32(headMask, uint32(slots-1))
 	b.data = append(b.data, make([]byte, 4*slots)...)
@@ -184,7 +184,7 @@ func (b *compiler) addSet(set *content.RRset) RRset {
 func WireSize(apex dname.Name, set *content.RRset) (size int) {
 	for i := range set.Records {
 		r := &set.Records[i]
-		size += rdataAt + len(r.Data) - apexNames(apex, r)*(len(apex)-2)
+		size += DataAt + len(r.Data) - apexNames(apex, r)*(len(apex)-2)
 	}
 	return size
 }

@@ -1,4 +1,4 @@
-package zone
+package body
 
 import (
 	"encoding/binary"
@@ -129,7 +129,7 @@ func (b Body) prove(q *QName, labels int, wildcard bool, a *Answer) {
 	if !a.Secure {
 		return
 	}
-	name := q.suffix(labels)
+	name := q.Suffix(labels)
 	var room [dname.MaxName]byte
 	if wildcard {
 		n := copy(room[:], "\x01*")
@@ -138,7 +138,7 @@ func (b Body) prove(q *QName, labels int, wildcard bool, a *Answer) {
 		}
 		name = room[:n+copy(room[n:], name)]
 	}
-	key := name[:len(name)-len(b.apex())]
+	key := name[:len(name)-len(b.Apex())]
 	var hash [sign.HashLabel]byte
 	if b[headNSEC3] != 0 {
 		b.hash(&hash, name)
@@ -168,8 +168,8 @@ func (b Body) hash(to *[sign.HashLabel]byte, name []byte) {
 // labels that lacks. In a chain with opt-out, names that exist only for delegations have none (RFC 5155 7.2.1).
 func (b Body) proveEncloser(q *QName, labels int, a *Answer) int {
 	var hash [sign.HashLabel]byte
-	for ; labels < q.labels-b.labels(); labels++ {
-		if b.hash(&hash, q.suffix(labels)); string(b.LinkLabels(b.link(hash[:]))) == string(hash[:]) {
+	for ; labels < q.Labels-b.Labels(); labels++ {
+		if b.hash(&hash, q.Suffix(labels)); string(b.LinkLabels(b.link(hash[:]))) == string(hash[:]) {
 			break
 		}
 	}
@@ -216,7 +216,7 @@ func (b Body) proveWildcard(q *QName, encloser int, a *Answer) {
 func (b Body) slotAt(slot int) []byte { return b[int(b.uint32(headSlots))+slotEntry*slot:] }
 
 // slotOf is the slot of an RRset; -1: it has none.
-func (b Body) slotOf(set RRset) int { return int(b.uint32(set.off+setSlot)) - 1 }
+func (b Body) SlotOf(set RRset) int { return int(b.uint32(set.off+setSlot)) - 1 }
 
 // Signed is how many RRsets will have signatures that are made here.
 func (b Body) Signed() int { return int(b.uint32(headSigned)) }
@@ -226,7 +226,7 @@ func (b Body) Slot(slot int) (owner dname.Name, set RRset, labels uint8) {
 	entry := b.slotAt(slot)
 	at := binary.LittleEndian.Uint32(entry[slotOwner:])
 	if set = readSet(entry[slotSet:]); set.typ == dns.TypeNSEC3 {
-		return dname.Name(b.LinkLabels(at)) + dname.Name(b.apex()), set, entry[slotLabels]
+		return dname.Name(b.LinkLabels(at)) + dname.Name(b.Apex()), set, entry[slotLabels]
 	}
 	return b.nodeName(at), set, entry[slotLabels]
 }
@@ -238,11 +238,11 @@ func (b Body) SlotSet(slot int) (set RRset, labels uint8) {
 }
 
 // given are the signatures of an RRset that another signer has made.
-func (b Body) given(set RRset) RRset { return RRset{b.uint32(set.off + setSlot), dns.TypeRRSIG} }
+func (b Body) Given(set RRset) RRset { return RRset{b.uint32(set.off + setSlot), dns.TypeRRSIG} }
 
 // appendGiven appends them as [Signatures.Append] does. Their TTL is that of the RRset (RFC 4034 3).
-func (b Body) appendGiven(to []byte, set RRset, labels []byte, owner int) []byte {
-	records, owners, _ := b.Wire(b.given(set))
+func (b Body) AppendGiven(to []byte, set RRset, labels []byte, owner int) []byte {
+	records, owners, _ := b.Wire(b.Given(set))
 	wire, _, _ := b.Wire(set)
 	for i := range owners.Len() {
 		end := len(records)
@@ -253,7 +253,7 @@ func (b Body) appendGiven(to []byte, set RRset, labels []byte, owner int) []byte
 		at := len(to)
 		to = append(to, records[owners.At(i):end]...)
 		to[at], to[at+1] = 0xc0|byte(owner>>8), byte(owner)
-		copy(to[at+ttlAt:], wire[ttlAt:ttlAt+4])
+		copy(to[at+TTLAt:], wire[TTLAt:TTLAt+4])
 	}
 	return to
 }
