@@ -523,7 +523,7 @@ func drawnZone(r *rand.Rand, name string, nsec3 bool) string {
 		switch {
 		case len(records[owner]) == 0 && r.IntN(6) == 0:
 			record = "CNAME mail"
-		case len(records[owner]) == 0 && r.IntN(8) == 0 && labels[0] != "*":
+		case len(records[owner]) == 0 && r.IntN(8) == 0 && len(labels) == 1 && labels[0] != "*":
 			record = "DNAME other."
 		case labels[0] == "*" && (strings.HasPrefix(record, "DS") || strings.HasPrefix(record, "NS")):
 			continue // BIND refuses it

@@ -10,7 +10,9 @@ import (
 
 // evaluateSPF asks pyspf, which counts look-ups that find nothing of each exchange (Debian: python3-spf, python3-dns).
 const evaluateSPF = `
-import sys, DNS, spf
+import sys
+sys.modules["dns"] = None # pyspf would rather take dnspython, and that another server
+import DNS, spf
 DNS.defaults.update(server=["127.0.0.1"], port=int(sys.argv[1]), server_rotate=False)
 for line in sys.argv[2:]:
     domain, ip = line.split()
