@@ -28,15 +28,21 @@ type renewals struct {
 	next  int64                 // when the next zone does, in seconds since 1970
 	ahead int64                 // when signatures are to be made for the next window of a zone
 	made  map[string]*zone.Zone // the next versions of zones, by path, for the signatures that are made already
-	told  int64                 // when lost keys were told of
+	lost  map[string]int64      // of the zones whose keys are lost, by path, when that was told
 }
 
 // plan finds out when something has to be done.
 func (r *renewals) plan(files *load.Files, now int64) {
 	r.next, r.ahead = math.MaxInt64, math.MaxInt64
+	told := r.lost
+	r.lost = map[string]int64{}
 	for f := range files.All() {
 		plan := f.Zone.Plan()
-		if plan == nil || f.Lost != "" {
+		if plan == nil {
+			continue
+		}
+		if f.Lost != "" {
+			r.lost[f.Path] = told[f.Path]
 			continue
 		}
 		until := plan.Until
@@ -118,14 +124,12 @@ func (s *Server) signAhead(now int64) {
 
 // tellLost says every hour which keys are lost, and how long the signatures last.
 func (s *Server) tellLost(now int64) {
-	if now < s.renewals.told+tellLost {
-		return
-	}
-	s.renewals.told = now
-	for f := range s.files.All() {
-		if f.Lost == "" {
+	for path, told := range s.renewals.lost {
+		if now < told+tellLost {
 			continue
 		}
+		s.renewals.lost[path] = now
+		f := s.files.Get(path)
 		left := time.Duration(f.Zone.Plan().Window.Expiration-now) * time.Second
 		s.Log.Error("the key of a zone is lost; its last signatures are served until they end, and then validating resolvers refuse the zone",
 			"zone", f.Zone.Name(), "left", fmt.Sprint(left.Round(time.Minute)), "why", f.Lost)

@@ -1,12 +1,20 @@
 package zone
 
 import (
+	"math"
 	"mxtrap/zone/body"
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 	"mxtrap/zone/trap"
 )
+
+// MaxUDP is how many octets a message over UDP has at most: our responses, whatever the client says, and the responses that we ask for
+// (DNS Flag Day 2020, RFC 9715).
+const MaxUDP = 1232
+
+// MaxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
+const MaxRRset = math.MaxUint16 - 12 - dname.MaxName - 4 - 11 - 4 - 255
 
 // Zone is a compiled zone. It never changes; any number of goroutines may read it.
 type Zone struct {

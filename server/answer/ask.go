@@ -5,7 +5,6 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
-	"mxtrap/zone/body"
 )
 
 // Asker answers questions as a server of these zones does: the same lookup, the same encoder, no sockets.
@@ -19,7 +18,7 @@ func NewAsker(zones []*zone.Zone) *Asker {
 // Ask asks over TCP, so that no answer is cut short, and returns the answer and how many octets it has.
 func (a *Asker) Ask(name string, qtype uint16) (answer *dns.Msg, octets int) {
 	query, answer := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype), new(dns.Msg)
-	packet, err := query.SetEdns0(body.MaxUDP, false).Pack()
+	packet, err := query.SetEdns0(zone.MaxUDP, false).Pack()
 	var out []byte
 	if err == nil {
 		out = a.responder.Respond(packet, nil, Client{Transport: metrics.TCP})

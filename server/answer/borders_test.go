@@ -17,7 +17,7 @@ import (
 	"mxtrap/server/fake"
 	"mxtrap/server/peer"
 	"mxtrap/server/tap"
-	"mxtrap/zone/body"
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
@@ -193,7 +193,7 @@ func TestASignedResponseFitsHoweverLargeItIs(t *testing.T) {
 		}
 		out := bytes.Clone(r.Respond(packet, make([]byte, 0, 4096), Client{Transport: metrics.UDP, Addr: netip.MustParseAddr("192.0.2.1")}))
 		reply := new(dns.Msg)
-		if err := reply.Unpack(out); err != nil || len(out) > body.MaxUDP || dns.TsigVerify(out, fake.Secret, mac, false) != nil {
+		if err := reply.Unpack(out); err != nil || len(out) > zone.MaxUDP || dns.TsigVerify(out, fake.Secret, mac, false) != nil {
 			t.Fatalf("%d octets of text: %d octets, %v", n, len(out), err)
 		}
 		if reply.Truncated {
@@ -201,7 +201,7 @@ func TestASignedResponseFitsHoweverLargeItIs(t *testing.T) {
 		} else if cut > 0 {
 			t.Errorf("%d octets fit, and fewer did not", n)
 		}
-		if room := body.MaxUDP - len(out); reply.Truncated && n < 980 {
+		if room := zone.MaxUDP - len(out); reply.Truncated && n < 980 {
 			t.Errorf("%d octets are cut, with room for %d", n, room)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/metrics"
-	"mxtrap/zone/body"
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/source"
 )
@@ -247,7 +247,7 @@ func compareAnswers(t *testing.T, r *Responder, ref reference, query *dns.Msg, t
 	}
 	for _, size := range []int{int(opt.UDPSize()), len(whole), len(whole) - 1} {
 		opt.SetUDPSize(uint16(size))
-		compareUDP(t, r, query, whole, min(max(size, dns.MinMsgSize), body.MaxUDP))
+		compareUDP(t, r, query, whole, min(max(size, dns.MinMsgSize), zone.MaxUDP))
 	}
 }
 
@@ -255,7 +255,7 @@ func compareAnswers(t *testing.T, r *Responder, ref reference, query *dns.Msg, t
 func compareUDP(t *testing.T, r *Responder, query *dns.Msg, whole []byte, limit int) {
 	t.Helper()
 	packet, _ := query.Pack()
-	got := bytes.Clone(r.Respond(packet, make([]byte, 0, body.MaxUDP), Client{}))
+	got := bytes.Clone(r.Respond(packet, make([]byte, 0, zone.MaxUDP), Client{}))
 	if len(whole) <= limit {
 		if !bytes.Equal(got, whole) {
 			t.Fatalf("%v: over UDP %x, over TCP %x", query.Question, got, whole)

@@ -2,10 +2,9 @@ package answer
 
 import (
 	"encoding/binary"
+	"mxtrap/zone"
 
 	"github.com/miekg/dns"
-
-	"mxtrap/zone/body"
 )
 
 // errorOption is the size of an Extended DNS Error without a text.
@@ -74,7 +73,7 @@ func (e *edns) limit() int {
 	if !e.Present {
 		return dns.MinMsgSize
 	}
-	return min(max(int(e.size), dns.MinMsgSize), body.MaxUDP)
+	return min(max(int(e.size), dns.MinMsgSize), zone.MaxUDP)
 }
 
 // optLen is how long the response's OPT record will be.
@@ -105,7 +104,7 @@ func (e *edns) AppendOPT(out []byte, rcode int, nsid string) []byte {
 		flags = 0x8000
 	}
 	out = append(out, 0, 0, byte(dns.TypeOPT))
-	out = binary.BigEndian.AppendUint16(out, body.MaxUDP)
+	out = binary.BigEndian.AppendUint16(out, zone.MaxUDP)
 	out = append(out, byte(rcode>>4), 0)
 	out = binary.BigEndian.AppendUint16(out, flags)
 	out = binary.BigEndian.AppendUint16(out, uint16(e.optLen(nsid)-optSize))

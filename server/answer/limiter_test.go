@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/metrics"
-	"mxtrap/zone/body"
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
@@ -67,7 +67,7 @@ func asks(t *testing.T, l RateLimit) (r *Responder, ask func(from, name string, 
 	now := time.Now()
 	return r, func(from, name string, qtype uint16) *dns.Msg {
 		query := packQuery(name, qtype)
-		out := []Packet{{Data: append(make([]byte, 0, body.MaxUDP), query...), From: netip.AddrPortFrom(netip.MustParseAddr(from), 53)}}
+		out := []Packet{{Data: append(make([]byte, 0, zone.MaxUDP), query...), From: netip.AddrPortFrom(netip.MustParseAddr(from), 53)}}
 		r.RespondAll(out, Client{Now: NowOf(now)})
 		if out[0].Data == nil {
 			return nil

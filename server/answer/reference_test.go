@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone"
 	"mxtrap/zone/body"
 )
 
@@ -27,7 +28,7 @@ func (f reference) answer(query *dns.Msg) *dns.Msg {
 	m := new(dns.Msg)
 	m.Id, m.Response, m.RecursionDesired, m.Question = query.Id, true, query.RecursionDesired, query.Question
 	if opt := query.IsEdns0(); opt != nil {
-		m.SetEdns0(body.MaxUDP, opt.Do())
+		m.SetEdns0(zone.MaxUDP, opt.Do())
 		for _, o := range opt.Option {
 			if o.Option() == dns.EDNS0NSID {
 				m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "6e732d74657374"}}

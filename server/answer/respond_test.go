@@ -15,7 +15,6 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
-	"mxtrap/zone/body"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/source"
 )
@@ -70,7 +69,7 @@ func respondTo(t testing.TB, r *Responder, m *dns.Msg, c Client) *dns.Msg {
 	if c.Transport == metrics.UDP {
 		limit = dns.MinMsgSize
 		if opt := m.IsEdns0(); opt != nil {
-			limit = min(body.MaxUDP, max(limit, int(opt.UDPSize())))
+			limit = min(zone.MaxUDP, max(limit, int(opt.UDPSize())))
 		}
 	}
 	if len(reply) > limit {
@@ -233,7 +232,7 @@ func TestMalformed(t *testing.T) {
 		"recursion desired is copied, and nothing else": {change(func(p []byte) []byte { p[2], p[3] = 0x07, 0xff; return p }), "NOERROR"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reply := r.Respond(c.packet, make([]byte, 0, body.MaxUDP), Client{})
+			reply := r.Respond(c.packet, make([]byte, 0, zone.MaxUDP), Client{})
 			got := "silence"
 			if reply != nil {
 				m := new(dns.Msg)
@@ -284,7 +283,7 @@ func packQuery(name string, qtype uint16) []byte {
 
 func TestRespondAllocatesNothing(t *testing.T) {
 	r := responderFor(t, exampleZone)
-	out := make([]byte, 0, body.MaxUDP)
+	out := make([]byte, 0, zone.MaxUDP)
 	for _, q := range hotQueries {
 		t.Run(q.name, func(t *testing.T) {
 			packet := packQuery(q.qname, q.qtype)
@@ -304,7 +303,7 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 		}
 	}
 	for _, packet := range packets {
-		want = append(want, bytes.Clone(r.Respond(packet, make([]byte, 0, body.MaxUDP), Client{})))
+		want = append(want, bytes.Clone(r.Respond(packet, make([]byte, 0, zone.MaxUDP), Client{})))
 	}
 	room, got := make([][responseRoom]byte, len(packets)), make([]Packet, len(packets))
 	answer := func() {
@@ -325,7 +324,7 @@ func TestABatchIsAnsweredInItsPlaceAsEachPacketWouldBeAlone(t *testing.T) {
 
 func BenchmarkRespond(b *testing.B) {
 	r := responderFor(b, exampleZone)
-	out := make([]byte, 0, body.MaxUDP)
+	out := make([]byte, 0, zone.MaxUDP)
 	for _, q := range hotQueries {
 		b.Run(q.name, func(b *testing.B) {
 			packet := packQuery(q.qname, q.qtype)
@@ -334,6 +333,30 @@ func BenchmarkRespond(b *testing.B) {
 				r.Respond(packet, out, Client{})
 			}
 		})
+	}
+}
+
+// BenchmarkRespondSigned is BenchmarkRespond with DO, to a signed zone whose signatures are made.
+func BenchmarkRespondSigned(b *testing.B) {
+	for _, chain := range []string{"true", "{ nsec3 = true }"} {
+		signed, _, _ := signedZones(b, []string{"dnssec = " + chain + "\n" + exampleZone})
+		signed[0].Sign(func() bool { return true })
+		r := responderOf(signed)
+		out := make([]byte, 0, zone.MaxUDP)
+		for _, q := range hotQueries {
+			b.Run(map[string]string{"true": "NSEC/", "{ nsec3 = true }": "NSEC3/"}[chain]+q.name, func(b *testing.B) {
+				m := new(dns.Msg).SetQuestion(q.qname, q.qtype)
+				m.SetEdns0(zone.MaxUDP, true)
+				packet, err := m.Pack()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					r.Respond(packet, out, Client{})
+				}
+			})
+		}
 	}
 }
 
@@ -366,7 +389,7 @@ func FuzzEDNS(f *testing.F) {
 }
 
 func checkResponse(t *testing.T, r *Responder, packet []byte, tcp bool) {
-	c, limit := Client{}, body.MaxUDP
+	c, limit := Client{}, zone.MaxUDP
 	if tcp {
 		c, limit = Client{Transport: metrics.TCP}, dns.MaxMsgSize
 	}

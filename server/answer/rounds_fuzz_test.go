@@ -9,7 +9,7 @@ import (
 	"mxtrap/metrics"
 	"mxtrap/server/fake"
 	"mxtrap/server/peer"
-	"mxtrap/zone/body"
+	"mxtrap/zone"
 )
 
 // FuzzRounds plays packets one after the other, and several in a round, through memory that is used again, with the limiter, cookies and
@@ -45,7 +45,7 @@ func FuzzRounds(f *testing.F) {
 			}
 			r.RespondAll(round, Client{Transport: metrics.UDP})
 			for i, p := range round {
-				if n := len(p.Data); n > 0 && (n < HeaderSize || n > body.MaxUDP || p.Data[0] != queries[i][0] || p.Data[1] != queries[i][1] || p.Data[2]&0x80 == 0) {
+				if n := len(p.Data); n > 0 && (n < HeaderSize || n > zone.MaxUDP || p.Data[0] != queries[i][0] || p.Data[1] != queries[i][1] || p.Data[2]&0x80 == 0) {
 					t.Fatalf("%x is answered with %x", queries[i], p.Data)
 				}
 			}

@@ -14,7 +14,6 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
-	"mxtrap/zone/body"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
@@ -131,7 +130,7 @@ func checkSignedUDP(t *testing.T, r *Responder, query *dns.Msg) {
 	whole := bytes.Clone(r.Respond(packet, make([]byte, 0, dns.MaxMsgSize), Client{Transport: metrics.TCP}))
 	for _, size := range []int{512, len(whole) - 1, len(whole)} {
 		query.IsEdns0().SetUDPSize(uint16(size))
-		compareUDP(t, r, query, whole, min(max(size, dns.MinMsgSize), body.MaxUDP))
+		compareUDP(t, r, query, whole, min(max(size, dns.MinMsgSize), zone.MaxUDP))
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"mxtrap/metrics"
 	"mxtrap/server/pace"
 	"mxtrap/server/peer"
-	"mxtrap/zone/body"
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/trap"
 )
@@ -278,7 +278,7 @@ func orSystem(servers []string) ([]string, error) {
 // exchange asks one resolver one question, over TCP where UDP does not carry the answer.
 func exchange(ctx context.Context, server, host string, typ uint16) (*dns.Msg, error) {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(host), typ)
-	m.SetEdns0(body.MaxUDP, false)
+	m.SetEdns0(zone.MaxUDP, false)
 	reply, err := peer.Ask(ctx, "udp", server, m, nil, lookupWait)
 	if err == nil && reply.Truncated {
 		reply, err = peer.Ask(ctx, "tcp", server, m, nil, lookupWait)

@@ -16,7 +16,6 @@ import (
 	"mxtrap/server/fake"
 	"mxtrap/server/peer"
 	"mxtrap/zone"
-	"mxtrap/zone/body"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/source"
 )
@@ -54,7 +53,7 @@ func FuzzTransferRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		c := answer.Client{Transport: metrics.UDP, Addr: netip.MustParseAddr("192.0.2.1")}
 		if reply := r.Respond(packet, make([]byte, 0, dns.MaxMsgSize), c); reply != nil {
-			if err := new(dns.Msg).Unpack(reply); err != nil || len(reply) > max(body.MaxUDP, len(packet)) {
+			if err := new(dns.Msg).Unpack(reply); err != nil || len(reply) > max(zone.MaxUDP, len(packet)) {
 				t.Fatalf("%d octets: %v", len(reply), err)
 			}
 		}

@@ -2,7 +2,6 @@ package body
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
 	"sync"
 
@@ -14,13 +13,6 @@ import (
 	"mxtrap/zone/sign"
 	"mxtrap/zone/trap"
 )
-
-// MaxUDP is how many octets a message over UDP has at most: our responses, whatever the client says, and the responses that we ask for
-// (DNS Flag Day 2020, RFC 9715).
-const MaxUDP = 1232
-
-// MaxRRset is the longest RRset that fits into a message with its question and EDNS (RFC 1035 4.2.2: 65535 octets).
-const MaxRRset = math.MaxUint16 - 12 - dname.MaxName - 4 - 11 - 4 - 255
 
 // compiler writes the body of a zone.
 type compiler struct {

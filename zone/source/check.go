@@ -187,7 +187,7 @@ func (s *Zone) dotMissing(host dname.Name) string {
 }
 
 // tooLarge says why an RRset is refused.
-var tooLarge = fmt.Sprintf(": its records may have %d, so that they fit into a message with any question, a signature and EDNS", body.MaxRRset)
+var tooLarge = fmt.Sprintf(": its records may have %d, so that they fit into a message with any question, a signature and EDNS", zone.MaxRRset)
 
 // checkSizes refuses what fits into no message, or into no zone, once the trap is built, and warns of answers that UDP cannot carry, so
 // that every client has to ask again over TCP.
@@ -205,21 +205,21 @@ func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, chain *sign.Chain, r
 				records += chain.Plan.RecordsSize(set.Typ, len(c.Apex))
 			}
 			size := header + len(owner) + question + records + edns
-			if size <= body.MaxUDP {
+			if size <= zone.MaxUDP {
 				continue
 			}
 			what := fmt.Sprintf("the answer to %s %s has %d octets", owner.Bare(), dns.Type(set.Typ), size)
 			r := set.Place()
 			made := s.trap != nil && r.Item == nil && r.Place.Line == 0 // by the trap
 			switch {
-			case records > body.MaxRRset && made:
+			case records > zone.MaxRRset && made:
 				report.Add(s.trap.Problem("covers", "", what+tooLarge))
-			case records > body.MaxRRset:
+			case records > zone.MaxRRset:
 				s.fault(report, r, what+tooLarge)
 			case made || set.Typ == dns.TypeMX && s.traps(owner):
-				report.Add(s.trap.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, body.MaxUDP)).AsWarning())
+				report.Add(s.trap.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP)).AsWarning())
 			default:
-				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, body.MaxUDP))
+				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP))
 			}
 		}
 	}

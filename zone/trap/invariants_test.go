@@ -13,7 +13,6 @@ import (
 
 	"mxtrap/server/answer"
 	"mxtrap/zone"
-	"mxtrap/zone/body"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
@@ -329,7 +328,7 @@ func whatWasWrittenIsServed(v *trapView) {
 func tooLargeAnswersAreWarnedOf(v *trapView) {
 	v.owners(func(owner dname.Name, written, served, decoys []*dns.MX) {
 		m := new(dns.Msg).SetQuestion(owner.String(), dns.TypeMX)
-		m.SetEdns0(body.MaxUDP, false)
+		m.SetEdns0(zone.MaxUDP, false)
 		m.Compress = true
 		for _, mx := range served {
 			m.Answer = append(m.Answer, mx)
@@ -339,10 +338,10 @@ func tooLargeAnswersAreWarnedOf(v *trapView) {
 		warned := slices.ContainsFunc(report.Problems(), func(p conf.Problem) bool {
 			return strings.Contains(p.Reason, "the answer to "+owner.Bare()+" MX has")
 		})
-		if m.Len() > body.MaxUDP && !warned {
+		if m.Len() > zone.MaxUDP && !warned {
 			v.t.Errorf("%d octets without a warning", m.Len())
 		}
-		if warned && m.Len() < body.MaxUDP/2 {
+		if warned && m.Len() < zone.MaxUDP/2 {
 			v.t.Errorf("a warning of %d octets", m.Len())
 		}
 	})

@@ -1,0 +1,132 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// signedServer signs all zones with keys that are derived from a secret.
+var signedServer = map[string]string{
+	"mxtrap.toml": serverFile + "[dnssec]\ndefault = true\nsecret = \"secret\"\n", "secret": strings.Repeat("s", 32),
+}
+
+// askSecure asks with DO.
+func (r *running) askSecure(name string, qtype uint16) *dns.Msg {
+	r.t.Helper()
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.SetEdns0(4096, true)
+	reply, _, err := (&dns.Client{Net: "tcp", Timeout: patience}).Exchange(m, r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return reply
+}
+
+// TestASignedReloadUnderLoad reloads while clients ask for signed answers, negative ones too: no query is lost, and each signature is that of
+// the RRset beside it.
+func TestASignedReloadUnderLoad(t *testing.T) {
+	const reloads = 20
+	version := func(n int) string {
+		return fmt.Sprintf("name = \"a.test\"\n[soa]\nserial = %d\n[records]\n\"@\" = [\"NS ns1\", \"TXT v%d\"]\nns1 = [\"A 192.0.2.53\"]\n", 1000+n, n)
+	}
+	files := map[string]string{"zones/a.toml": version(0)}
+	for name, text := range signedServer {
+		files[name] = text
+	}
+	r := start(t, files)
+	key := r.askSecure("a.test.", dns.TypeDNSKEY).Answer[0].(*dns.DNSKEY)
+	var stop atomic.Bool
+	var asked, newest atomic.Int64
+	var clients sync.WaitGroup
+	for i := range 3 {
+		clients.Go(func() {
+			c := &dns.Client{Net: []string{"udp", "udp", "tcp"}[i], Timeout: patience, UDPSize: 4096}
+			conn, err := c.Dial(r.addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			for !stop.Load() {
+				least := newest.Load()
+				for _, q := range []struct {
+					name  string
+					qtype uint16
+				}{{"a.test.", dns.TypeTXT}, {"nothing.a.test.", dns.TypeA}} {
+					m := new(dns.Msg).SetQuestion(q.name, q.qtype)
+					m.SetEdns0(4096, true)
+					reply, _, err := c.ExchangeWithConn(m, conn)
+					if err != nil {
+						t.Errorf("lost: %v", err)
+						return
+					}
+					asked.Add(1)
+					section := append(reply.Answer, reply.Ns...)
+					for i, rr := range section {
+						sig, ok := rr.(*dns.RRSIG)
+						if !ok {
+							continue
+						}
+						if err := sig.Verify(key, section[i-1:i]); err != nil {
+							t.Errorf("%v in\n%v", err, reply)
+							return
+						}
+					}
+					var n int64
+					if txt, ok := section[0].(*dns.TXT); ok {
+						fmt.Sscanf(txt.Txt[0], "v%d", &n)
+						if n < least {
+							t.Errorf("version %d after version %d was published", n, least)
+							return
+						}
+					}
+				}
+			}
+		})
+	}
+	for n := 1; n <= reloads; n++ {
+		r.write("zones/a.toml", version(n))
+		r.reload()
+		newest.Store(int64(n))
+	}
+	stop.Store(true)
+	clients.Wait()
+	if asked.Load() < reloads {
+		t.Errorf("%d queries are too few to tell anything", asked.Load())
+	}
+}
+
+// TestALostKeyIsToldOf in the log and in a metric, until it is back.
+func TestALostKeyIsToldOf(t *testing.T) {
+	files := map[string]string{"zones/a.toml": simpleZone("a.test", 1)}
+	for name, text := range signedServer {
+		files[name] = text
+	}
+	r := start(t, files)
+	r.want("no key is lost", r.metric("mxtrap_dnssec_keys_lost"), "0")
+	secret := filepath.Join(r.dir, "secret")
+	os.Rename(secret, secret+".gone")
+	r.reload()
+	r.want("a key is lost", r.metric("mxtrap_dnssec_keys_lost"), "1")
+	if reply := r.askSecure("www.a.test.", dns.TypeA); len(reply.Answer) != 2 {
+		t.Errorf("the last good version is not served:\n%v", reply)
+	}
+	deadline := time.Now().Add(patience)
+	for !strings.Contains(r.log.String(), "the key of a zone is lost") {
+		if time.Now().After(deadline) {
+			t.Fatalf("log:\n%s", r.log)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	os.Rename(secret+".gone", secret)
+	r.reload()
+	r.want("the key is back", r.metric("mxtrap_dnssec_keys_lost"), "0")
+}
