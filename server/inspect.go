@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"mxtrap/metrics"
 	"mxtrap/server/keyring"
@@ -18,6 +19,7 @@ import (
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
+	"mxtrap/zone/sign"
 	"mxtrap/zone/source"
 	"mxtrap/zone/trap"
 )
@@ -49,6 +51,9 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 		}
 	}
 	c.checkState(loader.Numbers, &l.Report)
+	if lookUp {
+		c.checkParents(ctx, l, loader.Ring)
+	}
 	in := &Inspection{Down: map[string]string{}, Known: r.Known, Keyless: loader.Ring.Keyless()}
 	for f := range l.Files.All() {
 		switch f.Down {
@@ -66,6 +71,21 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 	slices.SortFunc(in.Zones, func(a, b *zone.Zone) int { return strings.Compare(a.Name(), b.Name()) })
 	in.Problems = l.Report.Problems()
 	return in
+}
+
+// checkParents warns of signed zones whose parents have DS records that fit no key: validating resolvers refuse those zones.
+func (c *Config) checkParents(ctx context.Context, l *load.Loading, ring *keyring.Ring) {
+	for f := range l.Files.All() {
+		keys, err := ring.Of(dname.Name(f.Zone.Apex()))
+		if f.Zone.Plan() == nil || err != nil {
+			continue
+		}
+		var parent sign.Parent
+		parent.DS, parent.TTL, parent.Err = resolve.DS(ctx, c.Resolvers, f.Zone.Name())
+		if s, err := sign.StatusOf(keys, parent, time.Now().Unix()); err == nil && s.Stage == sign.Broken {
+			l.Report.Add(conf.Problem{File: f.Path, Key: "dnssec", Text: f.Zone.Name(), Reason: s.Says + "; mxtrap key ds prints it", Warning: true})
+		}
+	}
 }
 
 // checkState warns of serial numbers that may go back with the next start.

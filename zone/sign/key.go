@@ -132,7 +132,7 @@ func (k *Key) Data() []byte {
 // The digests of a DS record (RFC 4509, RFC 6605).
 const (
 	SHA256 = dns.SHA256
-	SHA384 = dns.SHA384
+	sha384 = dns.SHA384
 )
 
 // DS is the key as the data of a DS record, with a digest of that type.
@@ -144,7 +144,7 @@ func (k *Key) DS(digest uint8) []byte {
 	case dns.SHA1:
 		sum := sha1.Sum(text)
 		return append(data, sum[:]...)
-	case SHA384:
+	case sha384:
 		sum := sha512.Sum384(text)
 		return append(data, sum[:]...)
 	default:
@@ -155,7 +155,7 @@ func (k *Key) DS(digest uint8) []byte {
 
 // Is says whether a DS record, of whatever digest we know, is this key's.
 func (k *Key) Is(ds []byte) bool {
-	return len(ds) > 4 && (ds[3] == dns.SHA1 || ds[3] == SHA256 || ds[3] == SHA384) && bytes.Equal(ds, k.DS(ds[3]))
+	return len(ds) > 4 && (ds[3] == dns.SHA1 || ds[3] == SHA256 || ds[3] == sha384) && bytes.Equal(ds, k.DS(ds[3]))
 }
 
 // String names the key as its files are named.

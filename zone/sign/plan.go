@@ -45,7 +45,7 @@ var errNoKey = errors.New("no key signs the zone at this time")
 // Plan is what a policy comes to at a time for a zone.
 func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
 	now := at.Unix()
-	w := WindowAt(zone, now, p.Expire, p.MaxTTL)
+	w := windowAt(zone, now, p.Expire, p.MaxTTL)
 	plan := &Plan{Window: w, NSEC3: p.NSEC3, Until: w.End, Offset: uint32(w.Number), policy: p, name: zone, at: now}
 	split := map[uint8]uint8{} // bits by algorithm: 1 for an active key with SEP, 2 for one without
 	for _, k := range p.Keys {

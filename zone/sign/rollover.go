@@ -9,8 +9,8 @@ import (
 	"mxtrap/zone/dname"
 )
 
-// Propagation is how long it takes at most until all servers of a zone, or of its parent, have a change (RFC 7583 3.2.3, Dprp).
-const Propagation = time.Hour
+// propagation is how long it takes at most until all servers of a zone, or of its parent, have a change (RFC 7583 3.2.3, Dprp).
+const propagation = time.Hour
 
 // Parent is what the parent zone says of the keys, as resolvers see it.
 type Parent struct {
@@ -109,11 +109,11 @@ func Roll(zone dname.Name, keys []*Key, parent Parent, maxTTL time.Duration, alg
 		if err != nil {
 			return nil, "", err
 		}
-		safe := now + int64((maxTTL + Propagation).Seconds())
+		safe := now + int64((maxTTL + propagation).Seconds())
 		k.Times = Times{Created: now, Publish: now, Activate: now, SyncPublish: safe}
 		if k.Algorithm != s.New.Algorithm { // RFC 6781 4.1.4: its signatures first
 			k.Times.Publish = safe
-			k.Times.SyncPublish = safe + int64((maxTTL + Propagation).Seconds())
+			k.Times.SyncPublish = safe + int64((maxTTL + propagation).Seconds())
 		}
 		old := s.New.copy()
 		old.Times.SyncDelete = k.Times.SyncPublish
@@ -132,10 +132,10 @@ func Roll(zone dname.Name, keys []*Key, parent Parent, maxTTL time.Duration, alg
 			return nil, "", errors.New(s.Says)
 		}
 		old := s.Old.copy()
-		gone := now + int64((parent.TTL + Propagation).Seconds())
+		gone := now + int64((parent.TTL + propagation).Seconds())
 		old.Times.Delete, old.Times.Inactive = gone, gone
 		if old.Algorithm != s.New.Algorithm { // the key goes before its signatures
-			old.Times.Inactive = gone + int64((maxTTL + Propagation).Seconds())
+			old.Times.Inactive = gone + int64((maxTTL + propagation).Seconds())
 		}
 		return []*Key{old}, fmt.Sprintf("key %d is retired", old.Tag), nil
 	}

@@ -34,7 +34,7 @@ func (h *history) check(t *testing.T, zone string) {
 		}
 		return steps
 	}
-	lag := int(Propagation.Seconds())
+	lag := int(propagation.Seconds())
 	for now := range h.parent {
 		for _, k := range within(now, ttl+lag) {
 			for _, d := range within(now, dsTTL+lag) {
@@ -189,7 +189,7 @@ func TestARolloverWaitsForTheParent(t *testing.T) {
 	if err := roll(both, late); err == nil {
 		t.Error("the old key goes while the parent has its DS")
 	}
-	if err := roll(Parent{DS: [][]byte{keys[1].DS(SHA384)}, TTL: time.Hour}, late); err != nil {
+	if err := roll(Parent{DS: [][]byte{keys[1].DS(sha384)}, TTL: time.Hour}, late); err != nil {
 		t.Error(err)
 	}
 }

@@ -49,7 +49,7 @@ func TestTheKeysOfTheRFCsHaveTheirTagsAndDS(t *testing.T) {
 		if got := string(rdata.Append(nil, dns.TypeDS, k.DS(SHA256))); got != c.ds {
 			t.Errorf("DS %s, want %s", got, c.ds)
 		}
-		for _, digest := range []uint8{dns.SHA1, SHA256, SHA384} {
+		for _, digest := range []uint8{dns.SHA1, SHA256, sha384} {
 			if !k.Is(k.DS(digest)) {
 				t.Errorf("a DS of digest %d is not the key's own", digest)
 			}
@@ -191,22 +191,22 @@ func TestWindowsFollowEachOtherWithoutAGap(t *testing.T) {
 	for _, zone := range []string{"example.com", "example.org", "."} {
 		apex := name(t, zone)
 		now := time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC).Unix()
-		w := WindowAt(apex, now, 14*86400, 0)
-		next := WindowAt(apex, w.End, 14*86400, 0)
-		if w.Begin > now || w.End <= now || w.End-w.Begin != week || next.Begin != w.End || next.Number != w.Number+1 || WindowAt(apex, w.End-1, 14*86400, 0) != w {
+		w := windowAt(apex, now, 14*86400, 0)
+		next := windowAt(apex, w.End, 14*86400, 0)
+		if w.Begin > now || w.End <= now || w.End-w.Begin != week || next.Begin != w.End || next.Number != w.Number+1 || windowAt(apex, w.End-1, 14*86400, 0) != w {
 			t.Errorf("%s: %+v, %+v", zone, w, next)
 		}
 		if w.Inception != w.Begin-3*3600 || w.Expiration != w.Begin+21*86400 {
 			t.Errorf("%s: %+v", zone, w)
 		}
-		if long := WindowAt(apex, now, 14*86400, 3600); long.Expiration != w.Expiration+86400 {
+		if long := windowAt(apex, now, 14*86400, 3600); long.Expiration != w.Expiration+86400 {
 			t.Errorf("%s: expire and TTL outlast the signatures: %+v", zone, long)
 		}
-		if before := WindowAt(apex, 0, 0, 0); before.Begin > 0 || before.End <= 0 {
+		if before := windowAt(apex, 0, 0, 0); before.Begin > 0 || before.End <= 0 {
 			t.Errorf("%s: at the beginning of time %+v", zone, before)
 		}
 	}
-	if WindowAt(name(t, "example.com"), 1e9, 0, 0).Begin == WindowAt(name(t, "example.org"), 1e9, 0, 0).Begin {
+	if windowAt(name(t, "example.com"), 1e9, 0, 0).Begin == windowAt(name(t, "example.org"), 1e9, 0, 0).Begin {
 		t.Error("all zones begin at the same time")
 	}
 }

@@ -25,9 +25,9 @@ type Window struct {
 	Expiration int64
 }
 
-// WindowAt is the window of a zone at a time. Secondaries may serve a copy for as long as the SOA record's expire says, and resolvers
+// windowAt is the window of a zone at a time. Secondaries may serve a copy for as long as the SOA record's expire says, and resolvers
 // what they got from those for as long as its TTL: if that is more than two weeks, signatures live longer (in whole days).
-func WindowAt(zone dname.Name, now int64, expire, maxTTL uint32) Window {
+func windowAt(zone dname.Name, now int64, expire, maxTTL uint32) Window {
 	hash := sha256.Sum256([]byte(zone))
 	offset := int64(binary.BigEndian.Uint64(hash[:8]) % week)
 	number := (now - offset) / week

@@ -14,13 +14,18 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"mxtrap/server"
+	"mxtrap/server/keyring"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
+	"mxtrap/zone/sign"
 )
 
 // signedZone has all that denial can go wrong with: wildcards, names that exist only for others, cuts with and without DS, aliases, a DNAME.
@@ -132,6 +137,8 @@ type clocked struct {
 	*instance
 	offset atomic.Int64 // seconds that the clock is ahead of the real one
 	anchor string
+	keys   keyring.Config
+	reload chan os.Signal
 }
 
 // newClocked serves signedZone, with a key, by a clock that is off by so many days.
@@ -157,8 +164,9 @@ func newClocked(t *testing.T, extra, dnssec string, days int64) *clocked {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.keys, c.reload = config.DNSSEC, make(chan os.Signal)
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, nil) }()
+	go func() { done <- s.Run(ctx, c.reload) }()
 	t.Cleanup(func() {
 		stop()
 		<-done
@@ -403,6 +411,65 @@ func TestInteropKeysComeFromOthersAndGoToThem(t *testing.T) {
 			peer := t.TempDir()
 			output(t, "keymgr", "-D", peer, "example.com", "import-bind", path+".key")
 			wantLines(t, "keymgr", output(t, "keymgr", "-D", peer, "example.com", "ds"), `(?i)`+strings.Fields(run("key", "ds", "example.com"))[6])
+		})
+	}
+}
+
+// TestInteropUnboundValidatesThroughARollover rolls the key as the commands say, another algorithm too, with a parent that is late. At each
+// step unbound, whose clock goes with it, finds every answer secure by the DS record that the parent has then.
+func TestInteropUnboundValidatesThroughARollover(t *testing.T) {
+	for _, algorithm := range []uint8{dns.ECDSAP256SHA256, dns.ED25519} {
+		t.Run(dns.AlgorithmToString[algorithm], func(t *testing.T) {
+			c := newClocked(t, "", "NSEC", 0)
+			apex := dname.Name("\x07example\x03com\x00")
+			keys, err := keyring.New(c.keys, nil).Of(apex)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now().Unix()
+			parent := sign.Parent{DS: [][]byte{keys[0].DS(sign.SHA256)}, TTL: time.Hour}
+			anchor := c.anchor
+			rolls := 0
+			for _, hours := range []int64{0, 1, 2, 4, 6, 30, 31, 33, 34, 40, 200} {
+				now := start + hours*3600
+				c.offset.Store(now - time.Now().Unix())
+				keys, err := keyring.New(c.keys, nil).Of(apex)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := sign.StatusOf(keys, parent, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.Stage == sign.Swapping && hours >= 30 { // the parent is late
+					parent.DS = s.Wants
+					anchor = fmt.Sprintf("example.com. IN DS %s\n", rdata.Append(nil, dns.TypeDS, s.Wants[0]))
+				}
+				if rolls == 0 || s.Stage == sign.Swapping && hours >= 31 {
+					write, _, err := sign.Roll(apex, keys, parent, time.Hour, algorithm, now)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, k := range write {
+						if err := c.keys.Replace(k); err != nil {
+							t.Fatal(err)
+						}
+					}
+					rolls++
+					c.reload <- syscall.SIGHUP
+				}
+				time.Sleep(2500 * time.Millisecond) // the server looks at its clock each second
+				path := write(t, openFolder(t), "anchor", anchor)
+				resolver := startUnbound(t, fmt.Sprintf("stub-zone:\n name: example.com\n stub-addr: 127.0.0.1@%s\n", c.port), fmt.Sprintf(
+					" module-config: \"validator iterator\"\n trust-anchor-file: %q\n aggressive-nsec: yes\n val-override-date: %q\n",
+					path, time.Unix(now, 0).UTC().Format("20060102150405")))
+				if validatesAll(t, resolver, signedQuestions); t.Failed() {
+					t.Fatalf("after %d hours, at stage %d: %s", hours, s.Stage, s.Says)
+				}
+			}
+			if rolls != 2 {
+				t.Errorf("%d steps were taken", rolls)
+			}
 		})
 	}
 }
