@@ -38,12 +38,13 @@ func (s *Zone) readDNSSEC(t *conf.Table) {
 	s.dnssec = &on
 }
 
-// Signed says whether the zone is signed, where the server file says what holds for zones that do not say it.
+// Signed says whether the zone is signed, where the server file says what holds for zones that do not say it. A catalog is for other
+// servers alone, and is not.
 func (s *Zone) Signed(otherwise bool) bool {
 	if s.dnssec != nil {
 		return *s.dnssec
 	}
-	return otherwise
+	return otherwise && s.catalog == nil && s.serial == nil
 }
 
 // SignWith has the zone signed when it is compiled next; nil has it not.
