@@ -130,17 +130,3 @@ func TestALostKeyIsToldOf(t *testing.T) {
 	r.reload()
 	r.want("the key is back", r.metric("mxtrap_dnssec_keys_lost"), "0")
 }
-
-func TestACatalogIsNotSigned(t *testing.T) {
-	r := start(t, map[string]string{
-		"mxtrap.toml":  serverFile + "[dnssec]\ndefault = true\nsecret = \"secret\"\n[catalog]\nproduce = \"catalog.example\"\n[transfer]\nallow = [\"127.0.0.1\"]\n",
-		"secret":       strings.Repeat("s", 32),
-		"zones/a.toml": simpleZone("a.test", 1),
-	})
-	if reply := r.askSecure("catalog.example.", dns.TypeSOA); len(reply.Answer) != 1 {
-		t.Errorf("the catalog:\n%v", reply)
-	}
-	if reply := r.askSecure("a.test.", dns.TypeSOA); len(reply.Answer) != 2 {
-		t.Errorf("a zone:\n%v", reply)
-	}
-}

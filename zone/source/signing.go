@@ -44,7 +44,7 @@ func (s *Zone) Signed(otherwise bool) bool {
 	if s.dnssec != nil {
 		return *s.dnssec
 	}
-	return otherwise && s.catalog == nil && s.serial == nil
+	return otherwise && s.catalog == nil
 }
 
 // SignWith has the zone signed when it is compiled next; nil has it not.
