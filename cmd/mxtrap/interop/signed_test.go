@@ -418,8 +418,10 @@ func TestInteropKeysComeFromOthersAndGoToThem(t *testing.T) {
 // TestInteropUnboundValidatesThroughARollover rolls the key as the commands say, another algorithm too, with a parent that is late. At each
 // step unbound, whose clock goes with it, finds every answer secure by the DS record that the parent has then.
 func TestInteropUnboundValidatesThroughARollover(t *testing.T) {
+	buildOnce(t)
 	for _, algorithm := range []uint8{dns.ECDSAP256SHA256, dns.ED25519} {
 		t.Run(dns.AlgorithmToString[algorithm], func(t *testing.T) {
+			t.Parallel()
 			c := newClocked(t, "", "NSEC", 0)
 			apex := dname.Name("\x07example\x03com\x00")
 			keys, err := keyring.New(c.keys, nil).Of(apex)
