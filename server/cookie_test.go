@@ -10,6 +10,7 @@ import (
 )
 
 func TestWhoHasACookieIsNotLimited(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[rate_limit]\nresponses = 3\nslip = 0\nexempt = []\n", "zones/z.toml": exampleZone})
 	conn, err := net.Dial("udp", r.addr)
 	if err != nil {

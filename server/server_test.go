@@ -382,6 +382,7 @@ func TestAnAddressThatIsNotThereYetIsTriedAgain(t *testing.T) {
 
 // TestReloadUnderLoad reloads 50 times while clients ask over UDP and TCP: no query is lost, and every answer is wholly of one version.
 func TestReloadUnderLoad(t *testing.T) {
+	t.Parallel()
 	const reloads, records = 50, 20
 	version := func(n int) string {
 		var b strings.Builder
@@ -514,6 +515,7 @@ func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
 }
 
 func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"zones/a.toml": exampleZone})
 	query := tcpQueryFor("example.com.", dns.TypeMX)
 	served := func(conn net.Conn) bool {

@@ -33,6 +33,7 @@ func (r *running) askSecure(name string, qtype uint16) *dns.Msg {
 // TestASignedReloadUnderLoad reloads while clients ask for signed answers, negative ones too: no query is lost, and each signature is that of
 // the RRset beside it.
 func TestASignedReloadUnderLoad(t *testing.T) {
+	t.Parallel()
 	const reloads = 20
 	version := func(n int) string {
 		return fmt.Sprintf("name = \"a.test\"\n[soa]\nserial = %d\n[records]\n\"@\" = [\"NS ns1\", \"TXT v%d\"]\nns1 = [\"A 192.0.2.53\"]\n", 1000+n, n)
@@ -106,6 +107,7 @@ func TestASignedReloadUnderLoad(t *testing.T) {
 
 // TestALostKeyIsToldOf in the log and in a metric, until it is back.
 func TestALostKeyIsToldOf(t *testing.T) {
+	t.Parallel()
 	files := map[string]string{"zones/a.toml": simpleZone("a.test", 1)}
 	for name, text := range signedServer {
 		files[name] = text

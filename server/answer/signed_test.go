@@ -71,7 +71,7 @@ func responderOf(zones []*zone.Zone) *Responder {
 // has the same records too, and a validator that knows nothing but the zone's key finds all of it proved.
 func FuzzSigned(f *testing.F) {
 	seeds := rand.NewChaCha8([32]byte{2})
-	for i := range 60 {
+	for i := range 40 {
 		seed := make([]byte, 700)
 		seeds.Read(seed)
 		f.Add(seed, i%2 == 0)
