@@ -24,7 +24,7 @@ import (
 // function of its own, so that a failure tells which one broke.
 func TestInvariants(t *testing.T) {
 	accepted, withDecoys, withOwn, withCovers := 0, 0, 0, 0
-	for n := range 1500 {
+	for n := range 3000 {
 		r := rand.New(rand.NewPCG(1, uint64(n)))
 		text, look := randomZone(r)
 		var report conf.Report
