@@ -11,7 +11,6 @@ import (
 
 	"mxtrap/server/keyring"
 	"mxtrap/zone/dname"
-	"mxtrap/zone/rdata"
 	"mxtrap/zone/sign"
 )
 
@@ -134,37 +133,27 @@ copy both into the folder of keys, and this command is not needed.`,
 }
 
 func keyListCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "list [ZONE]",
-		Short: "List keys with what they do now",
-		Args:  usage(cobra.MaximumNArgs(1)),
-	}
-	named := configFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		return eachZone(c, configPath(*named), args, func(zone dname.Name, keys []*sign.Key) {
-			now := time.Now().Unix()
-			for _, k := range keys {
-				fmt.Printf("%s\t%d\t%s\t%s\t%s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k), stateOf(k, now))
-			}
-		})
-	}
-	return c
+	return keysCommand("list [ZONE]", "List keys with what they do now", func(zone dname.Name, k *sign.Key, now int64) {
+		fmt.Printf("%s\t%d\t%s\t%s\t%s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k), stateOf(k, now))
+	})
 }
 
 func keyDSCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "ds [ZONE]",
-		Short: "Print the DS records that the parent zone must have",
-		Args:  usage(cobra.MaximumNArgs(1)),
-	}
+	return keysCommand("ds [ZONE]", "Print the DS records that the parent zone must have", func(zone dname.Name, k *sign.Key, now int64) {
+		if k.IsEntry() && k.Times.Synced(now) {
+			printDS(zone, [][]byte{k.DS(sign.SHA256)})
+		}
+	})
+}
+
+// keysCommand is a command that prints something of each key of a zone, or of all signed zones.
+func keysCommand(use, short string, print func(zone dname.Name, k *sign.Key, now int64)) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: usage(cobra.MaximumNArgs(1))}
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return eachZone(c, configPath(*named), args, func(zone dname.Name, keys []*sign.Key) {
-			now := time.Now().Unix()
 			for _, k := range keys {
-				if k.IsEntry() && k.Times.Synced(now) {
-					fmt.Printf("%s\tIN\tDS\t%s\n", zone, rdata.Append(nil, dns.TypeDS, k.DS(sign.SHA256)))
-				}
+				print(zone, k, time.Now().Unix())
 			}
 		})
 	}

@@ -83,15 +83,7 @@ reload. mxtrap key status says what is next.`,
 	algorithm := c.Flags().String("algorithm", "", "of the new key; default: that of the old one")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path := configPath(*named)
-		zone, err := zoneName(args[0])
-		if err != nil {
-			return err
-		}
-		config, err := keyConfig(path)
-		if err != nil {
-			return err
-		}
-		keys, err := keyring.New(config, nil).Of(zone)
+		config, zone, keys, err := keysOf(path, args[0])
 		if err != nil {
 			return err
 		}
@@ -130,15 +122,7 @@ func keyUnsignCommand() *cobra.Command {
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path := configPath(*named)
-		zone, err := zoneName(args[0])
-		if err != nil {
-			return err
-		}
-		config, err := keyConfig(path)
-		if err != nil {
-			return err
-		}
-		keys, err := keyring.New(config, nil).Of(zone)
+		config, _, keys, err := keysOf(path, args[0])
 		if err != nil {
 			return err
 		}
@@ -149,6 +133,18 @@ func keyUnsignCommand() *cobra.Command {
 		return writeKeys(config, keys, write, "CDS and CDNSKEY will ask the parent to delete the DS records; leave dnssec = true until mxtrap key status says otherwise")
 	}
 	return c
+}
+
+// keysOf reads the keys of a zone.
+func keysOf(path, name string) (config keyring.Config, zone dname.Name, keys []*sign.Key, err error) {
+	if zone, err = zoneName(name); err != nil {
+		return config, zone, nil, err
+	}
+	if config, err = keyConfig(path); err != nil {
+		return config, zone, nil, err
+	}
+	keys, err = keyring.New(config, nil).Of(zone)
+	return config, zone, keys, err
 }
 
 // writeKeys writes the files of keys, of which those that were there before are replaced.
