@@ -250,6 +250,9 @@ func TestQuotesInsideAStringDoNotEndIt(t *testing.T) {
 			t.Errorf("%q: b stands in line %d, want %d", text, lines["b"], want)
 		}
 	}
+	if lines := places("a = [\"\"\"x\"\"\"\", \"y\",\n\"z\"]\nb = 1\n"); lines["a[1]"] != 1 || lines["a[2]"] != 2 || lines["b"] != 3 {
+		t.Errorf("elements behind such a string: %v", lines)
+	}
 }
 
 func TestProblemsThatWereNotKeptAreCountedOverAllReports(t *testing.T) {
