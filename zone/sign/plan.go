@@ -35,8 +35,8 @@ type Plan struct {
 type Policy struct {
 	Keys   []*Key
 	NSEC3  bool
-	Expire uint32
-	MaxTTL uint32
+	Expire uint32 // of the SOA record, in seconds
+	MaxTTL uint32 // of the zone, in seconds
 }
 
 // errNoKey is the fault of a policy whose keys' times leave none.
