@@ -34,8 +34,8 @@ type renewals struct {
 // plan finds out when something has to be done.
 func (r *renewals) plan(files *load.Files, now int64) {
 	r.next, r.ahead = math.MaxInt64, math.MaxInt64
-	told := r.lost
-	r.lost = map[string]int64{}
+	told, made := r.lost, r.made
+	r.lost, r.made = map[string]int64{}, map[string]*zone.Zone{}
 	for f := range files.All() {
 		plan := f.Zone.Plan()
 		if plan == nil {
@@ -44,6 +44,9 @@ func (r *renewals) plan(files *load.Files, now int64) {
 		if f.Lost != "" {
 			r.lost[f.Path] = told[f.Path]
 			continue
+		}
+		if z := made[f.Path]; z != nil { // of zones that are gone nothing is kept
+			r.made[f.Path] = z
 		}
 		until := plan.Until
 		if until <= now { // it could not be renewed
@@ -104,9 +107,6 @@ func (s *Server) renewDue(ctx context.Context, now int64) {
 // signAhead has the signatures made of windows that begin soon.
 func (s *Server) signAhead(now int64) {
 	r := &s.renewals
-	if r.made == nil {
-		r.made = map[string]*zone.Zone{}
-	}
 	for f := range s.files.All() {
 		plan := f.Zone.Plan()
 		if plan == nil || f.Lost != "" || plan.Until-renewAhead > now || r.made[f.Path] != nil {
