@@ -20,7 +20,7 @@ type Set struct {
 	signed []*Signatures // likewise; nil where no zone is signed
 	table  []place       // hash table by apex
 	twins  bool
-	depths [body.MaxLabels + 1]bool
+	depths [dname.MaxLabels + 1]bool
 }
 
 // place is a zone in the table of a Set. It has no pointer, for the garbage collector would follow each to another end of memory.

@@ -79,8 +79,7 @@ func rrsigs(plan *sign.Plan, typ uint16) (list []rrsig) {
 
 // of are the records that go with a type.
 func (s *Signatures) of(typ uint16) []rrsig {
-	switch typ {
-	case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+	if sign.OfKeys(typ) {
 		return s.apex
 	}
 	return s.others

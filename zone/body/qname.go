@@ -2,16 +2,13 @@ package body
 
 import "mxtrap/zone/dname"
 
-// maxLabels is the number of labels of the longest name, without the root.
-const MaxLabels = 127
-
 // QName is a name that is looked up: lower-case wire format and where each label begins. It is made to be used again and again
 // without allocation.
 type QName struct {
 	wire   [dname.MaxName]byte
-	starts [MaxLabels + 1]uint8 // of label i, counted from the left; the last is the root's
-	size   int                  // of the name in wire, root label included
-	Labels int                  // without the root
+	starts [dname.MaxLabels + 1]uint8 // of label i, counted from the left; the last is the root's
+	size   int                        // of the name in wire, root label included
+	Labels int                        // without the root
 }
 
 // Read takes the uncompressed name that begins at msg[off] and returns the offset behind it, or -1 where there is none

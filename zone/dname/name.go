@@ -108,7 +108,7 @@ func (n Name) Compare(other Name) int { return Canonical(n, other) }
 
 // Canonical is [Name.Compare] of names in lower-case wire format, with the root's label or both without. It allocates nothing.
 func Canonical[A, B ~string | ~[]byte](a A, b B) int {
-	var startsA, startsB [maxLabels]uint8
+	var startsA, startsB [MaxLabels]uint8
 	n, m := starts(a, &startsA), starts(b, &startsB)
 	for n > 0 && m > 0 {
 		n, m = n-1, m-1
@@ -126,11 +126,11 @@ func Canonical[A, B ~string | ~[]byte](a A, b B) int {
 	return n - m
 }
 
-// maxLabels is the number of labels of the longest name, without the root.
-const maxLabels = MaxName / 2
+// MaxLabels is the number of labels of the longest name, without the root.
+const MaxLabels = MaxName / 2
 
 // starts finds where the labels of a name begin, and how many there are without the root.
-func starts[N ~string | ~[]byte](name N, to *[maxLabels]uint8) (labels int) {
+func starts[N ~string | ~[]byte](name N, to *[MaxLabels]uint8) (labels int) {
 	for at := 0; at < len(name) && name[at] != 0; at += 1 + int(name[at]) {
 		to[labels] = uint8(at)
 		labels++

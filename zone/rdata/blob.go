@@ -195,10 +195,7 @@ func bitmap(least int) field {
 			types = append(types, t)
 		}
 		slices.Sort(types)
-		for _, window := range windows(types) {
-			to = append(append(to, window.number, byte(len(window.bits))), window.bits...)
-		}
-		return to, nil
+		return AppendBitmap(to, types), nil
 	}, func(to, data []byte) []byte {
 		for first := true; len(data) > 0; data = data[2+data[1]:] {
 			for bit := range 8 * int(data[1]) {
@@ -215,25 +212,20 @@ func bitmap(least int) field {
 	}}
 }
 
-// window is 256 types of a bitmap.
-type window struct {
-	number byte
-	bits   []byte
-}
-
-func windows(types []uint16) (out []window) {
-	for _, t := range types {
-		number, octet := byte(t>>8), int(t&0xff)/8
-		if len(out) == 0 || out[len(out)-1].number != number {
-			out = append(out, window{number: number})
+// AppendBitmap appends the bitmap of types in ascending order (RFC 4034 4.1.2).
+func AppendBitmap(to []byte, types []uint16) []byte {
+	for len(types) > 0 {
+		number := byte(types[0] >> 8)
+		var bits [32]byte
+		size := 0
+		for len(types) > 0 && byte(types[0]>>8) == number {
+			low := int(types[0] & 0xff)
+			bits[low/8] |= 0x80 >> (low % 8)
+			size, types = low/8+1, types[1:]
 		}
-		w := &out[len(out)-1]
-		for len(w.bits) <= octet {
-			w.bits = append(w.bits, 0)
-		}
-		w.bits[octet] |= 0x80 >> (t % 8)
+		to = append(append(to, number, byte(size)), bits[:size]...)
 	}
-	return out
+	return to
 }
 
 // oldBitmap is the types of an NXT record (RFC 2535 5.2): those below 128.

@@ -7,6 +7,7 @@ import (
 
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
 )
 
 // Chain tells which names of a zone exist, with which types: each link says that there is nothing between its owner and the next.
@@ -82,22 +83,6 @@ func types(c *content.Content, node int, link uint16) (list []uint16) {
 	return list
 }
 
-// appendBitmap is RFC 4034 4.1.2.
-func appendBitmap(to []byte, types []uint16) []byte {
-	for len(types) > 0 {
-		number := byte(types[0] >> 8)
-		var bits [32]byte
-		size := 0
-		for len(types) > 0 && byte(types[0]>>8) == number {
-			low := int(types[0] & 0xff)
-			bits[low/8] |= 0x80 >> (low % 8)
-			size, types = low/8+1, types[1:]
-		}
-		to = append(append(to, number, byte(size)), bits[:size]...)
-	}
-	return to
-}
-
 // nsecChain puts an NSEC record at each name (RFC 4034 4). The names in it are in lower case, which old validators need. All of it is made
 // in a few pieces of memory, for there are very many zones.
 func (p *Plan) nsecChain(c *content.Content, ttl uint32) *Chain {
@@ -113,7 +98,7 @@ func (p *Plan) nsecChain(c *content.Content, ttl uint32) *Chain {
 		n := &c.Nodes[node]
 		begin := len(data)
 		data = append(data, c.Nodes[nodes[(i+1)%len(nodes)]].Name...)
-		data = appendBitmap(data, types(c, node, dns.TypeNSEC))
+		data = rdata.AppendBitmap(data, types(c, node, dns.TypeNSEC))
 		records[i] = content.Record{Owner: n.Name, Typ: dns.TypeNSEC, Ttl: ttl, Data: data[begin:len(data):len(data)]}
 		first := len(sets)
 		at := 0

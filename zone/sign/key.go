@@ -159,7 +159,7 @@ func (k *Key) Is(ds []byte) bool {
 }
 
 // String names the key as its files are named.
-func (k *Key) String() string { return fmt.Sprintf("K%s+%03d+%05d", k.Zone, k.Algorithm, k.Tag) }
+func (k *Key) String() string { return k.File() }
 
 // Generate makes a key that signs everything (a CSK) with one of the algorithms that [Makes] names.
 func Generate(zone dname.Name, algorithm uint8) (*Key, error) {

@@ -10,6 +10,7 @@ import (
 
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
 )
 
 // HashLabel is the size of the label that NSEC3 makes of a name, with its length octet.
@@ -46,7 +47,7 @@ func (p *Plan) nsec3Chain(c *content.Content, ttl uint32) *Chain {
 		link := &chain.Links[i]
 		next := hashes[chain.Links[(i+1)%len(chain.Links)].Node]
 		data := append([]byte{1, 0, 0, 0, 0, sha1.Size}, next[:]...)
-		set := recordSet(link.Owner, dns.TypeNSEC3, ttl, appendBitmap(data, types(c, link.Node, dns.TypeNSEC3)))
+		set := recordSet(link.Owner, dns.TypeNSEC3, ttl, rdata.AppendBitmap(data, types(c, link.Node, dns.TypeNSEC3)))
 		link.Set = &set
 	}
 	return chain

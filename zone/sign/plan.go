@@ -115,10 +115,14 @@ func (p *Plan) SameRecords(other *Plan) bool {
 	return slices.EqualFunc(p.keys, other.keys, (*Key).same) && slices.EqualFunc(p.synced, other.synced, (*Key).same) && p.gone == other.gone && p.NSEC3 == other.NSEC3
 }
 
+// OfKeys says whether a set of a type is signed by the keys that the parent's DS names, where others sign the rest (RFC 7344 4.1).
+func OfKeys(typ uint16) bool {
+	return typ == dns.TypeDNSKEY || typ == dns.TypeCDS || typ == dns.TypeCDNSKEY
+}
+
 // Signers are the keys that sign a set of a type.
 func (p *Plan) Signers(typ uint16) []*Key {
-	switch typ {
-	case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY: // RFC 7344 4.1
+	if OfKeys(typ) {
 		return p.apex
 	}
 	return p.zone
