@@ -304,7 +304,7 @@ func TestInteropTheChainIsThatOfOtherSigners(t *testing.T) {
 		return strings.Contains(line, "\tRRSIG\t") || strings.Contains(line, "\tNSEC\t")
 	}), "\n")+"\n")
 	output(t, "ldns-signzone", "-A", "-e", times[8], "-i", times[9], "-o", "example.com", "-f", plain+".ldns", plain, filepath.Join(keys, key))
-	output(t, "dnssec-signzone", "-z", "-P", "-O", "full", "-o", "example.com", "-f", plain+".bind", "-e", times[8], "-s", times[9], plain, filepath.Join(keys, key))
+	output(t, "dnssec-signzone", "-d", t.TempDir(), "-z", "-P", "-O", "full", "-o", "example.com", "-f", plain+".bind", "-e", times[8], "-s", times[9], plain, filepath.Join(keys, key))
 	for _, other := range []string{".ldns", ".bind"} {
 		theirs := canonicalRecords(t, readFile(t, plain+other))
 		for _, line := range mine {
@@ -497,7 +497,7 @@ func TestInteropAZoneThatAnotherHasSignedIsServedWithItsProofs(t *testing.T) {
 			plain := plainFile(t)
 			keys := keysOf(t, filepath.Dir(plain))
 			key := strings.TrimSpace(output(t, "dnssec-keygen", "-K", keys, "-a", "13", "-f", "KSK", "example.com"))
-			output(t, "dnssec-signzone", append(append([]string{"-S", "-K", keys, "-z", "-P", "-O", "full", "-o", "example.com", "-f", plain + ".signed"}, options...), plain)...)
+			output(t, "dnssec-signzone", append(append([]string{"-d", t.TempDir(), "-S", "-K", keys, "-z", "-P", "-O", "full", "-o", "example.com", "-f", plain + ".signed"}, options...), plain)...)
 			anchor := output(t, "dnssec-dsfromkey", "-2", filepath.Join(keys, key+".key"))
 			first := serveInstance(t, "[transfer]\nallow = [\"127.0.0.1\"]\n", map[string]string{
 				"a.toml": "name = \"example.com\"\nfile = \"a.zone\"\n", "a.zone": readFile(t, plain+".signed"),
