@@ -83,7 +83,7 @@ reload. mxtrap key status says what is next.`,
 	algorithm := c.Flags().String("algorithm", "", "of the new key; default: that of the old one")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path := configPath(*named)
-		config, zone, keys, err := keysOf(path, args[0])
+		config, ring, zone, keys, err := keysOf(path, args[0])
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,8 @@ reload. mxtrap key status says what is next.`,
 		if z.Plan() == nil {
 			return fmt.Errorf("%s is not signed: set dnssec = true in its file first", z.Name())
 		}
-		write, says, err := sign.Roll(zone, keys, parentOf(c, path, zone), z.Plan().MaxTTL(), number, time.Now().Unix())
+		successor := func() (*sign.Key, error) { return ring.Successor(zone, keys, number) }
+		write, says, err := sign.Roll(keys, parentOf(c, path, zone), z.Plan().MaxTTL(), successor, time.Now().Unix())
 		if err != nil {
 			return err
 		}
@@ -122,7 +123,7 @@ func keyUnsignCommand() *cobra.Command {
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path := configPath(*named)
-		config, _, keys, err := keysOf(path, args[0])
+		config, _, _, keys, err := keysOf(path, args[0])
 		if err != nil {
 			return err
 		}
@@ -136,15 +137,16 @@ func keyUnsignCommand() *cobra.Command {
 }
 
 // keysOf reads the keys of a zone.
-func keysOf(path, name string) (config keyring.Config, zone dname.Name, keys []*sign.Key, err error) {
+func keysOf(path, name string) (config keyring.Config, ring *keyring.Ring, zone dname.Name, keys []*sign.Key, err error) {
 	if zone, err = zoneName(name); err != nil {
-		return config, zone, nil, err
+		return config, nil, zone, nil, err
 	}
 	if config, err = keyConfig(path); err != nil {
-		return config, zone, nil, err
+		return config, nil, zone, nil, err
 	}
-	keys, err = keyring.New(config, nil).Of(zone)
-	return config, zone, keys, err
+	ring = keyring.New(config, nil)
+	keys, err = ring.Of(zone)
+	return config, ring, zone, keys, err
 }
 
 // writeKeys writes the files of keys, of which those that were there before are replaced.

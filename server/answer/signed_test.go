@@ -25,7 +25,7 @@ var signedAt = time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC)
 
 // testKey is the key of a zone, which its name and a constant decide.
 func testKey(t testing.TB, zone dname.Name) *sign.Key {
-	k, err := sign.Derive([]byte("a secret of these tests, and of no use elsewhere"), zone, 0, sign.Times{})
+	k, err := sign.Derive([]byte("a secret of these tests, and of no use elsewhere"), zone, dns.ECDSAP256SHA256, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

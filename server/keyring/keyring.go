@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/miekg/dns"
+
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
@@ -72,8 +74,9 @@ func New(c Config, before *Ring) *Ring {
 	r := &Ring{config: c, files: map[string][]string{}, zones: map[string]*keys{}, none: map[string]bool{}}
 	if c.secret != "" {
 		r.secret, r.err = readSecret(c.secret)
-	} else if r.err = r.list(); errors.Is(r.err, fs.ErrNotExist) {
-		r.err = nil // then there are no keys
+	}
+	if err := r.list(); err != nil && !errors.Is(err, fs.ErrNotExist) { // no folder: there are no keys
+		r.err = errors.Join(r.err, err)
 	}
 	if before != nil && before.config == c && string(before.secret) == string(r.secret) {
 		before.mu.Lock()
@@ -157,26 +160,30 @@ func (r *Ring) Of(zone dname.Name) ([]*sign.Key, error) {
 	return k.list, nil
 }
 
+// Successor makes the key that takes the place of a zone's keys.
+func (r *Ring) Successor(zone dname.Name, keys []*sign.Key, algorithm uint8) (*sign.Key, error) {
+	if r.secret != nil {
+		return sign.Derive(r.secret, zone, algorithm, sign.NextDerived(keys))
+	}
+	return sign.Generate(zone, algorithm)
+}
+
 // errNone is the error of a zone without keys.
 var errNone = errors.New("no key")
 
 // read reads the keys of a zone, unless their files are as they were.
 func (r *Ring) read(zone dname.Name) (*keys, error) {
-	before := r.before[string(zone)]
-	if r.secret != nil {
-		if before != nil {
-			return before, nil
-		}
-		k, err := sign.Derive(r.secret, zone, 0, sign.Times{})
-		return &keys{list: []*sign.Key{k}}, err
-	}
-	names := r.files[sign.FilesOf(zone)]
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%w of the zone in %s: make one with mxtrap key generate %s, or put its key files there", errNone, r.config.Keys, zone.Bare())
-	}
+	before, names := r.before[string(zone)], r.files[sign.FilesOf(zone)]
 	slices.Sort(names)
-	if before != nil && r.unchanged(before, names) {
+	switch {
+	case before != nil && r.unchanged(before, names):
 		return before, nil
+	case len(names) > 0:
+	case r.secret != nil:
+		k, err := sign.Derive(r.secret, zone, dns.ECDSAP256SHA256, 0)
+		return &keys{list: []*sign.Key{k}}, err
+	default:
+		return nil, fmt.Errorf("%w of the zone in %s: make one with mxtrap key generate %s, or put its key files there", errNone, r.config.Keys, zone.Bare())
 	}
 	now := &keys{}
 	for _, name := range names {
@@ -212,7 +219,7 @@ func (r *Ring) readKey(name string, zone dname.Name) (k *sign.Key, f file, err e
 		return nil, f, fmt.Errorf("%s: %w; the user that mxtrap runs as must be able to read it", path+sign.PrivateFile, conf.Plain(err))
 	}
 	defer source.ReleaseText(private)
-	k, err = sign.ParseKey(public, private)
+	k, err = sign.ParseKey(public, private, r.secret)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%s: %w", path+sign.PrivateFile, err)
@@ -248,8 +255,8 @@ func (r *Ring) Exposed() (paths []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.zones {
-		for _, f := range k.files {
-			if f.private.Open() {
+		for i, f := range k.files {
+			if f.private.Open() && !k.list[i].IsDerived() {
 				paths = append(paths, filepath.Join(r.config.Keys, f.name)+sign.PrivateFile)
 			}
 		}

@@ -139,3 +139,63 @@ func TestAKeyIsTrustedUntilItSigns(t *testing.T) {
 		t.Errorf("%d keys, %v", len(keys), err)
 	}
 }
+
+func TestADerivedKeyIsRolledByFilesWithoutASecret(t *testing.T) {
+	c := Config{Keys: filepath.Join(t.TempDir(), "keys"), secret: filepath.Join(t.TempDir(), "secret")}
+	os.WriteFile(c.secret, []byte(strings.Repeat("s", sign.MinSecret)), 0o600)
+	ring := New(c, nil)
+	of := func(want int) []*sign.Key {
+		t.Helper()
+		ring = New(c, ring)
+		keys, err := ring.Of(apex)
+		if err != nil || len(keys) != want {
+			t.Fatalf("%d keys, want %d; %v", len(keys), want, err)
+		}
+		return keys
+	}
+	first := of(1)
+	if again := of(1); again[0] != first[0] {
+		t.Error("a key is derived twice")
+	}
+	now := time.Now().Unix()
+	roll := func(parent sign.Parent, keys []*sign.Key) {
+		t.Helper()
+		write, _, err := sign.Roll(keys, parent, time.Hour, func() (*sign.Key, error) { return ring.Successor(apex, keys, dns.ED25519) }, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range write {
+			if err := c.Replace(k); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	roll(sign.Parent{DS: [][]byte{first[0].DS(sign.SHA256)}}, first)
+	both := of(2)
+	if sign.NextDerived(both) != 2 {
+		t.Errorf("the next key has the number %d", sign.NextDerived(both))
+	}
+	files, _ := filepath.Glob(filepath.Join(c.Keys, "*"+sign.PrivateFile))
+	for _, file := range files {
+		if text, _ := os.ReadFile(file); strings.Contains(string(text), "PrivateKey") {
+			t.Errorf("%s has a private key", file)
+		}
+	}
+	now += 100 * 3600
+	s, err := sign.StatusOf(both, sign.Parent{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roll(sign.Parent{DS: s.Wants, TTL: time.Hour}, both)
+	after := of(2)
+	if s, err := sign.StatusOf(after, sign.Parent{DS: s.Wants}, now+1); err != nil || s.Stage != sign.Retiring || s.New.Algorithm != dns.ED25519 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := c.Write(first[0]); err == nil || !strings.Contains(err.Error(), "there is such a key already") {
+		t.Error(err)
+	}
+	other, _ := sign.Generate(apex, dns.ED25519)
+	if _, err := c.Write(other); err == nil || !strings.Contains(err.Error(), "all keys are derived from dnssec.secret") {
+		t.Error(err)
+	}
+}

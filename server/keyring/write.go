@@ -12,11 +12,8 @@ import (
 
 // Write writes the two files of a new key. It never replaces one that is there.
 func (c Config) Write(k *sign.Key) (path string, err error) {
-	if err := c.writable(); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(c.Keys, 0o700); err != nil {
-		return "", err
+	if c.secret != "" && !k.IsDerived() {
+		return "", fmt.Errorf("all keys are derived from dnssec.secret (%s); mxtrap key roll makes the next one", c.secret)
 	}
 	path = c.Path(k)
 	if _, err := os.Lstat(path + sign.PublicFile); !errors.Is(err, fs.ErrNotExist) {
@@ -25,30 +22,18 @@ func (c Config) Write(k *sign.Key) (path string, err error) {
 	if _, err := os.Lstat(path + sign.PrivateFile); !errors.Is(err, fs.ErrNotExist) {
 		return path, fmt.Errorf("%s: there is such a key already", path+sign.PrivateFile)
 	}
-	return path, c.replace(k)
+	return path, c.Replace(k)
 }
 
 // Path is where a key's files are, without their endings.
 func (c Config) Path(k *sign.Key) string { return filepath.Join(c.Keys, k.File()) }
 
-// Replace writes the two files of a key again, whose times have changed.
+// Replace writes the two files of a key again, whose times have changed. It puts the private file in its place first: a key without it is an
+// error, and a private one alone is none.
 func (c Config) Replace(k *sign.Key) error {
-	if err := c.writable(); err != nil {
+	if err := os.MkdirAll(c.Keys, 0o700); err != nil {
 		return err
 	}
-	return c.replace(k)
-}
-
-// writable says why there are no key files.
-func (c Config) writable() error {
-	if c.secret != "" {
-		return fmt.Errorf("all keys are derived from dnssec.secret (%s), so that there are no key files", c.secret)
-	}
-	return nil
-}
-
-// replace puts the private file in its place first: a key without it is an error, and a private one alone is none.
-func (c Config) replace(k *sign.Key) error {
 	private, err := k.Private()
 	if err != nil {
 		return err

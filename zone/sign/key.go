@@ -42,8 +42,9 @@ type Key struct {
 	Times     Times
 	Tag       uint16 // RFC 4034 B
 
-	public  []byte // as a DNSKEY record has it
-	private any    // a scalar, an ed25519.PrivateKey or an *rsa.PrivateKey
+	public  []byte     // as a DNSKEY record has it
+	private any        // a scalar, an ed25519.PrivateKey or an *rsa.PrivateKey
+	derived derivation // its files have the number of rollovers in the place of the private key
 
 	mu     sync.Mutex
 	opened weak.Pointer[ecdsa.PrivateKey] // of a scalar
@@ -63,7 +64,7 @@ func (k *Key) same(other *Key) bool {
 
 // copy is the key again, for other times.
 func (k *Key) copy() *Key {
-	return &Key{Zone: k.Zone, Flags: k.Flags, Algorithm: k.Algorithm, Times: k.Times, Tag: k.Tag, public: k.public, private: k.private}
+	return &Key{Zone: k.Zone, Flags: k.Flags, Algorithm: k.Algorithm, Times: k.Times, Tag: k.Tag, public: k.public, private: k.private, derived: k.derived}
 }
 
 // Check says whether the private key and the public key are not of one pair. A key that was only read may be wrong in that.
@@ -157,6 +158,9 @@ func (k *Key) DS(digest uint8) []byte {
 func (k *Key) Is(ds []byte) bool {
 	return len(ds) > 4 && (ds[3] == dns.SHA1 || ds[3] == SHA256 || ds[3] == sha384) && bytes.Equal(ds, k.DS(ds[3]))
 }
+
+// IsDerived says whether the private key is not in the key's files, but follows from a secret.
+func (k *Key) IsDerived() bool { return k.derived != 0 }
 
 // String names the key as its files are named.
 func (k *Key) String() string { return k.File() }

@@ -47,8 +47,9 @@ func FilesOf(zone dname.Name) string {
 // File is what the key's two files are called, without their endings.
 func (k *Key) File() string { return fmt.Sprintf("%s%03d+%05d", FilesOf(k.Zone), k.Algorithm, k.Tag) }
 
-// ParseKey reads a key's two files. [Key.Check] says whether they are of one key.
-func ParseKey(public, private []byte) (*Key, error) {
+// ParseKey reads a key's two files. [Key.Check] says whether they are of one key. Secret is what a key is derived from if its
+// file says so; nil: there is none. Such a key is checked at once.
+func ParseKey(public, private, secret []byte) (*Key, error) {
 	k, err := parsePublic(public)
 	if err != nil {
 		return nil, err
@@ -60,9 +61,23 @@ func ParseKey(public, private []byte) (*Key, error) {
 	if p.algorithm != k.Algorithm {
 		return nil, fmt.Errorf("the private key is one of algorithm %d, the public key of %d", p.algorithm, k.Algorithm)
 	}
-	k.private, k.Times = p.half, p.times
-	return k, nil
+	k.private, k.Times, k.derived = p.half, p.times, p.derived
+	if k.derived != 0 {
+		if secret == nil {
+			return nil, errNoSecret
+		}
+		if k.private, err = deriveHalf(secret, k.Zone, k.Algorithm, k.derived.rollover()); err == nil && k.Check() != nil {
+			err = errOtherSecret
+		}
+	}
+	return k, err
 }
+
+// What is wrong with the secret of a key that is derived.
+var (
+	errNoSecret    = errors.New("the key is derived from a secret, and dnssec.secret names none")
+	errOtherSecret = errors.New("the key is derived from another secret than the one in dnssec.secret")
+)
 
 // Import is a private key that came without its public file, as another program exports it: in BIND's format or as PEM.
 func Import(zone dname.Name, flags uint16, text []byte) (*Key, error) {
@@ -85,8 +100,11 @@ func Import(zone dname.Name, flags uint16, text []byte) (*Key, error) {
 		return nil, fmt.Errorf("a key of a kind that DNSSEC does not have: %T", private)
 	}
 	p, err := parsePrivate(text)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case p.derived != 0:
+		return nil, errors.New("the file has no private key, but says that it is derived from a secret")
 	}
 	k, err := newKey(zone, flags, p.algorithm, p.half)
 	if err == nil {
@@ -147,11 +165,15 @@ func isNumber(word string) bool {
 	return err == nil
 }
 
+// derivedField is what our .private files have in the place of a key that is derived: the number of rollovers before it.
+const derivedField = "Derived"
+
 // privateKey is what a .private file holds.
 type privateKey struct {
 	algorithm uint8
-	half      any // as Key.private
+	half      any // as Key.private; nil: it is derived
 	times     Times
+	derived   derivation
 }
 
 // parsePrivate reads BIND's format, from version 1.2 on: a field in each line.
@@ -177,6 +199,14 @@ func parsePrivate(text []byte) (p privateKey, err error) {
 				return p, fmt.Errorf("%s: %w", t.name, err)
 			}
 		}
+	}
+	if number, ok := fields[derivedField]; ok {
+		n, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			return p, fmt.Errorf("%s: %q is no number of rollovers", derivedField, number)
+		}
+		p.derived = derived(uint32(n))
+		return p, nil
 	}
 	p.half, err = parseHalf(p.algorithm, fields)
 	return p, err
@@ -256,8 +286,23 @@ func (k *Key) Public() []byte {
 }
 
 // Private is the text of the key's .private file.
-func (k *Key) Private() ([]byte, error) {
-	text := fmt.Appendf(nil, "Private-key-format: v1.3\nAlgorithm: %d (%s)\n", k.Algorithm, dns.AlgorithmToString[k.Algorithm])
+func (k *Key) Private() (text []byte, err error) {
+	text = fmt.Appendf(text, "Private-key-format: v1.3\nAlgorithm: %d (%s)\n", k.Algorithm, dns.AlgorithmToString[k.Algorithm])
+	if k.IsDerived() {
+		text = fmt.Appendf(text, "%s: %d\n", derivedField, k.derived.rollover())
+	} else if text, err = k.appendHalf(text); err != nil {
+		return nil, err
+	}
+	for _, t := range k.Times.each() {
+		if *t.at != 0 {
+			text = fmt.Appendf(text, "%s: %s\n", t.name, formatTime(*t.at))
+		}
+	}
+	return text, nil
+}
+
+// appendHalf appends the fields of the private key.
+func (k *Key) appendHalf(text []byte) ([]byte, error) {
 	field := func(name string, value []byte) {
 		text = fmt.Appendf(text, "%s: %s\n", name, base64.StdEncoding.EncodeToString(value))
 	}
@@ -278,11 +323,6 @@ func (k *Key) Private() ([]byte, error) {
 		}
 	default:
 		return nil, fmt.Errorf("%s: the private key is missing", k)
-	}
-	for _, t := range k.Times.each() {
-		if *t.at != 0 {
-			text = fmt.Appendf(text, "%s: %s\n", t.name, formatTime(*t.at))
-		}
 	}
 	return text, nil
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"mxtrap/zone/dname"
 )
 
 // propagation is how long it takes at most until all servers of a zone, or of its parent, have a change (RFC 7583 3.2.3, Dprp).
@@ -94,8 +92,9 @@ func StatusOf(keys []*Key, parent Parent, now int64) (s Status, err error) {
 	return s, nil
 }
 
-// Roll takes the next step of a rollover: it returns the keys whose files have to be written, the new one among them if there is one.
-func Roll(zone dname.Name, keys []*Key, parent Parent, maxTTL time.Duration, algorithm uint8, now int64) (write []*Key, says string, err error) {
+// Roll takes the next step of a rollover: it returns the keys whose files have to be written, the new one among them if there is one. The
+// new key is what successor makes.
+func Roll(keys []*Key, parent Parent, maxTTL time.Duration, successor func() (*Key, error), now int64) (write []*Key, says string, err error) {
 	s, err := StatusOf(keys, parent, now)
 	if err != nil {
 		return nil, "", err
@@ -105,7 +104,7 @@ func Roll(zone dname.Name, keys []*Key, parent Parent, maxTTL time.Duration, alg
 		if parent.Err != nil {
 			return nil, "", fmt.Errorf("cannot look up the parent's DS records: %w", parent.Err)
 		}
-		k, err := Generate(zone, algorithm)
+		k, err := successor()
 		if err != nil {
 			return nil, "", err
 		}

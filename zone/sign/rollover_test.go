@@ -130,7 +130,7 @@ func TestARolloverIsSafeWhateverResolversRemember(t *testing.T) {
 				stages = append(stages, name)
 			}
 			if n == 200 || s.Stage == Swapping && strings.Contains(s.Says, "key roll once more") && n%50 == 0 {
-				write, _, err := Roll(zone, keys, p, ttl*time.Second, c.to, now)
+				write, _, err := Roll(keys, p, ttl*time.Second, func() (*Key, error) { return Generate(zone, c.to) }, now)
 				if err != nil {
 					t.Fatal(what, err)
 				}
@@ -168,7 +168,7 @@ func TestARolloverWaitsForTheParent(t *testing.T) {
 	keys := files{old}
 	at := Parent{DS: [][]byte{old.DS(SHA256)}, TTL: time.Hour}
 	roll := func(p Parent, now int64) error {
-		write, _, err := Roll(zone, keys, p, time.Hour, dns.ED25519, now)
+		write, _, err := Roll(keys, p, time.Hour, func() (*Key, error) { return Generate(zone, dns.ED25519) }, now)
 		keys.write(write)
 		return err
 	}

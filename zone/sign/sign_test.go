@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -25,7 +26,7 @@ func name(t testing.TB, text string) dname.Name {
 
 func mustParse(t testing.TB, public, private string) *Key {
 	t.Helper()
-	k, err := ParseKey([]byte(public), []byte(private))
+	k, err := ParseKey([]byte(public), []byte(private), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestKeyFilesThatAreWrongAreRefusedWithTheReason(t *testing.T) {
 		{public13, "Private-key-format: v1.3\nAlgorithm: 13\nPrivateKey: " + strings.Repeat("AAAA", 12) + "\n", "longer than 32"},
 		{"e. IN DNSKEY 257 3 5 AAAA", "Private-key-format: v1.3\nAlgorithm: 5\nPrivateKey: AAAA\n", "mxtrap signs with 8, 10, 13, 14 and 15"},
 	} {
-		k, err := ParseKey([]byte(c.public), []byte(c.private))
+		k, err := ParseKey([]byte(c.public), []byte(c.private), nil)
 		if err == nil {
 			err = k.Check()
 		}
@@ -214,11 +215,11 @@ func TestWindowsFollowEachOtherWithoutAGap(t *testing.T) {
 func TestAPlanSaysWhichKeysSignWhat(t *testing.T) {
 	zone := name(t, "example.com")
 	key := func(flags uint16, secret string, times Times) *Key {
-		k, err := Derive([]byte(secret), zone, 0, times)
+		k, err := Derive([]byte(secret), zone, dns.ECDSAP256SHA256, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.Flags = flags
+		k.Flags, k.Times = flags, times
 		k.complete()
 		return k
 	}
@@ -256,19 +257,58 @@ func TestAPlanSaysWhichKeysSignWhat(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreDerivedDifferByZoneAndRollover(t *testing.T) {
+func TestKeysThatAreDerivedDifferByZoneAlgorithmAndRollover(t *testing.T) {
 	seen := map[uint16]bool{}
+	secret := []byte(strings.Repeat("x", MinSecret))
 	for _, zone := range []string{"example.com", "example.org"} {
-		for rollover := range uint32(2) {
-			k, err := Derive([]byte(strings.Repeat("x", MinSecret)), name(t, zone), rollover, Times{})
-			if err != nil || seen[k.Tag] {
-				t.Errorf("%s %d: tag %d again, %v", zone, rollover, k.Tag, err)
+		for _, algorithm := range []uint8{dns.ECDSAP256SHA256, dns.ED25519} {
+			for rollover := range uint32(2) {
+				k, err := Derive(secret, name(t, zone), algorithm, rollover)
+				if err != nil || seen[k.Tag] {
+					t.Errorf("%s %d: tag %d again, %v", zone, rollover, k.Tag, err)
+				}
+				seen[k.Tag] = true
+				again, _ := Derive(secret, name(t, zone), algorithm, rollover)
+				if string(again.Data()) != string(k.Data()) {
+					t.Errorf("%s %d is another key each time", zone, rollover)
+				}
+				if next := NextDerived([]*Key{k}); next != rollover+1 {
+					t.Errorf("after number %d comes %d", rollover, next)
+				}
 			}
-			seen[k.Tag] = true
-			again, _ := Derive([]byte(strings.Repeat("x", MinSecret)), name(t, zone), rollover, Times{})
-			if string(again.Data()) != string(k.Data()) {
-				t.Errorf("%s %d is another key each time", zone, rollover)
-			}
+		}
+	}
+	if _, err := Derive(secret, name(t, "example.com"), dns.RSASHA256, 0); err == nil {
+		t.Error("an RSA key is derived")
+	}
+}
+
+func TestTheFilesOfADerivedKeyHaveItsNumberAndNoPrivateKey(t *testing.T) {
+	secret := []byte(strings.Repeat("x", MinSecret))
+	k, err := Derive(secret, name(t, "example.com"), dns.ED25519, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Times.Publish = 100
+	private, err := k.Private()
+	if want := "Private-key-format: v1.3\nAlgorithm: 15 (ED25519)\nDerived: 7\nPublish: 19700101000140\n"; err != nil || string(private) != want {
+		t.Fatalf("%v, %s", err, private)
+	}
+	again, err := ParseKey(k.Public(), private, secret)
+	if err != nil || again.Times != k.Times || NextDerived([]*Key{again}) != 8 {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	for what, read := range map[string]func() error{
+		"names none":                  func() error { _, err := ParseKey(k.Public(), private, nil); return err },
+		"derived from another secret": func() error { _, err := ParseKey(k.Public(), private, secret[1:]); return err },
+		"no number of rollovers": func() error {
+			_, err := ParseKey(k.Public(), bytes.Replace(private, []byte("7"), []byte("-7"), 1), secret)
+			return err
+		},
+		"has no private key": func() error { _, err := Import(k.Zone, CSK, private); return err },
+	} {
+		if err := read(); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%v, want %q", err, what)
 		}
 	}
 }
@@ -277,9 +317,14 @@ func TestKeysThatAreDerivedDifferByZoneAndRollover(t *testing.T) {
 func FuzzKey(f *testing.F) {
 	f.Add([]byte(public13), []byte(private13))
 	f.Add([]byte(public15), []byte(private15))
+	secret := []byte(strings.Repeat("x", MinSecret))
+	if k, err := Derive(secret, "\x07example\x03com\x00", dns.ECDSAP256SHA256, 1); err == nil {
+		private, _ := k.Private()
+		f.Add(k.Public(), private)
+	}
 	f.Fuzz(func(t *testing.T, public, private []byte) {
 		Import(dname.Root, CSK, private)
-		k, err := ParseKey(public, private)
+		k, err := ParseKey(public, private, secret)
 		if err != nil || k.Check() != nil {
 			return
 		}
@@ -287,7 +332,7 @@ func FuzzKey(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := ParseKey(k.Public(), text)
+		again, err := ParseKey(k.Public(), text, secret)
 		if err != nil || again.File() != k.File() || again.Times != k.Times {
 			t.Fatalf("%v: %+v is read as %+v", err, k, again)
 		}
