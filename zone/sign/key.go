@@ -11,7 +11,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -292,15 +291,19 @@ func (k *Key) sign(to, text []byte) ([]byte, error) {
 		if err != nil {
 			return to, err
 		}
-		var s struct{ R, S *big.Int }
-		if _, err := asn1.Unmarshal(der, &s); err != nil {
-			return to, err
-		}
-		size := len(private)
-		room := make([]byte, 2*size)
-		s.R.FillBytes(room[:size])
-		s.S.FillBytes(room[size:])
-		return append(to, room...), nil
+		return appendNumbers(to, der, len(private)), nil
 	}
 	return to, fmt.Errorf("%s: the private key is missing", k)
+}
+
+// appendNumbers appends the two numbers of an ECDSA signature, each with so many octets, as RFC 6605 4 wants them. The library gives them in
+// DER, a sequence of integers that all have fewer than 128 octets here. A general decoder of DER takes a twentieth of the whole signature.
+func appendNumbers(to, der []byte, size int) []byte {
+	for rest := der[2:]; len(rest) > 0; {
+		number := bytes.TrimLeft(rest[2:2+rest[1]], "\x00")
+		rest = rest[2+rest[1]:]
+		to = append(to, make([]byte, size-len(number))...)
+		to = append(to, number...)
+	}
+	return to
 }
