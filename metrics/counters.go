@@ -44,10 +44,11 @@ const (
 	Unsent                  // the answer could not be sent
 	Overflow                // the kernel had no room for it: the workers are too slow
 	RateLimited             // the client has had too many like it
+	Fault                   // mxtrap has a fault, which ended the answer and not the process
 	dropReasons
 )
 
-var dropNames = [dropReasons]string{"malformed", "response", "tcp_connections", "tcp_client_connections", "send_failed", "socket_buffer", "rate_limit"}
+var dropNames = [dropReasons]string{"malformed", "response", "tcp_connections", "tcp_client_connections", "send_failed", "socket_buffer", "rate_limit", "fault"}
 
 // queryTypes have a label of their own; all others are "other".
 var queryTypes = []uint16{

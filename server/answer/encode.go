@@ -38,12 +38,20 @@ func (e *encoder) answer(a *body.Answer, signed *zone.Signatures) {
 	e.apex = HeaderSize + a.Apex()
 	e.names[0] = HeaderSize
 	for i := range a.Answer {
+		if e.owner(&a.Answer[i]) > maxPointer {
+			e.breakOff(a, i)
+			break
+		}
 		if !e.item(a, &a.Answer[i], AnswerSection) {
 			return
 		}
 	}
 	servers := len(e.out)
 	for i := range a.Authority {
+		if e.owner(&a.Authority[i]) > maxPointer {
+			e.breakOff(a, len(a.Answer))
+			break
+		}
 		if !e.item(a, &a.Authority[i], authoritySection) {
 			return
 		}
@@ -61,9 +69,18 @@ func (e *encoder) answer(a *body.Answer, signed *zone.Signatures) {
 	}
 }
 
+// breakOff ends an answer behind so many of its RRsets, at an alias whose target stands where no pointer leads to. A resolver asks for the
+// target next, as it does for one in another zone (RFC 1034 5.3.3); the proofs of the aliases before it stay.
+func (e *encoder) breakOff(a *body.Answer, records int) {
+	a.Answer, a.Authority, a.Glue, a.Rcode = a.Answer[:records], a.Authority[:0], a.Glue[:0], dns.RcodeSuccess
+}
+
+// owner is the offset of an RRset's owner in the packet.
+func (e *encoder) owner(item *body.Item) int { return e.names[item.Owner.Link] + item.Owner.Skip }
+
 func (e *encoder) item(a *body.Answer, item *body.Item, section int) bool {
 	begin, count := len(e.out), e.count[section]
-	owner := e.names[item.Owner.Link] + item.Owner.Skip
+	owner := e.owner(item)
 	if item.Alias {
 		e.names[item.Owner.Link+1] = begin + HeaderSize // where its data will begin: two octets of owner, ten of header
 	}

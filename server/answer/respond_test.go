@@ -15,6 +15,7 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/zone"
+	"mxtrap/zone/body"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/source"
 )
@@ -414,5 +415,20 @@ func TestADNAMEThatLedToItselfStandsOnce(t *testing.T) {
 	m := respondTo(t, r, new(dns.Msg).SetQuestion("b.b.b.example.com.", dns.TypeDNAME), Client{})
 	if len(m.Answer) != 2 {
 		t.Error(m)
+	}
+}
+
+// TestAChainOfAliasesIsFollowedSoFar, and is never the end of the server, whatever its length.
+func TestAChainOfAliasesIsFollowedSoFar(t *testing.T) {
+	for _, length := range []int{body.MaxAliases - 1, body.MaxAliases, body.MaxAliases + 1, body.MaxAliases + 2} {
+		text := "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns\"]\nns = [\"A 192.0.2.1\"]\n"
+		for i := range length {
+			text += fmt.Sprintf("c%d = [\"CNAME c%d\"]\n", i, i+1)
+		}
+		r := responderFor(t, text+fmt.Sprintf("c%d = [\"A 192.0.2.2\"]\n", length))
+		m := respondTo(t, r, new(dns.Msg).SetQuestion("c0.example.com.", dns.TypeA), Client{})
+		if want := min(length, body.MaxAliases) + 1; len(m.Answer) != want || m.Rcode != dns.RcodeSuccess {
+			t.Errorf("%d aliases: %d records, want %d", length, len(m.Answer), want)
+		}
 	}
 }

@@ -550,3 +550,38 @@ cut = ["NS ns.cut", "DS 1 13 2 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca
 		t.Errorf("signed are %v, want %s", got, want)
 	}
 }
+
+// TestAChainOfAliasesEndsWhereNoPointerLeads: signed by many keys, it is longer than a pointer reaches (RFC 1035 4.1.4).
+func TestAChainOfAliasesEndsWhereNoPointerLeads(t *testing.T) {
+	text := "name = \"example.com\"\n[records]\n\"@\" = [\"NS ns\"]\nns = [\"A 192.0.2.1\"]\n"
+	for i := range 20 {
+		text += fmt.Sprintf("c%d = [\"CNAME c%d\"]\n", i, i+1)
+	}
+	for last, typ := range map[string]uint16{"c20 = [\"A 192.0.2.2\"]\n": dns.TypeA, "": dns.TypeA, "c20 = [\"NS ns.example.net.\"]\n": dns.TypeMX} {
+		var report conf.Report
+		s := source.Parse("zone.toml", []byte(text+last), &report)
+		with := &source.Signing{At: signedAt}
+		for i := range uint32(10) {
+			k, err := sign.Derive([]byte("a secret of these tests, and of no use elsewhere"), s.Apex(), dns.ECDSAP256SHA256, i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			with.Keys = append(with.Keys, k)
+		}
+		s.SignWith(with)
+		z := s.Compile(nil, &report)
+		query := new(dns.Msg).SetQuestion("c0.example.com.", typ)
+		query.SetEdns0(1232, true)
+		m := ask(t, responderOf([]*zone.Zone{z}), query)
+		aliases := 0
+		for _, r := range m.Answer {
+			if r.Header().Rrtype == dns.TypeCNAME {
+				aliases++
+			}
+		}
+		hasMore := slices.ContainsFunc(m.Ns, func(r dns.RR) bool { typ := r.Header().Rrtype; return typ == dns.TypeSOA || typ == dns.TypeNS })
+		if m.Truncated || m.Rcode != dns.RcodeSuccess || aliases < 10 || aliases > 19 || len(m.Answer) != 11*aliases || hasMore {
+			t.Errorf("%q: %d aliases in %d records, %d in the authority section, %s", last, aliases, len(m.Answer), len(m.Ns), dns.RcodeToString[m.Rcode])
+		}
+	}
+}

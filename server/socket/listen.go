@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -43,6 +44,7 @@ type Listeners struct {
 	http       *httpListener
 	missing    []netip.AddrPort // addresses that are not there yet
 	unaccepted pace.PerMinute   // bounds what the log says of connections that could not be accepted
+	faults     pace.PerMinute   // and of faults of ours
 }
 
 // transferHandler answers a request for a zone, which came over a connection.
@@ -266,5 +268,18 @@ func (s *Listeners) closeHTTP() {
 	if s.http != nil {
 		s.http.stop()
 		s.http = nil
+	}
+}
+
+// survive is deferred where queries are answered: a fault that one of them brings to light costs its answer, and not the process. It is told
+// as what it is.
+func (s *Listeners) survive(counters *metrics.Worker) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	counters.Dropped(metrics.Fault)
+	if s.faults.Allow(time.Now()) {
+		s.log.Error("a query has brought a fault of mxtrap to light, and gets no answer; please report it with these lines", "fault", fault, "stack", string(debug.Stack()))
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,5 +231,29 @@ func TestPacketsThatTheKernelDropsAreCounted(t *testing.T) {
 	}
 	if received+dropped != sent || dropped == 0 {
 		t.Errorf("%d received and %d dropped of %d", received, dropped, sent)
+	}
+}
+
+// TestAFaultOfOursEndsNoProcess: here there is nothing to answer from, which cannot be.
+func TestAFaultOfOursEndsNoProcess(t *testing.T) {
+	var log strings.Builder
+	m := metrics.New(2, "", "")
+	s := &Listeners{state: &answer.State{}, metrics: m, log: slog.New(slog.NewTextHandler(&log, nil))}
+	udp, conn := packetConnOn(t, "127.0.0.1:0", newPacketConn)
+	ended := make(chan bool)
+	go func() { s.serveUDP(conn, metrics.IPv4, m.Worker(0)); close(ended) }()
+	client := dialUDP(t, udp.LocalAddr().String())
+	query, _ := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
+	for range 2 {
+		client.Write(query)
+	}
+	client.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := client.Read(make([]byte, 512)); err == nil {
+		t.Errorf("%d octets are answered", n)
+	}
+	udp.SetReadDeadline(time.Now())
+	<-ended
+	if !strings.Contains(log.String(), "please report it") || !strings.Contains(log.String(), "RespondAll") {
+		t.Errorf("the log has %q", log.String())
 	}
 }

@@ -73,6 +73,7 @@ func (s *Listeners) serveTCP(l *listener) {
 		}
 		running.Go(func() {
 			defer place.Close()
+			defer t.survive(t.counters)
 			t.serve(place)
 		})
 	}

@@ -68,9 +68,21 @@ func (s *Listeners) serveUDP(conn packetConn, family metrics.Family, counters *m
 		}
 		began := time.Now()
 		c.Now = answer.NowOf(began)
-		r.RespondAll(packets, c)
+		if !s.respondAll(r, packets, c, counters) {
+			r = answer.NewResponder(s.state, counters)
+			for i := range packets {
+				packets[i].Data = nil
+			}
+		}
 		counters.DroppedMany(metrics.Unsent, uint64(conn.send()))
 		counters.DroppedMany(metrics.Overflow, conn.overflowed())
 		counters.Took(time.Since(began), len(packets))
 	}
+}
+
+// respondAll answers a batch. Ok: no fault of ours came to light.
+func (s *Listeners) respondAll(r *answer.Responder, packets []answer.Packet, c answer.Client, counters *metrics.Worker) (ok bool) {
+	defer s.survive(counters)
+	r.RespondAll(packets, c)
+	return true
 }

@@ -135,7 +135,7 @@ func (b Body) found(q *QName, encloser int, typ uint16, node uint32, a *Answer) 
 		return b.denied(a)
 	}
 	b.proveWildcard(q, encloser, a)
-	a.Answer = append(a.Answer, Item{Set: s, Owner: owner, Alias: true})
+	a.Answer = append(a.Answer, Item{Set: s, Owner: owner, Alias: a.links < MaxAliases})
 	if a.links == MaxAliases {
 		return false
 	}

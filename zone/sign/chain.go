@@ -32,6 +32,21 @@ func (ch *Chain) Expiration(c *content.Content) int64 {
 	return ch.Plan.Window.Expiration
 }
 
+// SignaturesSize is how many octets the RRSIG records of an RRset have in a packet, where the zone's name has so many.
+func (ch *Chain) SignaturesSize(owner dname.Name, typ uint16, apex int) (octets int) {
+	const head = 12 // of a record, its owner a pointer
+	if ch.Given != nil {
+		for _, r := range ch.Given.signatures[covered{owner, typ}] {
+			octets += head + len(r.Data)
+		}
+		return octets
+	}
+	for _, k := range ch.Plan.Signers(typ) {
+		octets += head + rrsigHead + apex + k.SignatureSize()
+	}
+	return octets
+}
+
 // Type is that of the link's record.
 func (l *Link) Type() uint16 {
 	if l.Set != nil {

@@ -40,14 +40,14 @@ type Policy struct {
 }
 
 // errNoKey is the fault of a policy whose keys' times leave none.
-var errNoKey = errors.New("no key signs the zone at this time")
+var errNoKey = errors.New("no key that is published signs the zone at this time")
 
 // Plan is what a policy comes to at a time for a zone.
 func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
 	now := at.Unix()
 	w := windowAt(zone, now, p.Expire, p.MaxTTL)
 	plan := &Plan{Window: w, NSEC3: p.NSEC3, Until: w.End, Offset: uint32(w.Number), policy: p, name: zone, at: now}
-	split := map[uint8]uint8{} // bits by algorithm: 1 for an active key with SEP, 2 for one without
+	split := map[uint8]uint8{} // bits by algorithm: 1 for a key with SEP that is active and published, 2 for one without
 	for _, k := range p.Keys {
 		plan.Offset += k.Times.passed(now)
 		if next := k.Times.next(now); next != 0 {
@@ -56,7 +56,7 @@ func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
 		if k.Times.Published(now) {
 			plan.keys = append(plan.keys, k)
 		}
-		if k.Times.Active(now) {
+		if k.Times.Active(now) && k.Times.Published(now) {
 			if k.IsEntry() {
 				split[k.Algorithm] |= 1
 			} else {
@@ -82,7 +82,8 @@ func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
 			plan.zone = append(plan.zone, k)
 		}
 	}
-	if len(plan.zone) == 0 || len(plan.apex) == 0 {
+	published := func(k *Key) bool { return k.Times.Published(now) }
+	if !slices.ContainsFunc(plan.zone, published) || len(plan.apex) == 0 {
 		return nil, errNoKey
 	}
 	return plan, nil
@@ -196,14 +197,6 @@ func Made(typ uint16) bool {
 		return true
 	}
 	return false
-}
-
-// RecordsSize is how many octets the RRSIG records of an RRset have in a packet, where the zone's name has so many.
-func (p *Plan) RecordsSize(typ uint16, apex int) (octets int) {
-	for _, k := range p.Signers(typ) {
-		octets += 12 + rrsigHead + apex + k.SignatureSize()
-	}
-	return octets
 }
 
 // SignsAlike says whether the same keys sign the sets of keys and all others.

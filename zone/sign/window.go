@@ -15,6 +15,7 @@ const (
 	day       = 86400
 	earlier   = 3 * 3600 // signatures are valid from so long before the window on, for clocks that are slow
 	afterward = 14 * day // and so long after it at least
+	longest   = 366 * day
 )
 
 // Window is the time in which one set of signatures is served.
@@ -25,8 +26,12 @@ type Window struct {
 	Expiration int64
 }
 
+// Outlasts says whether a secondary and a resolver together may keep a record for longer than any signature lives behind its window.
+func Outlasts(expire, maxTTL uint32) bool { return int64(expire)+int64(maxTTL) > longest }
+
 // windowAt is the window of a zone at a time. Secondaries may serve a copy for as long as the SOA record's expire says, and resolvers
-// what they got from those for as long as its TTL: if that is more than two weeks, signatures live longer (in whole days).
+// what they got from those for as long as its TTL: if that is more than two weeks, signatures live longer (in whole days), but
+// not for ever: the times of a signature are compared in serial number arithmetic (RFC 4034 3.1.5), and some validators stop earlier.
 func windowAt(zone dname.Name, now int64, expire, maxTTL uint32) Window {
 	hash := sha256.Sum256([]byte(zone))
 	offset := int64(binary.BigEndian.Uint64(hash[:8]) % week)
@@ -35,6 +40,6 @@ func windowAt(zone dname.Name, now int64, expire, maxTTL uint32) Window {
 		number--
 	}
 	begin := number*week + offset
-	life := max(afterward, (int64(expire)+int64(maxTTL)+day-1)/day*day)
+	life := min(longest, max(afterward, (int64(expire)+int64(maxTTL)+day-1)/day*day))
 	return Window{Number: number, Begin: begin, End: begin + week, Inception: begin - earlier, Expiration: begin + week + life}
 }

@@ -108,7 +108,10 @@ func (s *Zone) check(c *content.Content, given bool, report *conf.Report) {
 					s.fault(report, set.Place(), "an owner has one DNAME record at most (RFC 6672 2.4)")
 				}
 			case dns.TypeNS, dns.TypeMX:
-				if set.Typ == dns.TypeNS && n.Name != s.apex && n.Name.Label() == "*" {
+				switch wildcard := set.Typ == dns.TypeNS && n.Name != s.apex && n.Name.Label() == "*"; {
+				case wildcard && s.signing != nil:
+					s.fault(report, set.Place(), "NS records at a wildcard mean nothing (RFC 4592 4.2), and cannot be proved in a signed zone")
+				case wildcard:
 					s.warn(report, set.Place(), "NS records at a wildcard mean nothing (RFC 4592 4.2), and BIND refuses such a zone")
 				}
 				if (!occluded || set.Typ == dns.TypeNS) && !s.partial {
@@ -189,6 +192,9 @@ func (s *Zone) dotMissing(host dname.Name) string {
 // tooLarge says why an RRset is refused.
 var tooLarge = fmt.Sprintf(": its records may have %d, so that they fit into a message with any question, a signature and EDNS", zone.MaxRRset)
 
+// wildcardProof is the room of the link that proves that a wildcard may stand in for a name (RFC 4035 3.1.3.3): two names and a bitmap.
+const wildcardProof = 2*dname.MaxName + 256
+
 // checkSizes refuses what fits into no message, or into no zone, once the trap is built, and warns of answers that UDP cannot carry, so
 // that every client has to ask again over TCP.
 func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, chain *sign.Chain, report *conf.Report) {
@@ -201,8 +207,11 @@ func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, chain *sign.Chain, r
 			set := &c.Nodes[i].Sets[j]
 			const header, question, edns = 12, 4, 11
 			records := body.WireSize(c.Apex, set)
-			if chain != nil && chain.Plan != nil {
-				records += chain.Plan.RecordsSize(set.Typ, len(c.Apex))
+			if chain != nil {
+				records += chain.SignaturesSize(owner, set.Typ, len(c.Apex))
+				if owner.Label() == "*" {
+					records += wildcardProof + chain.SignaturesSize(owner, dns.TypeNSEC, len(c.Apex))
+				}
 			}
 			size := header + len(owner) + question + records + edns
 			if size <= zone.MaxUDP {

@@ -6,6 +6,7 @@ import (
 
 	"mxtrap/zone/conf"
 	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 )
 
@@ -64,6 +65,13 @@ func (s *Zone) sign(c *content.Content, soa *content.SOA, report *conf.Report) *
 		report.Add(s.table.Problem("dnssec", "", fmt.Sprintf("the clock says %s, which is before %s, when %s: signatures made now would be of the past; set the clock",
 			with.At.UTC().Format(time.DateTime), with.Known.UTC().Format(time.DateTime), with.Since)))
 		return nil
+	}
+	if s.nsec3 && len(s.apex) > dname.MaxName-sign.HashLabel {
+		report.Add(s.table.Problem("dnssec", "", fmt.Sprintf("the zone's name has more than %d octets, so that no hash fits before it: use NSEC, with dnssec = true", dname.MaxName-sign.HashLabel)))
+		return nil
+	}
+	if sign.Outlasts(soa.Expire, maxTTL(c)) {
+		report.Add(s.table.Problem("dnssec", "", "expire of the SOA record and the largest TTL of the zone together are more than a year: secondaries and resolvers may keep records for longer than their signatures are valid").AsWarning())
 	}
 	policy := sign.Policy{Keys: with.Keys, NSEC3: s.nsec3, Expire: soa.Expire, MaxTTL: maxTTL(c)}
 	plan, err := policy.Plan(s.apex, with.At)

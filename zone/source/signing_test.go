@@ -1,9 +1,17 @@
 package source
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/sign"
 )
 
 func TestWhichZonesAreSigned(t *testing.T) {
@@ -30,6 +38,66 @@ func TestWhichZonesAreSigned(t *testing.T) {
 		}
 		if got := [2]bool{s.Signed(false), s.Signed(true)}; got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// TestWhatCannotBeSignedIsRefused, for a validator would take it for forged.
+func TestWhatCannotBeSignedIsRefused(t *testing.T) {
+	label := strings.Repeat("l", 63) + "."
+	const nsec3 = "dnssec = { nsec3 = true }\n"
+	zone := func(name, more string) string { return fmt.Sprintf("name = %q\n%s", name, more) }
+	const records = "[records]\n\"@\" = [\"NS ns.example.net.\"]\n"
+	for _, c := range []struct{ name, text, want string }{
+		{"the longest name that has room for a hash", zone(label+label+label+strings.Repeat("m", 28)+".", nsec3+records), ""},
+		{"a name that has none", zone(label+label+label+strings.Repeat("m", 29)+".", nsec3+records), "no hash fits before it"},
+		{"the same without hashes", zone(label+label+label+strings.Repeat("m", 29)+".", records), ""},
+		{"name servers of a wildcard", zone("example.com", records+"\"*.x\" = [\"NS ns.example.net.\"]\n"), "cannot be proved in a signed zone"},
+		{"what outlives its signatures", zone("example.com", "[soa]\nexpire = 2147483647\n"+records), "are more than a year"},
+		{"a TTL that does", zone("example.com", records+"a = [\"2147483647 A 192.0.2.1\"]\n"), "are more than a year"},
+	} {
+		var report conf.Report
+		s := Parse("zone.toml", []byte(c.text), &report)
+		if s == nil {
+			t.Fatal(c.name, report.Problems())
+		}
+		k, err := sign.Derive([]byte(strings.Repeat("x", sign.MinSecret)), s.Apex(), dns.ECDSAP256SHA256, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.SignWith(&Signing{Keys: []*sign.Key{k}, At: time.Unix(1.8e9, 0)})
+		z := s.Compile(nil, &report)
+		if got := fmt.Sprint(report.Problems()); !strings.Contains(got, c.want) || c.want == "" && got != "[]" {
+			t.Errorf("%s: %s, want %q", c.name, got, c.want)
+		}
+		if z != nil && z.Plan().Window.Expiration-z.Plan().Window.Inception >= 1<<31 {
+			t.Errorf("%s: the signatures live from %d to %d", c.name, z.Plan().Window.Inception, z.Plan().Window.Expiration)
+		}
+	}
+}
+
+// TestGivenSignaturesFitIntoAMessage with the set that they are of.
+func TestGivenSignaturesFitIntoAMessage(t *testing.T) {
+	for most, want := range map[int]string{10: "", 700: "its records may have"} {
+		dir := t.TempDir()
+		const rrsig = " 60 RRSIG %s 13 2 60 20991231000000 20261101000000 %d example.com. eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==\n"
+		text := "@ 60 SOA ns1 h 1 2 3 4 5\n@ 60 NS ns1\nns1 60 A 192.0.2.1\n@ 60 DNSKEY 257 3 13 eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==\n@ 60 NSEC ns1 NS SOA RRSIG NSEC DNSKEY\nns1 60 NSEC @ A RRSIG NSEC\n"
+		for _, typ := range []string{"SOA", "DNSKEY"} {
+			text += "@" + fmt.Sprintf(rrsig, typ, 1)
+		}
+		for i := range most {
+			text += "ns1" + fmt.Sprintf(rrsig, "A", i)
+		}
+		os.WriteFile(filepath.Join(dir, "z.zone"), []byte(text), 0o600)
+		os.WriteFile(filepath.Join(dir, "z.toml"), []byte("name = \"example.com\"\nfile = \"z.zone\"\n"), 0o600)
+		var report conf.Report
+		s := Load(filepath.Join(dir, "z.toml"), &report)
+		if s == nil {
+			t.Fatal(report.Problems())
+		}
+		z := s.Compile(nil, &report)
+		if got := fmt.Sprint(report.Problems()); !strings.Contains(got, want) || (z != nil) != (want == "") {
+			t.Errorf("%d signatures: %.200s, want %q", most, got, want)
 		}
 	}
 }
