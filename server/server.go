@@ -100,7 +100,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.metrics.Signing = func() (uint64, time.Duration) {
 		return zone.Work.Signatures.Load(), time.Duration(zone.Work.Nanoseconds.Load())
 	}
-	s.sweeper = newSweeper(&s.state, s.processors)
+	s.sweeper = newSweeper(&s.state, s.Log, s.processors)
 	s.ring = keyring.New(c.DNSSEC, nil).Trust()
 	first := s.loader(c)
 	first.Quiet, first.Threads, first.Alone = true, s.processors, true

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"mxtrap/zone/sign"
 )
 
 // signedServer signs all zones with keys that are derived from a secret.
@@ -131,4 +133,64 @@ func TestALostKeyIsToldOf(t *testing.T) {
 	os.Rename(secret+".gone", secret)
 	r.reload()
 	r.want("the key is back", r.metric("mxtrap_dnssec_keys_lost"), "0")
+}
+
+// TestAKeyWhosePrivateFileIsAnothersSignsNothing: a start leaves it to the first signature to find that out, and then says so. No secondary
+// gets a zone without signatures.
+func TestAKeyWhosePrivateFileIsAnothersSignsNothing(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"mxtrap.toml": serverFile + "[transfer]\nallow = [\"127.0.0.1\"]\n[dnssec]\ndefault = true\nkeys = \"keys\"\n", "zones/a.toml": simpleSigned}
+	k, other := generatedKey(t), generatedKey(t)
+	private, err := other.Private()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["keys/"+k.File()+sign.PublicFile], files["keys/"+k.File()+sign.PrivateFile] = string(k.Public()), string(private)
+	r := start(t, files)
+	if reply := r.askSecure("a.test.", dns.TypeSOA); reply.Rcode != dns.RcodeServerFailure {
+		t.Error(reply)
+	}
+	if envelopes, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr("a.test."), r.addr); err == nil {
+		for e := range envelopes {
+			if e.Error == nil {
+				t.Errorf("%d records are transferred", len(e.RR))
+			}
+		}
+	}
+	r.stop()
+	r.want("the log", fmt.Sprint(strings.Contains(r.log.String(), "cannot sign a zone") && strings.Contains(r.log.String(), "not of one pair")), "true")
+}
+
+const simpleSigned = "name = \"a.test\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n"
+
+func generatedKey(t *testing.T) *sign.Key {
+	t.Helper()
+	k, err := sign.Generate("\x01a\x04test\x00", dns.ECDSAP256SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// TestAnotherSecretChangesNoKeyOfARunningServer: the parent has the DS records of the keys that there are.
+func TestAnotherSecretChangesNoKeyOfARunningServer(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"zones/a.toml": simpleSigned}
+	for name, text := range signedServer {
+		files[name] = text
+	}
+	r := start(t, files)
+	key := func() string { return r.askSecure("a.test.", dns.TypeDNSKEY).Answer[0].String() }
+	before := key()
+	for range 2 {
+		r.write("secret", strings.Repeat("t", 32))
+		r.reload()
+		r.want("the key", key(), before)
+	}
+	r.want("what is told", fmt.Sprint(strings.Contains(r.log.String(), "the secret has changed")), "true")
+	r.want("keys lost", r.metric("mxtrap_dnssec_keys_lost"), "1")
+	r.write("secret", strings.Repeat("s", 32))
+	r.reload()
+	r.want("keys lost", r.metric("mxtrap_dnssec_keys_lost"), "0")
+	r.want("the key", key(), before)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 
@@ -13,6 +14,7 @@ import (
 // sweeper makes the signatures that are missing, before anybody asks for them.
 type sweeper struct {
 	state   *answer.State
+	log     *slog.Logger
 	threads int
 	woken   chan struct{}
 
@@ -27,8 +29,8 @@ const manyZones = 1000
 const yieldAfter = 4
 
 // newSweeper makes one that has half of the processors at most: the others answer.
-func newSweeper(state *answer.State, processors int) *sweeper {
-	return &sweeper{state: state, threads: max(1, processors/2), woken: make(chan struct{}, 1)}
+func newSweeper(state *answer.State, log *slog.Logger, processors int) *sweeper {
+	return &sweeper{state: state, log: log, threads: max(1, processors/2), woken: make(chan struct{}, 1)}
 }
 
 // wake says that other zones are served.
@@ -93,12 +95,15 @@ func (s *sweeper) sweep(ctx context.Context, zones []*zone.Zone) {
 		wg.Go(func() {
 			made := 0
 			for z := range queue {
-				z.Sign(func() bool {
+				err := z.Sign(func() bool {
 					if made++; made%yieldAfter == 0 {
 						pace.Yield()
 					}
 					return ctx.Err() == nil
 				})
+				if err != nil {
+					s.log.Error("cannot sign a zone; mxtrap answers SERVFAIL where signatures are wanted, and sends no zone transfers", "zone", z.Name(), "error", err)
+				}
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"encoding/binary"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -111,8 +112,8 @@ func (s *Signatures) Append(to []byte, b body.Body, set body.RRset, labels []byt
 	if s.plan == nil {
 		return b.AppendGiven(to, set, labels, owner), true
 	}
-	signatures, ok := s.need(slot)
-	if !ok {
+	signatures, err := s.need(slot)
+	if err != nil {
 		return to, false
 	}
 	wire, _, _ := b.Wire(set)
@@ -136,23 +137,23 @@ func (s *Signatures) Append(to []byte, b body.Body, set body.RRset, labels []byt
 }
 
 // need are the signatures of a slot. It makes them where there are none, and waits where another makes them.
-func (s *Signatures) need(slot int) (octets []byte, ok bool) {
+func (s *Signatures) need(slot int) (octets []byte, err error) {
 	octets = s.octets[slot*s.size : (slot+1)*s.size]
 	for state := &s.states[slot]; ; {
 		switch state.Load() {
 		case made:
-			return octets, true
+			return octets, nil
 		case unmade:
 			if !state.CompareAndSwap(unmade, making) {
 				continue
 			}
-			if ok = s.make(slot, octets); !ok {
+			if err = s.make(slot, octets); err != nil {
 				state.Store(unmade)
-				return nil, false
+				return nil, err
 			}
 			s.left.Add(-1)
 			state.Store(made)
-			return octets, true
+			return octets, nil
 		default:
 			runtime.Gosched()
 		}
@@ -160,7 +161,7 @@ func (s *Signatures) need(slot int) (octets []byte, ok bool) {
 }
 
 // make makes the signatures of a slot.
-func (s *Signatures) make(slot int, octets []byte) bool {
+func (s *Signatures) make(slot int, octets []byte) error {
 	owner, set, _ := s.zone.body.Slot(slot)
 	records := s.zone.body.Records(owner, set)
 	rrset := sign.RRset{Owner: owner, Type: set.Type(), TTL: records[0].TTL, Data: make([][]byte, len(records))}
@@ -172,12 +173,12 @@ func (s *Signatures) make(slot int, octets []byte) bool {
 	for _, r := range s.of(set.Type()) {
 		var err error
 		if to, err = sign.AppendSignature(to, r.key, s.plan.Window, rrset); err != nil {
-			return false
+			return fmt.Errorf("%s%s: %w", r.key, sign.PrivateFile, err)
 		}
 		Work.Signatures.Add(1)
 	}
 	Work.Nanoseconds.Add(uint64(time.Since(began)))
-	return true
+	return nil
 }
 
 // Work is what this process has spent on signatures.
@@ -230,20 +231,24 @@ func (z *Zone) Signatures() (all, left int) {
 	return len(z.signatures.states), int(z.signatures.left.Load())
 }
 
-// Sign makes all signatures that are missing. It calls rest before each, and ends where that says so.
-func (z *Zone) Sign(rest func() (goOn bool)) {
+// Sign makes all signatures that are missing. It calls rest before each, and ends where that says so. The error is about a key that cannot
+// make them.
+func (z *Zone) Sign(rest func() (goOn bool)) error {
 	if z.signatures == nil || z.signatures.left.Load() == 0 {
-		return
+		return nil
 	}
 	for slot := range z.signatures.states {
 		if z.signatures.states[slot].Load() != unmade {
 			continue
 		}
 		if !rest() {
-			return
+			return nil
 		}
-		z.signatures.need(slot)
+		if _, err := z.signatures.need(slot); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // Inherit takes over the signatures that another version has made of RRsets that are the same here.

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 
 	"mxtrap/server/keyring"
+	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 )
@@ -60,6 +62,9 @@ func keyGenerateCommand() *cobra.Command {
 			zone, err := zoneName(args[0])
 			if err != nil {
 				return err
+			}
+			if keys, err := keyring.New(config, nil).Of(zone); err == nil {
+				return fmt.Errorf("%s has a key already: %s; mxtrap key roll takes the next step to a new one", zone.Bare(), keys[len(keys)-1])
 			}
 			zones = append(zones, zone)
 		}
@@ -122,24 +127,28 @@ copy both into the folder of keys, and this command is not needed.`,
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[1], err)
 		}
+		before, _ := keyring.New(config, nil).Of(zone)
 		file, err := config.Write(k)
 		if err != nil {
 			return err
 		}
 		fmt.Println(file)
+		if len(before) > 0 {
+			fmt.Fprintf(os.Stderr, "%s has other keys too; mxtrap key list shows which of them sign\n", zone.Bare())
+		}
 		return nil
 	}
 	return c
 }
 
 func keyListCommand() *cobra.Command {
-	return keysCommand("list [ZONE]", "List keys with what they do now", func(zone dname.Name, k *sign.Key, now int64) {
-		fmt.Printf("%s\t%d\t%s\t%s\t%s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k), stateOf(k, now))
+	return keysCommand("list [ZONE]", "List keys with what they do now", func(zone dname.Name, keys []*sign.Key, k *sign.Key, now int64) {
+		fmt.Printf("%s\t%d\t%s\t%s\t%s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k, keys, now), stateOf(k, now))
 	})
 }
 
 func keyDSCommand() *cobra.Command {
-	return keysCommand("ds [ZONE]", "Print the DS records that the parent zone must have", func(zone dname.Name, k *sign.Key, now int64) {
+	return keysCommand("ds [ZONE]", "Print the DS records that the parent zone must have", func(zone dname.Name, _ []*sign.Key, k *sign.Key, now int64) {
 		if k.IsEntry() && k.Times.Synced(now) {
 			printDS(zone, [][]byte{k.DS(sign.SHA256)})
 		}
@@ -147,26 +156,28 @@ func keyDSCommand() *cobra.Command {
 }
 
 // keysCommand is a command that prints something of each key of a zone, or of all signed zones.
-func keysCommand(use, short string, print func(zone dname.Name, k *sign.Key, now int64)) *cobra.Command {
+func keysCommand(use, short string, print func(zone dname.Name, keys []*sign.Key, k *sign.Key, now int64)) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: usage(cobra.MaximumNArgs(1))}
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return eachZone(c, configPath(*named), args, func(zone dname.Name, keys []*sign.Key) {
 			for _, k := range keys {
-				print(zone, k, time.Now().Unix())
+				print(zone, keys, k, time.Now().Unix())
 			}
 		})
 	}
 	return c
 }
 
-// eachZone calls do for a zone with its keys, or for all signed zones.
+// eachZone calls do for a zone with its keys, or for all signed zones. Where zones cannot be loaded, such as one whose key cannot be read, it
+// tells so at the end.
 func eachZone(c *cobra.Command, path string, args []string, do func(zone dname.Name, keys []*sign.Key)) error {
 	config, err := keyConfig(path)
 	if err != nil {
 		return err
 	}
 	var zones []dname.Name
+	var faults []conf.Problem
 	if len(args) == 1 {
 		zone, err := zoneName(args[0])
 		if err != nil {
@@ -183,6 +194,7 @@ func eachZone(c *cobra.Command, path string, args []string, do func(zone dname.N
 				zones = append(zones, dname.Name(z.Apex()))
 			}
 		}
+		faults = slices.DeleteFunc(in.Problems, func(p conf.Problem) bool { return p.Warning })
 	}
 	ring := keyring.New(config, nil)
 	for _, zone := range zones {
@@ -191,6 +203,10 @@ func eachZone(c *cobra.Command, path string, args []string, do func(zone dname.N
 			return err
 		}
 		do(zone, keys)
+	}
+	if len(faults) > 0 {
+		tell(faults)
+		return errReported
 	}
 	return nil
 }
@@ -225,12 +241,17 @@ func algorithmOf(text string) (uint8, error) {
 	return 0, fmt.Errorf("--algorithm %s: mxtrap makes keys of ECDSAP256SHA256 (13) and ED25519 (15)", text)
 }
 
-// kindOf is what a key is for.
-func kindOf(k *sign.Key) string {
-	if k.IsEntry() {
-		return "CSK"
+// kindOf is what a key is for, among the keys of its zone.
+func kindOf(k *sign.Key, keys []*sign.Key, now int64) string {
+	switch {
+	case !k.IsEntry():
+		return "ZSK"
+	case slices.ContainsFunc(keys, func(other *sign.Key) bool {
+		return !other.IsEntry() && other.Algorithm == k.Algorithm && other.Times.Active(now) && other.Times.Published(now)
+	}):
+		return "KSK"
 	}
-	return "ZSK"
+	return "CSK"
 }
 
 // stateOf is what a key does at a time.

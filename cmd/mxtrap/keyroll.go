@@ -25,11 +25,20 @@ func keyStatusCommand() *cobra.Command {
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path, broken := configPath(*named), false
-		err := eachZone(c, path, args, func(zone dname.Name, keys []*sign.Key) {
+		in, err := loaded(c, path, false, false)
+		if err != nil {
+			return err
+		}
+		err = eachZone(c, path, args, func(zone dname.Name, keys []*sign.Key) {
 			now := time.Now().Unix()
 			parent := parentOf(c, path, zone)
+			if z, err := in.named(zone.Bare()); err == nil && z.Plan() == nil {
+				fmt.Printf("%s\tis not signed here: set dnssec = true in its file before the parent has a DS record\n", zone.Bare())
+				broken = broken || len(parent.DS) > 0
+				return
+			}
 			for _, k := range keys {
-				fmt.Printf("%s\tkey %d\t%s\t%s\t%s\tDS: %s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k), stateOf(k, now), atParent(k, parent))
+				fmt.Printf("%s\tkey %d\t%s\t%s\t%s\tDS: %s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k, keys, now), stateOf(k, now), atParent(k, parent))
 			}
 			s, err := sign.StatusOf(keys, parent, now)
 			if err != nil {
@@ -87,7 +96,7 @@ reload. mxtrap key status says what is next.`,
 		if err != nil {
 			return err
 		}
-		number := keys[len(keys)-1].Algorithm
+		var number uint8
 		if *algorithm != "" {
 			if number, err = algorithmOf(*algorithm); err != nil {
 				return usageError{err}
@@ -104,8 +113,8 @@ reload. mxtrap key status says what is next.`,
 		if z.Plan() == nil {
 			return fmt.Errorf("%s is not signed: set dnssec = true in its file first", z.Name())
 		}
-		successor := func() (*sign.Key, error) { return ring.Successor(zone, keys, number) }
-		write, says, err := sign.Roll(keys, parentOf(c, path, zone), z.Plan().MaxTTL(), successor, time.Now().Unix())
+		successor := func(algorithm uint8) (*sign.Key, error) { return ring.Successor(zone, keys, algorithm) }
+		write, says, err := sign.Roll(keys, parentOf(c, path, zone), z.Plan().MaxTTL(), number, successor, time.Now().Unix())
 		if err != nil {
 			return err
 		}

@@ -75,6 +75,10 @@ func New(c Config, before *Ring) *Ring {
 	if c.secret != "" {
 		r.secret, r.err = readSecret(c.secret)
 	}
+	if before != nil && before.secret != nil && before.config.secret == c.secret && r.err == nil && string(before.secret) != string(r.secret) {
+		r.err = fmt.Errorf("%s: the secret has changed, which would change the keys of all zones at once; put the old one back, or restart mxtrap", c.secret)
+		r.secret = before.secret // the next reload compares with it
+	}
 	if err := r.list(); err != nil && !errors.Is(err, fs.ErrNotExist) { // no folder: there are no keys
 		r.err = errors.Join(r.err, err)
 	}
@@ -219,21 +223,18 @@ func (r *Ring) readKey(name string, zone dname.Name) (k *sign.Key, f file, err e
 		return nil, f, fmt.Errorf("%s: %w; the user that mxtrap runs as must be able to read it", path+sign.PrivateFile, conf.Plain(err))
 	}
 	defer source.ReleaseText(private)
-	k, err = sign.ParseKey(public, private, r.secret)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("%s: %w", path+sign.PrivateFile, err)
-	case !r.lazy:
-		if err = k.Check(); err != nil {
-			err = fmt.Errorf("%s: %w", path+sign.PrivateFile, err)
+	if k, err = sign.ParseKey(public, private, r.secret); err != nil {
+		return nil, f, fmt.Errorf("%s%w", path, err)
+	}
+	if !r.lazy {
+		if err := k.Check(); err != nil {
+			return nil, f, fmt.Errorf("%s: %w", path+sign.PrivateFile, err)
 		}
 	}
-	switch {
-	case err != nil:
-	case k.Zone != zone:
-		err = fmt.Errorf("%s: the key is one of %s", path+sign.PublicFile, k.Zone)
+	if k.Zone != zone {
+		return nil, f, fmt.Errorf("%s: the key is one of %s", path+sign.PublicFile, k.Zone)
 	}
-	return k, f, err
+	return k, f, nil
 }
 
 // Keyless are the zones whose keys were asked for and that have none.

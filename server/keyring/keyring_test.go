@@ -160,7 +160,7 @@ func TestADerivedKeyIsRolledByFilesWithoutASecret(t *testing.T) {
 	now := time.Now().Unix()
 	roll := func(parent sign.Parent, keys []*sign.Key) {
 		t.Helper()
-		write, _, err := sign.Roll(keys, parent, time.Hour, func() (*sign.Key, error) { return ring.Successor(apex, keys, dns.ED25519) }, now)
+		write, _, err := sign.Roll(keys, parent, time.Hour, dns.ED25519, func(algorithm uint8) (*sign.Key, error) { return ring.Successor(apex, keys, algorithm) }, now)
 		if err != nil {
 			t.Fatal(err)
 		}

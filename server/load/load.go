@@ -228,7 +228,9 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 	last := before.last(z.Name())
 	if last.Known() {
 		if why = "files"; f.written == before.written {
-			why = "trap"
+			if why = "trap"; !slices.Equal(f.keys, before.keys) {
+				why = "keys"
+			}
 		} else if f.Secondary != nil {
 			why = "primary"
 		}

@@ -102,7 +102,7 @@ func TestServersThatRunAndThoseThatStartAreTheSameThroughoutAYear(t *testing.T) 
 				}
 				parent.DS = s.Wants
 			}
-			write, _, err := sign.Roll(keys, parent, time.Hour, func() (*sign.Key, error) { return ring.Successor(apex, keys, dns.ECDSAP256SHA256) }, now.Unix())
+			write, _, err := sign.Roll(keys, parent, time.Hour, 0, func(algorithm uint8) (*sign.Key, error) { return ring.Successor(apex, keys, algorithm) }, now.Unix())
 			if err != nil {
 				t.Fatal(err)
 			}

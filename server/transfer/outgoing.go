@@ -75,6 +75,11 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 		o.results.WithLabelValues("refused").Inc()
 		return w.refuse(dns.RcodeRefused)
 	}
+	if err := z.Sign(func() bool { return true }); err != nil {
+		o.results.WithLabelValues("failed").Inc()
+		o.log.Error("cannot send a zone transfer, because the zone cannot be signed", "zone", name, "client", c.Addr, "error", err)
+		return w.refuse(dns.RcodeServerFailure)
+	}
 	var steps zone.History
 	serial, incremental := knownSerial(&q)
 	if incremental {

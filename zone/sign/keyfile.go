@@ -47,30 +47,42 @@ func FilesOf(zone dname.Name) string {
 // File is what the key's two files are called, without their endings.
 func (k *Key) File() string { return fmt.Sprintf("%s%03d+%05d", FilesOf(k.Zone), k.Algorithm, k.Tag) }
 
-// ParseKey reads a key's two files. [Key.Check] says whether they are of one key. Secret is what a key is derived from if its
-// file says so; nil: there is none. Such a key is checked at once.
+// ParseKey reads a key's two files; the error begins with the ending of the one that is at fault. [Key.Check] says whether they are of one
+// key, where that takes long to find out. Secret is what a key is derived from if its file says so; nil: there is none.
 func ParseKey(public, private, secret []byte) (*Key, error) {
 	k, err := parsePublic(public)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", PublicFile, err)
 	}
-	p, err := parsePrivate(private)
+	if err := k.addPrivate(private, secret); err != nil {
+		return nil, fmt.Errorf("%s: %w", PrivateFile, err)
+	}
+	return k, nil
+}
+
+// addPrivate reads the private half of a key.
+func (k *Key) addPrivate(text, secret []byte) error {
+	p, err := parsePrivate(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if p.algorithm != k.Algorithm {
-		return nil, fmt.Errorf("the private key is one of algorithm %d, the public key of %d", p.algorithm, k.Algorithm)
+		return fmt.Errorf("the private key is one of algorithm %d, the public key of %d", p.algorithm, k.Algorithm)
 	}
 	k.private, k.Times, k.derived = p.half, p.times, p.derived
 	if k.derived != 0 {
 		if secret == nil {
-			return nil, errNoSecret
+			return errNoSecret
 		}
 		if k.private, err = deriveHalf(secret, k.Zone, k.Algorithm, k.derived.rollover()); err == nil && k.Check() != nil {
 			err = errOtherSecret
 		}
+		return err
 	}
-	return k, err
+	if _, isScalar := k.private.(scalar); !isScalar { // of others the public half is at hand
+		return k.Check()
+	}
+	return nil
 }
 
 // What is wrong with the secret of a key that is derived.
@@ -95,6 +107,9 @@ func Import(zone dname.Name, flags uint16, text []byte) (*Key, error) {
 		case ed25519.PrivateKey:
 			return newKey(zone, flags, dns.ED25519, p)
 		case *rsa.PrivateKey:
+			if err := checkRSA(p.N); err != nil {
+				return nil, err
+			}
 			return newKey(zone, flags, dns.RSASHA256, p)
 		}
 		return nil, fmt.Errorf("a key of a kind that DNSSEC does not have: %T", private)
@@ -117,7 +132,7 @@ func Import(zone dname.Name, flags uint16, text []byte) (*Key, error) {
 func parsePublic(text []byte) (*Key, error) {
 	var words []string
 	for line := range strings.Lines(string(text)) {
-		line, _, _ = strings.Cut(line, ";")
+		line = line[:commentAt(line)]
 		for word := range strings.FieldsSeq(line) {
 			if word = strings.Trim(word, "()"); word != "" {
 				words = append(words, word)
@@ -136,7 +151,7 @@ func parsePublic(text []byte) (*Key, error) {
 		words = words[1:]
 	}
 	if len(words) < 5 || words[0] != "DNSKEY" {
-		return nil, fmt.Errorf("the file has no DNSKEY record, but %q", strings.Join(words[:min(1, len(words))], " "))
+		return nil, errors.New("the file has no DNSKEY record")
 	}
 	numbers := [3]uint64{}
 	for i := range numbers {
@@ -158,6 +173,19 @@ func parsePublic(text []byte) (*Key, error) {
 	k := &Key{Zone: zone, Flags: uint16(numbers[0]), Algorithm: uint8(numbers[2]), public: public}
 	k.complete()
 	return k, nil
+}
+
+// commentAt is where the comment of a line begins: at a semicolon that no backslash stands before (RFC 1035 5.1).
+func commentAt(line string) int {
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '\\':
+			i++
+		case ';':
+			return i
+		}
+	}
+	return len(line)
 }
 
 func isNumber(word string) bool {
@@ -257,6 +285,9 @@ func parseHalf(algorithm uint8, fields map[string]string) (any, error) {
 		if e := numbers[1]; !e.IsInt64() || e.Int64() > 1<<31-1 {
 			return nil, errors.New("PublicExponent: too large")
 		}
+		if err := checkRSA(numbers[0]); err != nil {
+			return nil, err
+		}
 		private.N, private.E, private.D, private.Primes = numbers[0], int(numbers[1].Int64()), numbers[2], numbers[3:]
 		if err := private.Validate(); err != nil {
 			return nil, err
@@ -267,8 +298,18 @@ func parseHalf(algorithm uint8, fields map[string]string) (any, error) {
 	return nil, fmt.Errorf("algorithm %d: mxtrap signs with 8, 10, 13, 14 and 15", algorithm)
 }
 
-// maxRSA is the largest RSA key in bits (RFC 3110 2).
-const maxRSA = 4096
+// Bounds of an RSA key in bits (RFC 3110 2; the library signs with none that is shorter than 1024).
+const (
+	minRSA = 1024
+	maxRSA = 4096
+)
+
+func checkRSA(modulus *big.Int) error {
+	if bits := modulus.BitLen(); bits < minRSA || bits > maxRSA {
+		return fmt.Errorf("an RSA key of %d bits: DNSSEC has some of %d to %d", bits, minRSA, maxRSA)
+	}
+	return nil
+}
 
 // Public is the text of the key's .key file.
 func (k *Key) Public() []byte {

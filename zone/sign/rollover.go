@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,7 +56,7 @@ func StatusOf(keys []*Key, parent Parent, now int64) (s Status, err error) {
 	if len(entries) == 0 {
 		return s, errors.New("no key is published")
 	}
-	slices.SortFunc(entries, func(a, b *Key) int { return int(a.Times.Publish - b.Times.Publish) })
+	slices.SortFunc(entries, older)
 	s.New = entries[len(entries)-1]
 	if len(entries) > 1 {
 		s.Old = entries[len(entries)-2]
@@ -63,7 +64,7 @@ func StatusOf(keys []*Key, parent Parent, now int64) (s Status, err error) {
 	s.Wants = [][]byte{s.New.DS(SHA256)}
 	words := func(at int64) string { return time.Unix(at, 0).UTC().Format("2006-01-02 15:04 UTC") }
 	switch {
-	case reached(s.New.Times.SyncDelete, now) && s.Old == nil:
+	case withdrawn(entries, now):
 		s.Stage, s.Wants = Withdrawing, nil
 		if s.Says = "have the parent delete all DS records; CDS and CDNSKEY ask it to"; parent.Err == nil && len(parent.DS) == 0 {
 			s.Says = "the parent has no DS record any more: wait for the TTL that the last one had (a day, if you do not know), then set dnssec = false"
@@ -92,9 +93,22 @@ func StatusOf(keys []*Key, parent Parent, now int64) (s Status, err error) {
 	return s, nil
 }
 
+// older compares two keys by which of them the other is to replace: of those that were published and active at the same time, the one whose
+// DS was asked for first. What stands in the names of their files, such as the tag, says nothing.
+func older(a, b *Key) int {
+	return cmp.Or(cmp.Compare(a.Times.Publish, b.Times.Publish), cmp.Compare(a.Times.Activate, b.Times.Activate),
+		cmp.Compare(a.Times.SyncPublish, b.Times.SyncPublish), cmp.Compare(a.Times.Created, b.Times.Created))
+}
+
+// withdrawn says whether CDS and CDNSKEY ask the parent to delete the DS, as [Policy.Plan] has it.
+func withdrawn(keys []*Key, now int64) bool {
+	return !slices.ContainsFunc(keys, func(k *Key) bool { return k.Times.Synced(now) }) &&
+		slices.ContainsFunc(keys, func(k *Key) bool { return k.Times.Active(now) && reached(k.Times.SyncDelete, now) })
+}
+
 // Roll takes the next step of a rollover: it returns the keys whose files have to be written, the new one among them if there is one. The
-// new key is what successor makes.
-func Roll(keys []*Key, parent Parent, maxTTL time.Duration, successor func() (*Key, error), now int64) (write []*Key, says string, err error) {
+// new key is what successor makes of the algorithm, which is that of the key to be replaced where it is 0.
+func Roll(keys []*Key, parent Parent, maxTTL time.Duration, algorithm uint8, successor func(algorithm uint8) (*Key, error), now int64) (write []*Key, says string, err error) {
 	s, err := StatusOf(keys, parent, now)
 	if err != nil {
 		return nil, "", err
@@ -104,7 +118,7 @@ func Roll(keys []*Key, parent Parent, maxTTL time.Duration, successor func() (*K
 		if parent.Err != nil {
 			return nil, "", fmt.Errorf("cannot look up the parent's DS records: %w", parent.Err)
 		}
-		k, err := successor()
+		k, err := successor(cmp.Or(algorithm, s.New.Algorithm))
 		if err != nil {
 			return nil, "", err
 		}

@@ -89,6 +89,7 @@ func (f *files) write(keys []*Key) {
 			*f = append(*f, k)
 		}
 	}
+	slices.SortFunc(*f, func(a, b *Key) int { return strings.Compare(a.File(), b.File()) }) // as a folder lists them
 }
 
 // TestARolloverIsSafeWhateverResolversRemember lets an operator roll a key as mxtrap key says, with a parent that takes its time.
@@ -99,14 +100,23 @@ func TestARolloverIsSafeWhateverResolversRemember(t *testing.T) {
 		lateness int // steps that the parent takes
 		timeless bool
 	}{
-		"a parent that is quick":         {dns.ECDSAP256SHA256, dns.ECDSAP256SHA256, 1, false},
-		"a parent that takes three days": {dns.ECDSAP256SHA256, dns.ECDSAP256SHA256, 3 * 86400 / step, false},
-		"another algorithm":              {dns.ECDSAP256SHA256, dns.ED25519, 20, false},
-		"a key that stated no times":     {dns.ED25519, dns.ED25519, 20, true},
+		"a parent that is quick":          {dns.ECDSAP256SHA256, dns.ECDSAP256SHA256, 1, false},
+		"a parent that takes three days":  {dns.ECDSAP256SHA256, dns.ECDSAP256SHA256, 3 * 86400 / step, false},
+		"another algorithm":               {dns.ECDSAP256SHA256, dns.ED25519, 20, false},
+		"a smaller algorithm":             {dns.ED25519, dns.ECDSAP256SHA256, 20, false},
+		"a key that stated no times":      {dns.ED25519, dns.ED25519, 20, true},
+		"and is replaced by a larger tag": {dns.ED25519, dns.ED25519, 20, true},
 	} {
 		first, err := Generate(zone, c.from)
 		if err != nil {
 			t.Fatal(err)
+		}
+		second, err := Generate(zone, c.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if larger := strings.Contains(what, "larger"); c.timeless && larger != (second.Tag > first.Tag) {
+			first, second = second, first
 		}
 		now := int64(1_800_000_000)
 		if !c.timeless {
@@ -130,7 +140,7 @@ func TestARolloverIsSafeWhateverResolversRemember(t *testing.T) {
 				stages = append(stages, name)
 			}
 			if n == 200 || s.Stage == Swapping && strings.Contains(s.Says, "key roll once more") && n%50 == 0 {
-				write, _, err := Roll(keys, p, ttl*time.Second, func() (*Key, error) { return Generate(zone, c.to) }, now)
+				write, _, err := Roll(keys, p, ttl*time.Second, c.to, func(uint8) (*Key, error) { return second, nil }, now)
 				if err != nil {
 					t.Fatal(what, err)
 				}
@@ -168,7 +178,7 @@ func TestARolloverWaitsForTheParent(t *testing.T) {
 	keys := files{old}
 	at := Parent{DS: [][]byte{old.DS(SHA256)}, TTL: time.Hour}
 	roll := func(p Parent, now int64) error {
-		write, _, err := Roll(keys, p, time.Hour, func() (*Key, error) { return Generate(zone, dns.ED25519) }, now)
+		write, _, err := Roll(keys, p, time.Hour, 0, func(algorithm uint8) (*Key, error) { return Generate(zone, algorithm) }, now)
 		keys.write(write)
 		return err
 	}
@@ -222,5 +232,60 @@ func TestStatusTellsWhatIsWrongAtTheParent(t *testing.T) {
 	}
 	if _, err := StatusOf(nil, Parent{}, 1); err == nil {
 		t.Error("no keys have a status")
+	}
+}
+
+// TestARolloverTakesTheAlgorithmOfTheKeyThatGoes, though the files of an earlier one are still there.
+func TestARolloverTakesTheAlgorithmOfTheKeyThatGoes(t *testing.T) {
+	zone := name(t, "example.com")
+	gone, _ := Generate(zone, dns.ED25519)
+	gone.Times = Times{Created: 1, Publish: 1, Activate: 1, SyncPublish: 1, SyncDelete: 2, Inactive: 3, Delete: 3}
+	k, _ := Generate(zone, dns.ECDSAP256SHA256)
+	k.Times = Times{Created: 1, Publish: 1, Activate: 1, SyncPublish: 1}
+	for _, keys := range [][]*Key{{gone, k}, {k, gone}} {
+		write, _, err := Roll(keys, Parent{DS: [][]byte{k.DS(SHA256)}}, time.Hour, 0, func(algorithm uint8) (*Key, error) { return Generate(zone, algorithm) }, 100)
+		if err != nil || write[0].Algorithm != dns.ECDSAP256SHA256 || !write[1].same(k) {
+			t.Errorf("%v, %v", write, err)
+		}
+	}
+}
+
+// TestAZoneIsWithdrawnInTheMiddleOfARollover: then CDS asks for the end of DNSSEC, and status says so.
+func TestAZoneIsWithdrawnInTheMiddleOfARollover(t *testing.T) {
+	zone := name(t, "example.com")
+	k, _ := Generate(zone, dns.ED25519)
+	k.Times = Times{Created: 1, Publish: 1, Activate: 1, SyncPublish: 1}
+	keys := files{k}
+	parent := Parent{DS: [][]byte{k.DS(SHA256)}}
+	write, _, err := Roll(keys, parent, time.Hour, 0, func(algorithm uint8) (*Key, error) { return Generate(zone, algorithm) }, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys.write(write)
+	keys.write(Withdraw(keys, 200))
+	plan, err := Policy{Keys: keys}.Plan(zone, time.Unix(201, 0))
+	if err != nil || !plan.gone {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	if s, err := StatusOf(keys, parent, 201); err != nil || s.Stage != Withdrawing || len(s.Wants) > 0 {
+		t.Errorf("%s: %s, %v", stageNames[s.Stage], s.Says, err)
+	}
+}
+
+// TestAKeyThatIsNotPublishedSignsNothingAlone: a validator could not find it.
+func TestAKeyThatIsNotPublishedSignsNothingAlone(t *testing.T) {
+	zone := name(t, "example.com")
+	ksk, _ := Generate(zone, dns.ED25519)
+	zsk, _ := Generate(zone, dns.ED25519)
+	zsk.Flags = ZSK
+	zsk.complete()
+	zsk.Times = Times{Activate: 1, Publish: 100}
+	plan, err := Policy{Keys: []*Key{ksk, zsk}}.Plan(zone, time.Unix(50, 0))
+	if err != nil || !slices.Contains(plan.zone, ksk) {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	ksk.Times = Times{Activate: 1, Publish: 100}
+	if plan, err := (Policy{Keys: []*Key{ksk, zsk}}).Plan(zone, time.Unix(50, 0)); err == nil {
+		t.Errorf("%+v", plan)
 	}
 }

@@ -448,7 +448,7 @@ func TestInteropUnboundValidatesThroughARollover(t *testing.T) {
 					anchor = fmt.Sprintf("example.com. IN DS %s\n", rdata.Append(nil, dns.TypeDS, s.Wants[0]))
 				}
 				if rolls == 0 || s.Stage == sign.Swapping && hours >= 31 {
-					write, _, err := sign.Roll(keys, parent, time.Hour, func() (*sign.Key, error) { return sign.Generate(apex, algorithm) }, now)
+					write, _, err := sign.Roll(keys, parent, time.Hour, algorithm, func(algorithm uint8) (*sign.Key, error) { return sign.Generate(apex, algorithm) }, now)
 					if err != nil {
 						t.Fatal(err)
 					}
