@@ -202,35 +202,45 @@ func (s *Zone) checkSizes(c *content.Content, t *trap.Trap, chain *sign.Chain, r
 		report.Add(s.trap.Problem("at", "", fmt.Sprintf("the trap has %d hosts at %d owners, and a zone may have %d: lower count, or trap fewer owners", len(t.Hosts), len(t.Owners), body.MaxHosts)))
 	}
 	for i := range c.Nodes {
-		owner := c.Nodes[i].Name
 		for j := range c.Nodes[i].Sets {
-			set := &c.Nodes[i].Sets[j]
-			const header, question, edns = 12, 4, 11
-			records := body.WireSize(c.Apex, set)
-			if chain != nil {
-				records += chain.SignaturesSize(owner, set.Typ, len(c.Apex))
-				if owner.Label() == "*" {
-					records += wildcardProof + chain.SignaturesSize(owner, dns.TypeNSEC, len(c.Apex))
-				}
-			}
-			size := header + len(owner) + question + records + edns
-			if size <= zone.MaxUDP {
-				continue
-			}
-			what := fmt.Sprintf("the answer to %s %s has %d octets", owner.Bare(), dns.Type(set.Typ), size)
-			r := set.Place()
-			made := s.trap != nil && r.Item == nil && r.Place.Line == 0 // by the trap
-			switch {
-			case records > zone.MaxRRset && made:
-				report.Add(s.trap.Problem("covers", "", what+tooLarge))
-			case records > zone.MaxRRset:
-				s.fault(report, r, what+tooLarge)
-			case made || set.Typ == dns.TypeMX && s.traps(owner):
-				report.Add(s.trap.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP)).AsWarning())
-			default:
-				s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP))
+			s.checkSize(c.Apex, c.Nodes[i].Name, &c.Nodes[i].Sets[j], chain, report)
+		}
+	}
+	if chain != nil && chain.Given != nil {
+		for _, link := range chain.Links {
+			if link.Set != nil {
+				s.checkSize(c.Apex, link.Owner, link.Set, chain, report)
 			}
 		}
+	}
+}
+
+// checkSize is checkSizes for an RRset.
+func (s *Zone) checkSize(apex, owner dname.Name, set *content.RRset, chain *sign.Chain, report *conf.Report) {
+	const header, question, edns = 12, 4, 11
+	records, proof := body.WireSize(apex, set), 0
+	if chain != nil {
+		records += chain.SignaturesSize(owner, set.Typ, len(apex))
+		if owner.Label() == "*" {
+			proof = wildcardProof + chain.SignaturesSize(owner, dns.TypeNSEC, len(apex))
+		}
+	}
+	size := header + len(owner) + question + records + edns
+	if size <= zone.MaxUDP {
+		return
+	}
+	what := fmt.Sprintf("the answer to %s %s has %d octets", owner.Bare(), dns.Type(set.Typ), size)
+	r := set.Place()
+	made := s.trap != nil && r.Item == nil && r.Place.Line == 0 // by the trap
+	switch large := records+proof > zone.MaxRRset; {
+	case large && made:
+		report.Add(s.trap.Problem("covers", "", what+tooLarge))
+	case large:
+		s.fault(report, r, what+tooLarge)
+	case made || set.Typ == dns.TypeMX && s.traps(owner):
+		report.Add(s.trap.Problem("count", "", fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP)).AsWarning())
+	default:
+		s.warn(report, r, fmt.Sprintf("%s, above the %d that UDP carries", what, zone.MaxUDP))
 	}
 }
 

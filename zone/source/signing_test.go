@@ -78,15 +78,28 @@ func TestWhatCannotBeSignedIsRefused(t *testing.T) {
 
 // TestGivenSignaturesFitIntoAMessage with the set that they are of.
 func TestGivenSignaturesFitIntoAMessage(t *testing.T) {
-	for most, want := range map[int]string{10: "", 700: "its records may have"} {
+	for _, c := range []struct {
+		most int
+		of   string // whose signatures are many
+		want string
+	}{
+		{10, "ns1 A", ""}, {700, "ns1 A", "its records may have"},
+		{10, "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom NSEC3", ""}, {700, "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom NSEC3", "its records may have"},
+	} {
 		dir := t.TempDir()
 		const rrsig = " 60 RRSIG %s 13 2 60 20991231000000 20261101000000 %d example.com. eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==\n"
-		text := "@ 60 SOA ns1 h 1 2 3 4 5\n@ 60 NS ns1\nns1 60 A 192.0.2.1\n@ 60 DNSKEY 257 3 13 eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==\n@ 60 NSEC ns1 NS SOA RRSIG NSEC DNSKEY\nns1 60 NSEC @ A RRSIG NSEC\n"
+		text := "@ 60 SOA ns1 h 1 2 3 4 5\n@ 60 NS ns1\nns1 60 A 192.0.2.1\n@ 60 DNSKEY 257 3 13 eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==\n"
+		owner, typ, _ := strings.Cut(c.of, " ")
+		if typ == "NSEC3" {
+			text += "@ 60 NSEC3PARAM 1 0 0 -\n0p9mhaveqvm6t7vbl5lop2u3t2rp3tom 60 NSEC3 1 0 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr A RRSIG\n"
+		} else {
+			text += "@ 60 NSEC ns1 NS SOA RRSIG NSEC DNSKEY\nns1 60 NSEC @ A RRSIG NSEC\n"
+		}
 		for _, typ := range []string{"SOA", "DNSKEY"} {
 			text += "@" + fmt.Sprintf(rrsig, typ, 1)
 		}
-		for i := range most {
-			text += "ns1" + fmt.Sprintf(rrsig, "A", i)
+		for i := range c.most {
+			text += owner + fmt.Sprintf(rrsig, typ, i)
 		}
 		os.WriteFile(filepath.Join(dir, "z.zone"), []byte(text), 0o600)
 		os.WriteFile(filepath.Join(dir, "z.toml"), []byte("name = \"example.com\"\nfile = \"z.zone\"\n"), 0o600)
@@ -96,8 +109,8 @@ func TestGivenSignaturesFitIntoAMessage(t *testing.T) {
 			t.Fatal(report.Problems())
 		}
 		z := s.Compile(nil, &report)
-		if got := fmt.Sprint(report.Problems()); !strings.Contains(got, want) || (z != nil) != (want == "") {
-			t.Errorf("%d signatures: %.200s, want %q", most, got, want)
+		if got := fmt.Sprint(report.Problems()); !strings.Contains(got, c.want) || (z != nil) != (c.want == "") {
+			t.Errorf("%d signatures of %s: %.200s, want %q", c.most, c.of, got, c.want)
 		}
 	}
 }
