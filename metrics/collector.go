@@ -76,8 +76,18 @@ type Metrics struct {
 	LateWindows prometheus.Counter
 	// Signing tells how many signatures were made, and in what time; nil: none.
 	Signing func() (signatures uint64, spent time.Duration)
+	// CatchSessions counts sessions of the catch, by zone and rung; CatchRefused those that it did not have, by reason.
+	CatchSessions, CatchRefused *prometheus.CounterVec
+	// Exchanges tells how the real exchanges are that are watched; nil: none is.
+	Exchanges func() []Exchange
 	// Notifies counts NOTIFYs of primaries, by what came of them.
 	Notifies *prometheus.CounterVec
+}
+
+// Exchange is a real exchange of a zone.
+type Exchange struct {
+	Zone, Host string
+	Up         bool
 }
 
 // New makes the metrics of a server with so many workers.
@@ -108,6 +118,12 @@ func New(workers int, version, commit string) *Metrics {
 		Notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_notifies_total", Help: "NOTIFYs received, by outcome: taken, refused.",
 		}, []string{"outcome"}),
+		CatchSessions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mxtrap_catch_sessions_total", Help: "Sessions of the catch, by the zone of the decoy and how far the client went: E0 connected, E1 spoke SMTP, E2 spoke too early or not SMTP, E3 named a recipient of the decoy's domain, E4 went on to DATA.",
+		}, []string{"zone", "rung"}),
+		CatchRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mxtrap_catch_refused_total", Help: "Connections to the catch that are no evidence, by reason.",
+		}, []string{"reason"}),
 		Refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_refreshes_total", Help: "Requests to primaries, by outcome: taken, current (nothing new), failed; and zones that expired.",
 		}, []string{"outcome"}),
@@ -129,7 +145,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, m.KeysLost, m.LateWindows, (*collector)(m),
+		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, m.KeysLost, m.LateWindows, m.CatchSessions, m.CatchRefused, (*collector)(m),
 	)
 	return m
 }
@@ -211,12 +227,13 @@ var (
 	expiryDesc    = desc("mxtrap_dnssec_signature_expiry_timestamp_seconds", "Time at which the signatures of a zone end. They are renewed two weeks before.", "zone")
 	signedDesc    = desc("mxtrap_dnssec_signatures_total", "Signatures made.")
 	signingDesc   = desc("mxtrap_dnssec_signing_seconds", "Time that it took to make a signature.")
+	exchangeDesc  = desc("mxtrap_real_exchange_up", "1 for a real exchange that answered the last visit as a sender needs it, else 0. The catch dials those whose decoys it stands for.", "zone", "exchange")
 	serialDesc    = desc("mxtrap_zone_serial", "Serial number of a zone. A zone that cannot be answered has none.", "zone")
 )
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, failuresDesc, serialDesc, followsDesc, expiryDesc, signedDesc, signingDesc} {
+	for _, d := range []*prometheus.Desc{queriesDesc, responsesDesc, truncatedDesc, slippedDesc, droppedDesc, durationDesc, zoneDesc, mxDesc, decoyDesc, zonesDesc, failuresDesc, serialDesc, followsDesc, expiryDesc, signedDesc, signingDesc, exchangeDesc} {
 		to <- d
 	}
 }
@@ -258,6 +275,15 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		signatures, spent := c.Signing()
 		count(signedDesc, signatures)
 		to <- prometheus.MustNewConstSummary(signingDesc, signatures, spent.Seconds(), nil)
+	}
+	if c.Exchanges != nil {
+		for _, e := range c.Exchanges() {
+			up := 0.0
+			if e.Up {
+				up = 1
+			}
+			to <- prometheus.MustNewConstMetric(exchangeDesc, prometheus.GaugeValue, up, e.Zone, e.Host)
+		}
 	}
 	c.collectZones(to, count)
 }

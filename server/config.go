@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"mxtrap/server/answer"
+	"mxtrap/server/catch"
 	"mxtrap/server/keyring"
 	"mxtrap/server/load"
 	"mxtrap/server/peer"
@@ -36,6 +37,7 @@ type Config struct {
 	rateLimit   answer.RateLimit
 	cookies     answer.Cookies
 	DNSSEC      keyring.Config
+	catch       catch.Config
 	logLevel    slog.Level
 	logJSON     bool
 
@@ -77,6 +79,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 		Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5353")},
 		Metrics: netip.MustParseAddrPort("127.0.0.1:9153"),
 	}
+	c.catch = catch.ConfigOf(t.Table("catch"))
 	server := t.Table("server")
 	c.sources = load.SourcesOf(path, server, t.Table("catalog"))
 	c.readServer(server)
@@ -104,7 +107,7 @@ func (c *Config) readServer(t *conf.Table) {
 				c.Listen = append(c.Listen, addr)
 			}
 		}
-		if len(t.Strings("listen")) == 0 {
+		if len(t.Strings("listen")) == 0 && !c.catch.On() {
 			t.Fault("listen", "", "lists no address")
 		}
 	}

@@ -54,6 +54,9 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 	if lookUp {
 		c.checkParents(ctx, l, loader.Ring)
 	}
+	if c.catch.On() {
+		c.checkCatch(ctx, l, r, lookUp)
+	}
 	in := &Inspection{Down: map[string]string{}, Known: r.Known, Keyless: loader.Ring.Keyless()}
 	for f := range l.Files.All() {
 		switch f.Down {
@@ -84,6 +87,40 @@ func (c *Config) checkParents(ctx context.Context, l *load.Loading, ring *keyrin
 		parent.DS, parent.TTL, parent.Err = resolve.DS(ctx, c.Resolvers, f.Zone.Name())
 		if s, err := sign.StatusOf(keys, parent, time.Now().Unix()); err == nil && s.Stage == sign.Broken {
 			l.Report.Add(conf.Problem{File: f.Path, Key: "dnssec", Text: f.Zone.Name(), Reason: s.Says + "; mxtrap key ds prints it", Warning: true})
+		}
+	}
+}
+
+// checkCatch warns of real exchanges that the catch cannot judge, and of addresses that no decoy has.
+func (c *Config) checkCatch(ctx context.Context, l *load.Loading, r *resolve.Resolver, lookUp bool) {
+	found := sitesOf(ctx, l.Set.Zones(), r.Known)
+	if lookUp && found != nil && len(found.lookedUp) > 0 {
+		r.Want(found.lookedUp)
+		r.LookUp(ctx, found.lookedUp)
+		found = sitesOf(ctx, l.Set.Zones(), r.Known)
+	}
+	if found == nil {
+		return
+	}
+	warn := func(key, text, reason string) {
+		l.Report.Add(conf.Problem{File: c.name(), Key: key, Text: text, Reason: reason, Warning: true})
+	}
+	for _, a := range c.catch.Listen {
+		if found.at[a.Addr()] == nil && !a.Addr().IsUnspecified() {
+			warn("catch.listen", a.String(), "no decoy has this address, so that the catch refuses everybody there; list it in trap.addresses of a zone")
+		}
+	}
+	remedy := "check --resolve looks it up"
+	if lookUp {
+		remedy = "its name has no address that the resolver knows"
+	}
+	told := map[string]bool{}
+	for _, g := range found.groups {
+		for _, e := range g.Exchanges {
+			if len(e.Addresses) == 0 && !told[e.Zone+" "+e.Host] {
+				told[e.Zone+" "+e.Host] = true
+				warn("catch", e.Host, "the catch cannot judge this real exchange of "+e.Zone+", so that no visit to its decoys is evidence: "+remedy)
+			}
 		}
 	}
 }

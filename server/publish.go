@@ -84,7 +84,9 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	s.tell(before, next)
 	s.refresher.Use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
 	s.metrics.Show(l.Files.Len(), shown)
-	s.resolver.Want(wanted)
+	s.lookups = wanted
+	s.lookUp()
+	s.zonesChanged()
 }
 
 // limiter is that of the configuration: the one before, where its numbers are the same.

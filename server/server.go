@@ -8,10 +8,12 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mxtrap/metrics"
 	"mxtrap/server/answer"
+	"mxtrap/server/health"
 	"mxtrap/server/keyring"
 	"mxtrap/server/load"
 	"mxtrap/server/pace"
@@ -43,6 +45,8 @@ type Options struct {
 	Progress        load.Progress    // of its loads
 	Clock           func() time.Time // by which zones are signed; nil: that of the host
 	Tempo           transfer.Tempo   // of zones that come from primaries; zero: that of the clock
+	Health          health.Tempo     // of the watch over real exchanges; zero: that of the clock
+	MailPort        uint16           // of real exchanges; 0: 25
 }
 
 // Server serves the zones of a configuration.
@@ -65,6 +69,9 @@ type Server struct {
 	refresher *transfer.Refresher
 	notices   *transfer.Notices
 	resolver  *resolve.Resolver
+	catcher   *catcher
+	zoneless  atomic.Bool // zones have no series of their own
+	lookups   []string    // hosts outside the zones that these need
 
 	arrivals arrivals
 	waiting  map[string]bool // paths whose zones had to give way to others
@@ -81,7 +88,7 @@ func (p Problems) Error() string { return fmt.Sprintf("%d problems in the config
 // New loads everything. The error is [Problems] where the operator's files are at fault.
 func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	processors := runtime.GOMAXPROCS(0)
-	o.Tempo = cmp.Or(o.Tempo, transfer.RealTime)
+	o.Tempo, o.Health, o.MailPort = cmp.Or(o.Tempo, transfer.RealTime), cmp.Or(o.Health, health.RealTime), cmp.Or(o.MailPort, 25)
 	workers := cmp.Or(c.workers, processors)
 	s := &Server{
 		Options: o, processors: processors, config: c,
@@ -100,6 +107,8 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.metrics.Signing = func() (uint64, time.Duration) {
 		return zone.Work.Signatures.Load(), time.Duration(zone.Work.Nanoseconds.Load())
 	}
+	s.catcher = s.newCatcher()
+	s.metrics.Exchanges = s.exchangesUp
 	s.sweeper = newSweeper(&s.state, s.Log, s.processors)
 	s.ring = keyring.New(c.DNSSEC, nil).Trust()
 	first := s.loader(c)
@@ -128,15 +137,23 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	if s.listeners, err = socket.NewListeners(&s.state, s.metrics, s.Log, transfers.Serve); err == nil {
 		err = s.listeners.Listen(s.config.Listen, s.config.Metrics)
 	}
+	if err == nil && s.config.catch.On() { // its ports are below 1024
+		<-s.catcher.wanted
+		if found := sitesOf(ctx, s.state.Current.Load().Zones.Zones(), s.resolver.Known); found != nil {
+			err = s.catchAt(found)
+		}
+	}
 	if err == nil {
 		if err = socket.Become(s.config.user); err != nil {
 			err = fmt.Errorf("server.user: %q: %w", s.config.user, err)
 		}
 	}
 	if err != nil {
+		s.catcher.catch.Stop()
 		s.listeners.Shut()
 		return err
 	}
+	catcherDone := s.runCatcher(ctx)
 	looked := s.resolver.Run(ctx)
 	notifierDone, refresherDone := s.notifier.Run(ctx), s.refresher.Run(ctx)
 	sweeperDone := s.sweeper.run(ctx)
@@ -167,6 +184,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.Log.Info("stopping")
 			s.metrics.SetReady(false)
 			s.listeners.Shut()
+			catcherDone()
 			s.resolver.Wait()
 			stopTap()
 			tapping.Wait()
@@ -183,6 +201,14 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.arrive(u)
 		case <-looked:
 			s.arrivals.looked = true
+			s.zonesChanged()
+		case found := <-s.catcher.found:
+			if !s.config.catch.On() {
+				continue // it was switched off meanwhile
+			}
+			if err := s.catchAt(found); err != nil {
+				s.Log.Error("the catch cannot listen", "error", err)
+			}
 		case <-pace.C:
 			s.takeArrivals(ctx)
 		case <-renew.C:

@@ -77,7 +77,7 @@ func start(t *testing.T, files map[string]string, change ...func(*Server)) *runn
 	var err error
 	r.Server, err = New(t.Context(), c, Options{Tempo: tempo, Version: "test", Commit: "none", Log: slog.New(slog.NewTextHandler(r.log, nil)), Notify: func(e Event) {
 		if e == Ready && r.addr == "" { // while nothing of the server changes
-			r.addr, r.http = r.listeners.Addresses(r.config.Listen)[0], "http://"+r.listeners.HTTPAddress()
+			r.addr, r.http = append(r.listeners.Addresses(r.config.Listen), "none")[0], "http://"+r.listeners.HTTPAddress()
 		}
 		r.events <- e
 	}})

@@ -167,7 +167,7 @@ The exit code is 1 where there are hazards.`,
 		Args: usage(cobra.ExactArgs(1)),
 	}
 	path, resolve, asJSON := configFlag(c), resolveFlag(c), jsonFlag(c)
-	connect := c.Flags().Bool("connect", false, "connect to port 25 of each decoy and see whether it tells senders to try again")
+	connect := c.Flags().Bool("connect", false, "connect to port 25 of each decoy, to see whether it tells senders to try again, and of each real host")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		l, err := lookAt(c, *path, *resolve, true, args[0])
 		if err != nil {
@@ -181,6 +181,7 @@ The exit code is 1 where there are hazards.`,
 			}
 			if *connect {
 				all = append(all, probe.UnfitDecoys(c.Context(), "25", d)...)
+				all = append(all, probe.UnwellHosts(c.Context(), 25, d)...)
 			}
 		}
 		hazards := mail.Hazards(all)

@@ -1,6 +1,6 @@
 // Package probe asks the decoys of a domain, over the network, what an audit cannot tell from the zone.
 //
-// It looks up the names of their addresses, and connects to each as a sender does. What it finds it returns as findings of package mail.
+// It looks up the names of their addresses, and connects to each, and to the real exchanges, as a sender does. What it finds it returns as findings of package mail.
 // It never sends a message. The standards are RFC 5321 4.2 (replies) and RFC 1035 3.5 (addresses to names).
 package probe
 
@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"time"
 
+	"mxtrap/server/health"
 	"mxtrap/zone/mail"
 )
 
@@ -74,6 +75,24 @@ func UnfitDecoys(ctx context.Context, port string, d *mail.Domain) (findings []m
 			find(mail.Hazard, fmt.Sprintf("it answers %d to a recipient: it accepts mail, and honest senders may stay with it", code))
 		}
 	})
+	return findings
+}
+
+// UnwellHosts visits the real exchanges as the catch does: while one of them is not well, mxtrap takes no visit to a decoy for evidence.
+func UnwellHosts(ctx context.Context, port uint16, d *mail.Domain) (findings []mail.Finding) {
+	for _, e := range d.Exchanges {
+		if e.Role == mail.Decoy {
+			continue
+		}
+		for _, ip := range e.Addresses {
+			if err := health.Dial(ctx, netip.AddrPortFrom(ip, port), "localhost"); err != nil {
+				findings = append(findings, mail.Finding{
+					Severity: mail.Advice, About: []string{e.Host, ip.String()}, Sees: "the real host is not well, as seen from here: " + err.Error(),
+					Change: "mend it; until it is well the catch takes no visit to a decoy for evidence",
+				})
+			}
+		}
+	}
 	return findings
 }
 

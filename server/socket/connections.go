@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mxtrap/server/peer"
 )
 
 // places are how many connections of a listener may be open. When all are taken, the one makes room that has been still longest, of the
@@ -35,7 +37,7 @@ func (p *places) enter(conn net.Conn) (taken *place, full bool) {
 	if p.open == nil {
 		p.open, p.clients = map[*place]bool{}, map[netip.Prefix]int{}
 	}
-	taken = &place{Conn: conn, of: p, client: clientOf(conn)}
+	taken = &place{Conn: conn, of: p, client: peer.ClientOf(addressOf(conn))}
 	if p.perClient > 0 && p.clients[taken.client] >= p.perClient {
 		return nil, false
 	}
@@ -131,17 +133,6 @@ func (c *place) send(data []byte) error {
 	c.of.mu.Unlock()
 	_, err := c.Write(data)
 	return err
-}
-
-// clientOf is what counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one client has as a whole.
-func clientOf(conn net.Conn) netip.Prefix {
-	a := addressOf(conn)
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
 }
 
 // addressOf is the client's address.

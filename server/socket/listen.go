@@ -84,7 +84,7 @@ func (s *Listeners) Listen(addresses []netip.AddrPort, http netip.AddrPort) erro
 		}
 		opened[name] = l
 	}
-	if len(missing) == len(addresses) {
+	if len(addresses) > 0 && len(missing) == len(addresses) {
 		return errors.New("server.listen: none of the addresses is one of this host")
 	}
 	newHTTP, err := s.listenHTTP(http)

@@ -52,6 +52,7 @@ func TestInteropMail(t *testing.T) {
 			play(s, postfix, exim)
 		}
 	}
+	t.Run("catch", func(t *testing.T) { h.catch(t, postfix, exim) })
 	t.Run("which addresses Postfix keeps", func(t *testing.T) { h.keeps(t, postfix) })
 	t.Run("bots go where simulate says", h.bots)
 	t.Run("postscreen", h.postscreen)

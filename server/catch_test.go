@@ -1,0 +1,136 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"mxtrap/server/health"
+)
+
+// mailPort is a port that is free at some addresses of loopback.
+func mailPort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+// realHost plays a real exchange.
+func realHost(t *testing.T, addr string) (stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				fmt.Fprint(conn, "220 mail\r\n")
+				for in := bufio.NewScanner(conn); in.Scan(); {
+					fmt.Fprint(conn, map[bool]string{true: "221 bye\r\n", false: "250 ok\r\n"}[in.Text() == "QUIT"])
+				}
+			}()
+		}
+	}()
+	return func() { l.Close() }
+}
+
+// visit is what a decoy says to a bot.
+func visit(t *testing.T, addr string, lines ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	in := bufio.NewReader(conn)
+	said, err := in.ReadString('\n')
+	for _, line := range lines {
+		if err != nil || !strings.HasPrefix(said, "2") {
+			break
+		}
+		fmt.Fprintf(conn, "%s\r\n", line)
+		said, err = in.ReadString('\n')
+	}
+	if err != nil && err != io.EOF {
+		t.Error(err)
+	}
+	return strings.TrimSpace(said)
+}
+
+const trappedMail = `name = "a.test"
+[records]
+"@" = ["NS ns1", "MX 10 mail", "MX 20 bob"]
+ns1 = ["A 192.0.2.53"]
+mail = ["A 127.0.0.10"]
+bob = ["A 127.0.0.11"]
+[trap]
+count = %d
+addresses = ["127.0.0.26", "127.0.0.27"]
+`
+
+// TestTheCatchGreetsWhileAllRealExchangesAreWell, listens at the decoys' own addresses, and follows the zones.
+func TestTheCatchGreetsWhileAllRealExchangesAreWell(t *testing.T) {
+	t.Parallel()
+	port := mailPort(t)
+	at := func(host int) string { return fmt.Sprintf("127.0.0.%d:%d", host, port) }
+	realHost(t, at(10))
+	bob := realHost(t, at(11))
+	r := start(t, map[string]string{
+		"mxtrap.toml":  strings.Replace(serverFile, "listen = [\"127.0.0.1:0\"]", "listen = []", 1) + fmt.Sprintf("[catch]\nlisten = [\"decoys:%d\"]\npause = \"0s\"\n", port),
+		"zones/a.toml": fmt.Sprintf(trappedMail, 1),
+	}, func(s *Server) {
+		s.MailPort = port
+		s.Health = health.Tempo{Every: 100 * time.Millisecond, Settle: 200 * time.Millisecond, Look: 20 * time.Millisecond}
+		s.catcher = s.newCatcher()
+		s.zonesChanged()
+	})
+	bot := []string{"HELO bot", "MAIL FROM:<a@b.test>", "RCPT TO:<postmaster2@a.test>"}
+	says := func(addr, want string) {
+		t.Helper()
+		said := ""
+		for range 200 {
+			if said = visit(t, addr, bot...); strings.Contains(said, want) {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("%s says %q, want %q\n%s", addr, said, want, r.log)
+	}
+	r.want("where DNS is served", r.addr, "none")
+	says(at(26), "421")
+	says(at(26), "451")
+	r.want("an exchange", r.metric(`mxtrap_real_exchange_up{exchange="bob.a.test",zone="a.test"}`), "1")
+	says(at(27), "refused")
+	r.write("zones/a.toml", fmt.Sprintf(trappedMail, 2))
+	r.reload()
+	says(at(27), "451")
+	bob()
+	says(at(26), "421")
+	r.want("an exchange that is down", r.metric(`mxtrap_real_exchange_up{exchange="bob.a.test",zone="a.test"}`), "0")
+	if n := r.metric(`mxtrap_catch_sessions_total{rung="E3",zone="a.test"}`); n == "" || n == "0" {
+		t.Errorf("sessions: %q", n)
+	}
+	r.write("mxtrap.toml", serverFile)
+	r.reload()
+	says(at(26), "refused")
+	r.stop()
+	if log := r.log.String(); !strings.Contains(log, "msg=catch client=127.0.0.1") || !strings.Contains(log, "a real exchange is not well") {
+		t.Error(log)
+	}
+}
