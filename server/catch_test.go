@@ -5,11 +5,17 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"mxtrap/server/health"
+	"mxtrap/server/judge"
 )
 
 // mailPort is a port that is free at some addresses of loopback.
@@ -132,5 +138,96 @@ func TestTheCatchGreetsWhileAllRealExchangesAreWell(t *testing.T) {
 	r.stop()
 	if log := r.log.String(); !strings.Contains(log, "msg=catch client=127.0.0.1") || !strings.Contains(log, "a real exchange is not well") {
 		t.Error(log)
+	}
+}
+
+// TestABotIsKeptInMindAndPardoned: what it did outlives the server, a visit to a real host pardons it, and so does the operator.
+func TestABotIsKeptInMindAndPardoned(t *testing.T) {
+	t.Parallel()
+	resolver, err := net.ListenPacket("udp", "127.0.0.1:0") // knows nobody
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := &dns.Server{PacketConn: resolver, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, query *dns.Msg) {
+		w.WriteMsg(new(dns.Msg).SetRcode(query, dns.RcodeNameError))
+	})}
+	go nobody.ActivateAndServe()
+	defer nobody.Shutdown()
+	port := mailPort(t)
+	at := func(host int) string { return fmt.Sprintf("127.0.0.%d:%d", host, port) }
+	realHost(t, at(10))
+	realHost(t, at(11))
+	r := start(t, map[string]string{
+		"mxtrap.toml":  serverFile + fmt.Sprintf("state = \"state\"\nresolver = [%q]\n[catch]\nlisten = [\"decoys:%d\"]\npause = \"0s\"\n[list]\npolicy = \"unix:policy\"\n", resolver.LocalAddr(), port),
+		"zones/a.toml": fmt.Sprintf(trappedMail, 1),
+	}, func(s *Server) {
+		s.MailPort = port
+		s.Health = health.Tempo{Every: 100 * time.Millisecond, Settle: 200 * time.Millisecond, Look: 20 * time.Millisecond}
+		s.catcher = s.newCatcher()
+		s.zonesChanged()
+	})
+	bot := netip.MustParseAddr("127.0.0.1")
+	listed := func(when string, want judge.Grade) {
+		t.Helper()
+		var got judge.Grade
+		for range 100 {
+			book, err := OpenBook(r.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = 0
+			if l := book.Judge(bot, time.Now().Unix()); l != nil {
+				got = l.Grade
+			}
+			if got == want {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("%s: %d, want %d\n%s", when, got, want, r.log)
+	}
+	comes := func() {
+		t.Helper()
+		for range 200 {
+			if said := visit(t, at(26), "HELO bot", "MAIL FROM:<a@b.test>", "RCPT TO:<x@a.test>"); strings.HasPrefix(said, "451") {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		conn, err := net.Dial("tcp", at(26))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HELO bot\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<x@a.test>\r\nDATA\r\nQUIT\r\n")
+		io.ReadAll(conn)
+	}
+	listed("at the start", 0)
+	comes()
+	listed("after a visit of the bot", judge.Deaf)
+	postfix, err := net.Dial("unix", filepath.Join(r.dir, "policy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer postfix.Close()
+	fmt.Fprint(postfix, "request=smtpd_access_policy\nclient_address=127.0.0.1\n\n")
+	postfix.SetReadDeadline(time.Now().Add(patience))
+	if line, err := bufio.NewReader(postfix).ReadString('\n'); line != "action=DUNNO\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	listed("after it came to a real host", 0)
+	if err := Pardon(r.config, judge.Narrow(bot), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.reload()
+	if l := r.keeper.book.Judge(bot, time.Now().Unix()); l != nil {
+		t.Errorf("pardoned: %+v", l)
+	}
+	r.stop()
+	if info, err := os.Stat(filepath.Join(r.dir, "state", factsFile)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(info, err)
+	}
+	if _, err := os.Stat(filepath.Join(r.dir, "state", "catch.key")); err != nil {
+		t.Error(err)
 	}
 }

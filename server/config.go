@@ -38,6 +38,7 @@ type Config struct {
 	cookies     answer.Cookies
 	DNSSEC      keyring.Config
 	catch       catch.Config
+	list        listConfig
 	logLevel    slog.Level
 	logJSON     bool
 
@@ -88,6 +89,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.transfers = peer.AccessOf(t.Table("keys"), t.Table("transfer"))
 	c.tap = tap.ConfigOf(t.Table("dnstap"), c.beside)
 	c.DNSSEC = keyring.ConfigOf(t.Table("dnssec"), c.beside, c.state)
+	c.list = listConfigOf(t.Table("list"), c.beside)
 	c.readLog(t.Table("log"))
 	t.Close()
 	return c

@@ -70,6 +70,7 @@ type Server struct {
 	notices   *transfer.Notices
 	resolver  *resolve.Resolver
 	catcher   *catcher
+	keeper    *keeper
 	zoneless  atomic.Bool // zones have no series of their own
 	lookups   []string    // hosts outside the zones that these need
 
@@ -107,6 +108,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.metrics.Signing = func() (uint64, time.Duration) {
 		return zone.Work.Signatures.Load(), time.Duration(zone.Work.Nanoseconds.Load())
 	}
+	s.keeper = s.newKeeper(c)
 	s.catcher = s.newCatcher()
 	s.metrics.Exchanges = s.exchangesUp
 	s.sweeper = newSweeper(&s.state, s.Log, s.processors)
@@ -143,6 +145,12 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			err = s.catchAt(found)
 		}
 	}
+	policyDone := func() {}
+	if err == nil {
+		if policyDone, err = s.runPolicy(ctx); err != nil {
+			err = fmt.Errorf("list.policy: %q: %w", s.config.list.policy, err)
+		}
+	}
 	if err == nil {
 		if err = socket.Become(s.config.user); err != nil {
 			err = fmt.Errorf("server.user: %q: %w", s.config.user, err)
@@ -174,6 +182,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	defer pace.Stop()
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
+	keep := time.NewTicker(keepEvery)
+	defer keep.Stop()
 	for {
 		if wait, ok := s.arrivals.wait(time.Now()); ok {
 			pace.Reset(wait)
@@ -185,6 +195,9 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.metrics.SetReady(false)
 			s.listeners.Shut()
 			catcherDone()
+			policyDone()
+			s.keeper.stop()
+			s.keeper.running.Wait()
 			s.resolver.Wait()
 			stopTap()
 			tapping.Wait()
@@ -213,6 +226,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.takeArrivals(ctx)
 		case <-renew.C:
 			s.renew(ctx)
+		case <-keep.C:
+			s.keep()
 		case <-again.C:
 			s.listeners.ListenOnMissing()
 		}
@@ -265,6 +280,7 @@ func (s *Server) reload(ctx context.Context) {
 		s.Log.Warn("a change of [dnstap] takes effect at the next start")
 		c.tap = s.config.tap
 	}
+	s.rulesChanged(c)
 	s.resolver.Use(c.Resolvers)
 	s.ring = ring
 	s.publish(c, l)

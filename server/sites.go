@@ -117,6 +117,7 @@ func (s *Server) newCatcher() *catcher {
 				s.metrics.CatchSessions.WithLabelValues(zone, rung.String()).Inc()
 			},
 			Refused: func(reason string) { s.metrics.CatchRefused.WithLabelValues(reason).Inc() },
+			Sighted: s.sighted,
 		}, s.Log),
 		watch:  health.New(s.Health, dial, s.Log),
 		sites:  &sites{},

@@ -26,10 +26,11 @@ import (
 // sessionTime is how long a session lasts at most, the pause before the greeting included.
 const sessionTime = 60 * time.Second
 
-// Counters is where the catch counts.
+// Counters is where the catch counts, and tells what it saw.
 type Counters struct {
 	Session func(zone string, rung Rung)
 	Refused func(reason string)
+	Sighted func(s *Sighting) // a session whose rung may be evidence: E2 and above
 }
 
 // Reasons for which a connection has no session, or one that tells nothing.
@@ -221,6 +222,9 @@ func (c *Catch) serve(conn *net.TCPConn, client netip.AddrPort) {
 	}
 	c.counters.Session(d.seen.Decoy.Zone, d.seen.Rung())
 	d.seen.log(c.log, time.Now())
+	if d.seen.Rung() >= E2 {
+		c.counters.Sighted(&d.seen)
+	}
 }
 
 // keep notes a connection, so that [Catch.Stop] can end it.

@@ -61,6 +61,7 @@ func catching(t *testing.T, pause time.Duration) *caught {
 	c.Catch = New(func() []byte { return []byte("key") }, Counters{
 		Session: func(zone string, r Rung) { c.count(zone + " " + r.String()) },
 		Refused: func(reason string) { c.count(reason) },
+		Sighted: func(s *Sighting) { c.count("sighted " + s.Rung().String()) },
 	}, slog.New(slog.NewTextHandler(c, nil)))
 	t.Cleanup(c.Stop)
 	local := netip.MustParseAddr("127.0.0.1")
@@ -123,6 +124,7 @@ func TestASessionIsCountedAndTold(t *testing.T) {
 	s.hears(t, "221")
 	s.ends(t)
 	c.counted(t, "example.com E3", 1)
+	c.counted(t, "sighted E3", 1)
 	c.Stop()
 	const want = `msg=catch client=127.0.0.1 port=`
 	if log := c.log.String(); !strings.Contains(log, want) || !strings.Contains(log, `rung=E3 decoy=mx2.example.com owner=example.com helo="bot \"x\"" sender=b.test recipients=[3833c030dcb7@example.com] early=false foreign=false`) {
@@ -143,6 +145,7 @@ func TestWhoSpeaksBeforeTheGreetingIsFoundOut(t *testing.T) {
 	fmt.Fprint(patient, "QUIT\r\n")
 	patient.ends(t)
 	c.counted(t, "example.com E1", 1)
+	c.counted(t, "sighted E1", 0)
 	gone := c.dial(t)
 	gone.Close()
 	c.counted(t, "example.com E0", 1)
@@ -268,7 +271,7 @@ func TestStopEndsSessions(t *testing.T) {
 
 // BenchmarkSession has whole sessions, through RCPT, from clients that do not wait.
 func BenchmarkSession(b *testing.B) {
-	c := New(func() []byte { return []byte("key") }, Counters{Session: func(string, Rung) {}, Refused: func(why string) { b.Error(why) }}, slog.New(slog.DiscardHandler))
+	c := New(func() []byte { return []byte("key") }, Counters{Session: func(string, Rung) {}, Refused: func(why string) { b.Error(why) }, Sighted: func(*Sighting) {}}, slog.New(slog.DiscardHandler))
 	defer c.Stop()
 	local := netip.MustParseAddr("127.0.0.1")
 	listen := netip.AddrPortFrom(local, 0)

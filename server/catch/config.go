@@ -18,6 +18,7 @@ type Config struct {
 	Hostname   string           // in greetings; "": the decoy's own name
 	Pause      time.Duration    // before the greeting
 	Recipients Detail           // what is told of recipients
+	Keep       time.Duration    // how long sightings are kept; 0: not at all
 }
 
 // Detail is how much is told of recipients.
@@ -36,12 +37,40 @@ func (c *Config) On() bool { return len(c.Listen) > 0 || c.Decoys != 0 }
 // longestPause leaves a client most of the session (RFC 5321 4.5.3.2.1 has clients wait five minutes for a greeting).
 const longestPause = 20 * time.Second
 
+// longestKeep is how long the addresses of strangers may be kept: longer than any listing needs them.
+const longestKeep = 366 * day
+
+const day = 24 * time.Hour
+
+// readTime reads a time such as "4s", "90m" or "30d".
+func readTime(t *conf.Table, key string, longest time.Duration, to *time.Duration) {
+	text := ""
+	if t.String(key, &text); text == "" {
+		return
+	}
+	d, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * day
+	}
+	if err != nil || d < 0 || d > longest {
+		most := longest.String()
+		if longest >= day {
+			most = fmt.Sprintf("%dd", longest/day)
+		}
+		t.Fault(key, text, fmt.Sprintf(`must be a time from "0s" to "%s"`, most))
+		return
+	}
+	*to = d
+}
+
 // smtp is the port of mail hosts.
 const smtp = 25
 
 // ConfigOf reads the table.
 func ConfigOf(t *conf.Table) Config {
-	c := Config{Pause: 4 * time.Second, Recipients: Hashed}
+	c := Config{Pause: 4 * time.Second, Recipients: Hashed, Keep: 30 * day}
 	for _, item := range t.Strings("listen") {
 		port, decoys := strings.CutPrefix(item.Text, "decoys")
 		switch {
@@ -68,14 +97,8 @@ func ConfigOf(t *conf.Table) Config {
 	if t.String("hostname", &c.Hostname); strings.ContainsFunc(c.Hostname, func(r rune) bool { return r <= ' ' || r > '~' }) || len(c.Hostname) > maxHostname {
 		t.Fault("hostname", c.Hostname, "is no host name")
 	}
-	pause := ""
-	if t.String("pause", &pause); pause != "" {
-		d, err := time.ParseDuration(pause)
-		if err != nil || d < 0 || d > longestPause {
-			t.Fault("pause", pause, fmt.Sprintf(`must be a time from "0s" to "%s"`, longestPause))
-		}
-		c.Pause = d
-	}
+	readTime(t, "pause", longestPause, &c.Pause)
+	readTime(t, "keep", longestKeep, &c.Keep)
 	detail := string(c.Recipients)
 	if t.String("recipients", &detail); !slices.Contains([]Detail{Hashed, Domains, Full}, Detail(detail)) {
 		t.Fault("recipients", detail, "must be hash, domain or full")

@@ -125,6 +125,13 @@ func (r *Resolver) Use(servers []string) {
 	r.servers = servers
 }
 
+// Servers are the resolvers that are asked; none: those of /etc/resolv.conf.
+func (r *Resolver) Servers() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.servers
+}
+
 func (r *Resolver) showWaiting() {
 	waiting := 0
 	for _, h := range r.hosts {

@@ -51,7 +51,7 @@ func (h *mailHost) catch(t *testing.T, senders ...mta) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	path := write(t, dir, "mxtrap.toml", fmt.Sprintf("[server]\nlisten = []\nmetrics = \"127.0.0.1:9155\"\nzones = [%q]\nresolver = [\"127.0.0.1\"]\n[catch]\nlisten = [\"decoys\"]\npause = \"100ms\"\n", h.dir+"/zones/*.toml"))
+	path := write(t, dir, "mxtrap.toml", fmt.Sprintf("[server]\nlisten = []\nmetrics = \"127.0.0.1:9155\"\nzones = [%q]\nstate = \"state\"\nresolver = [\"127.0.0.1\"]\n[catch]\nlisten = [\"decoys\"]\npause = \"100ms\"\n[list]\npolicy = \"127.0.0.1:10040\"\n", h.dir+"/zones/*.toml"))
 	ctx, stop := context.WithCancel(context.Background())
 	var report conf.Report
 	config := server.ReadConfig(path, &report)
@@ -139,5 +139,33 @@ func (h *mailHost) catch(t *testing.T, senders ...mta) {
 	found := output(t, "fail2ban-regex", "--print-all-matched", log.Name(), "../../../configs/fail2ban/mxtrap.conf")
 	if !regexp.MustCompile(`, 1 matched, `).MatchString(found) || !strings.Contains(found, "client="+clientIP) {
 		t.Errorf("fail2ban finds\n%s", found)
+	}
+	shows := func() string { return output(t, binary, "list", "show", "--config", path, clientIP) }
+	eventually(t, "what the bots did is kept", func() bool { return strings.Contains(shows(), "went on to DATA") })
+	postfix := newPostfix(t, "2530", "", "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = check_policy_service { inet:127.0.0.1:10040, timeout=5s, default_action=DUNNO }, reject\n", "")
+	offer := func() string {
+		t.Helper()
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientIP)}}).Dial("tcp", "127.0.0.1:"+postfix.port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		in := bufio.NewScanner(conn)
+		in.Scan()
+		for _, line := range []string{"HELO a.test", "MAIL FROM:<a@sender.test>", "RCPT TO:<b@s0.test>"} {
+			fmt.Fprintf(conn, "%s\r\n", line)
+			in.Scan()
+		}
+		return in.Text()
+	}
+	takes := offer()
+	eventually(t, "the visit to a real host is kept", func() bool { return strings.Contains(shows(), "came to a real host") })
+	stop()
+	<-done
+	done <- nil
+	began := time.Now()
+	if without := offer(); without != takes || time.Since(began) > 10*time.Second {
+		t.Errorf("without mxtrap Postfix says %q after %v, with it %q", without, time.Since(began), takes)
 	}
 }

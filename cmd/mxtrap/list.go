@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxtrap/server"
+	"mxtrap/server/judge"
+)
+
+func listCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "Show who would be listed for what he did at decoys",
+		Long: `Show who would be listed for what he did at decoys, from the facts that the server keeps in server.state.
+
+mxtrap lists nobody yet: this is what it would do. The last octet of the answer that a DNS list would give tells the ground: 2 spoke no SMTP,
+or before the greeting, in two sessions; 4 tried a decoy and no real host; 5 went on to DATA though every recipient was refused; 6 tried
+decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 need list.policy, by which mxtrap knows who comes to real hosts.`,
+		Args: func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
+	}
+	named, asJSON := configFlag(c), jsonFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		book, err := openBook(*named)
+		if err != nil {
+			return err
+		}
+		now := time.Now().Unix()
+		entries := book.Listed(now)
+		if *asJSON {
+			return writeJSON(os.Stdout, append([]judge.Entry{}, entries...))
+		}
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+		for _, e := range entries {
+			last := e.Grounds[len(e.Grounds)-1]
+			fmt.Fprintf(w, "%s\t127.0.0.%d\tuntil %s\t%s\t%s\n", bare(e.Client), e.Grade, judge.UTC(e.End), e.Grade, last.Decoy)
+		}
+		w.Flush()
+		fmt.Fprintf(os.Stderr, "%s would be listed\n", plural(len(entries), "client"))
+		return nil
+	}
+	c.AddCommand(listShowCommand(), listPardonCommand())
+	return c
+}
+
+func listShowCommand() *cobra.Command {
+	c := &cobra.Command{Use: "show ADDRESS", Short: "Show every fact about a client", Args: usage(cobra.ExactArgs(1))}
+	named := configFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		a, err := netip.ParseAddr(args[0])
+		if err != nil {
+			return usageError{fmt.Errorf("%q is no address", args[0])}
+		}
+		book, err := openBook(*named)
+		if err != nil {
+			return err
+		}
+		sightings, visits := book.Sightings(a)
+		for _, s := range sightings {
+			fmt.Printf("%s  at %s (%s): %s\n", judge.UTC(s.At), s.Decoy, s.Owner, s.Says())
+			fmt.Printf("    helo=%q sender=%q recipients=%q\n", s.Helo, s.Sender, s.Recipients)
+		}
+		for _, at := range visits {
+			fmt.Printf("%s  somebody of %s came to a real host\n", judge.UTC(at), judge.Wide(a))
+		}
+		switch l := book.Judge(a, time.Now().Unix()); {
+		case l != nil:
+			fmt.Printf("would be listed as 127.0.0.%d until %s: %s\n", l.Grade, judge.UTC(l.End), l.Grade)
+		default:
+			fmt.Println("would not be listed")
+		}
+		return nil
+	}
+	return c
+}
+
+func listPardonCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "pardon ADDRESS|PREFIX",
+		Short: "Forgive what clients have done until now",
+		Args:  usage(cobra.ExactArgs(1)),
+	}
+	named := configFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		p, err := netip.ParsePrefix(args[0])
+		if a, notPrefix := netip.ParseAddr(args[0]); err != nil && notPrefix == nil {
+			p, err = judge.Narrow(a), nil
+		}
+		if err != nil {
+			return usageError{fmt.Errorf("%q is no address and no prefix", args[0])}
+		}
+		path := configPath(*named)
+		if path == "" {
+			return errNoConfig
+		}
+		config, err := readConfig(path)
+		if err != nil {
+			return err
+		}
+		config.UseStateOfService()
+		if err := server.Pardon(config, p.Masked(), time.Now()); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server\n", bare(p.Masked()))
+		return nil
+	}
+	return c
+}
+
+// openBook reads the facts of a server.
+func openBook(named string) (*judge.Book, error) {
+	path := configPath(named)
+	if path == "" {
+		return nil, errNoConfig
+	}
+	config, err := readConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	config.UseStateOfService()
+	book, err := server.OpenBook(config)
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w; only the account that the server runs as, and root, can read it", err)
+	}
+	return book, err
+}
+
+// bare is a prefix as a person writes it: a whole address without its length.
+func bare(p netip.Prefix) string { return strings.TrimSuffix(p.String(), "/32") }

@@ -1,0 +1,318 @@
+package judge
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of what is kept.
+const (
+	mostSightings = 1 << 20 // in all; the oldest make room
+	mostOfClient  = 64      // of a client; the oldest make room
+	mostVisitors  = 1 << 18 // each a /24 or /64; those that came last are kept
+	mostVisits    = 16      // of a visitor; the newest are kept
+	visitKeep     = day     // how long a visit is kept of somebody who was not sighted
+	aliveStep     = 10      // seconds between notes that the process runs
+	forgetStep    = time.Minute
+	compactSize   = 256 << 10 // octets of the file from which on it is worth to write it anew
+)
+
+// Rules are what the operator decides.
+type Rules struct {
+	Keep   time.Duration // how long sightings are kept
+	Sensor bool          // visits are seen
+	Exempt []netip.Prefix
+}
+
+// Book is the facts there are, in memory and in a file.
+type Book struct {
+	mu        sync.Mutex
+	rules     Rules
+	log       *log
+	clients   map[netip.Prefix][]Sighting // by the narrow prefix, in the order of their coming
+	around    map[netip.Prefix]int        // by the wide prefix, how many sightings there are
+	sightings int
+	visits    map[netip.Prefix][]int64 // by the wide prefix
+	outages   map[string][]Outage      // by owner, in the order of their coming; one that goes on is the last
+	pardons   []Pardon
+	alive     int64 // when the process last said that it runs
+	forgot    time.Duration
+}
+
+// NewBook makes an empty book that is kept in memory alone.
+func NewBook(rules Rules) *Book {
+	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[netip.Prefix]int{}, visits: map[netip.Prefix][]int64{}, outages: map[string][]Outage{}}
+}
+
+// Use has facts judged by other rules.
+func (b *Book) Use(rules Rules) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rules = rules
+}
+
+// Read takes the facts of a file in, and says how many of its lines were damaged.
+func (b *Book) Read(path string) (damaged int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return readFacts(path, b.take)
+}
+
+// ReadPardons takes over the pardons of a file, in the place of those before.
+func (b *Book) ReadPardons(path string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pardons = nil
+	_, err := readFacts(path, func(f Fact) {
+		if f.Pardon != nil {
+			b.take(f)
+		}
+	})
+	return err
+}
+
+// Write has the book keep its facts in a file, from now on. The time since the process last ran is an outage of all, in which nobody saw who
+// came to the real hosts.
+func (b *Book) Write(path string, now int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, err := openLog(path, 0o600)
+	if err != nil {
+		return err
+	}
+	b.log = l
+	if b.alive > 0 {
+		b.add(Fact{Outage: &Outage{From: min(b.alive, now), To: max(b.alive, now)}})
+	}
+	return b.add(Fact{Alive: now})
+}
+
+// Add notes a fact. The error says that it could not be written; it is in memory then.
+func (b *Book) Add(f Fact) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.add(f)
+}
+
+// add notes a fact. Of visits the file has those alone that clear or pardon a sighting: what there is of others is lost with the process, and
+// the time around its end is an outage.
+func (b *Book) add(f Fact) error {
+	var lines []byte
+	if v := f.Visit; v != nil {
+		if list := b.visits[v.From]; len(list) > 0 && v.At >= list[len(list)-1] && v.At < list[len(list)-1]+visitStep {
+			return nil
+		}
+		if b.around[v.From] > 0 {
+			lines = appendLine(lines, f)
+		}
+	} else {
+		lines = appendLine(lines, f)
+	}
+	if s := f.Sighting; s != nil && b.around[Wide(s.Client)] == 0 {
+		for _, at := range b.visits[Wide(s.Client)] {
+			lines = appendLine(lines, Fact{Visit: &Visit{at, Wide(s.Client)}})
+		}
+	}
+	b.take(f)
+	if b.log == nil || len(lines) == 0 {
+		return nil
+	}
+	return b.log.write(lines)
+}
+
+// take notes a fact in memory.
+func (b *Book) take(f Fact) {
+	if s := f.Sighting; s != nil && s.Client.IsValid() {
+		key := Narrow(s.Client)
+		b.clients[key] = append(b.clients[key], *s)
+		b.count(key, 1)
+		if n := len(b.clients[key]) - mostOfClient; n > 0 {
+			b.clients[key] = slices.Delete(b.clients[key], 0, n)
+			b.count(key, -n)
+		}
+	}
+	if v := f.Visit; v != nil && v.From.IsValid() {
+		list := append(b.visits[v.From], v.At)
+		b.visits[v.From] = list[max(0, len(list)-mostVisits):]
+	}
+	if o := f.Outage; o != nil {
+		list := b.outages[o.Owner]
+		if n := len(list); n > 0 && list[n-1].To == 0 && list[n-1].From == o.From {
+			list = list[:n-1] // it has ended
+		}
+		b.outages[o.Owner] = append(list, *o)
+	}
+	if p := f.Pardon; p != nil && p.For.IsValid() {
+		b.pardons = append(b.pardons, *p)
+	}
+	b.alive = max(b.alive, f.Alive)
+}
+
+// count notes that a client has more sightings.
+func (b *Book) count(client netip.Prefix, more int) {
+	b.sightings += more
+	wide := Wide(client.Addr())
+	if b.around[wide] += more; b.around[wide] == 0 {
+		delete(b.around, wide)
+	}
+}
+
+// Down notes that a real exchange of an owner is not well, or that all are again.
+func (b *Book) Down(owner string, down bool, now int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := b.outages[owner]
+	goesOn := len(list) > 0 && list[len(list)-1].To == 0
+	switch {
+	case down == goesOn:
+		return nil
+	case down:
+		return b.add(Fact{Outage: &Outage{Owner: owner, From: now}})
+	}
+	from := list[len(list)-1].From
+	return b.add(Fact{Outage: &Outage{Owner: owner, From: from, To: max(now, from+1)}})
+}
+
+// Tick notes that the process runs, and forgets what is old. A clock that has jumped, by more than the time that has passed in truth, is an
+// outage of all.
+func (b *Book) Tick(now int64, passed time.Duration) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var err error
+	if jump := now - b.alive - int64(passed.Seconds()); b.alive > 0 && (jump > minute || jump < -minute) {
+		err = b.add(Fact{Outage: &Outage{From: min(b.alive, now), To: max(b.alive, now)}})
+		b.alive = now
+	}
+	if now-b.alive >= aliveStep || b.alive == 0 {
+		err = b.add(Fact{Alive: now})
+	}
+	if b.forgot += passed; b.forgot > forgetStep {
+		b.forgot = 0
+		b.forget(now)
+	}
+	if b.log != nil && b.log.size > compactSize && b.log.size > 2*int64(b.estimate()) {
+		err = b.log.replace(b.lines())
+	}
+	return err
+}
+
+// estimate is about how many octets the facts take in the file.
+func (b *Book) estimate() int {
+	visits := 0
+	for from := range b.around {
+		visits += len(b.visits[from])
+	}
+	return 300*b.sightings + 80*visits + 120*len(b.outages)
+}
+
+// forget drops what is old, and what is too much.
+func (b *Book) forget(now int64) {
+	keep := now - int64(b.rules.Keep.Seconds())
+	b.forgetSightings(keep)
+	for b.sightings > mostSightings {
+		keep += (now-keep)/4 + 1
+		b.forgetSightings(keep)
+	}
+	for since := now - visitKeep; ; since += (now-since)/4 + 1 {
+		for from, list := range b.visits {
+			if last := list[len(list)-1]; last < since && b.around[from] == 0 || last < keep {
+				delete(b.visits, from)
+			}
+		}
+		if len(b.visits) <= mostVisitors || since > now {
+			break
+		}
+	}
+	for owner, list := range b.outages {
+		if list = slices.DeleteFunc(list, func(o Outage) bool { return o.To != 0 && o.To < keep }); len(list) == 0 {
+			delete(b.outages, owner)
+		} else {
+			b.outages[owner] = list
+		}
+	}
+}
+
+func (b *Book) forgetSightings(before int64) {
+	for key, list := range b.clients {
+		kept := slices.DeleteFunc(list, func(s Sighting) bool { return s.At < before })
+		b.count(key, len(kept)-len(list))
+		if b.clients[key] = kept; len(kept) == 0 {
+			delete(b.clients, key)
+		}
+	}
+}
+
+// lines are the facts as the file has them.
+func (b *Book) lines() (text []byte) {
+	for _, list := range b.clients {
+		for i := range list {
+			text = appendLine(text, Fact{Sighting: &list[i]})
+		}
+	}
+	for from := range b.around {
+		for _, at := range b.visits[from] {
+			text = appendLine(text, Fact{Visit: &Visit{at, from}})
+		}
+	}
+	for _, list := range b.outages {
+		for i := range list {
+			text = appendLine(text, Fact{Outage: &list[i]})
+		}
+	}
+	return appendLine(text, Fact{Alive: b.alive})
+}
+
+// Entry is a client that is listed, or would be.
+type Entry struct {
+	Client netip.Prefix `json:"client"`
+	Listing
+}
+
+// Judge says whether a client is listed at a time; nil: it is not.
+func (b *Book) Judge(client netip.Addr, now int64) *Listing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.judge(Narrow(client), now)
+}
+
+func (b *Book) judge(client netip.Prefix, now int64) *Listing {
+	list := b.clients[client]
+	if len(list) == 0 || slices.ContainsFunc(b.rules.Exempt, client.Overlaps) {
+		return nil
+	}
+	e := Evidence{Sightings: list, Visits: b.visits[Wide(client.Addr())], Sensor: b.rules.Sensor}
+	e.Outages = slices.Clone(b.outages[""])
+	for i, s := range list {
+		if !slices.ContainsFunc(list[:i], func(before Sighting) bool { return before.Owner == s.Owner }) {
+			e.Outages = append(e.Outages, b.outages[s.Owner]...)
+		}
+	}
+	for _, p := range b.pardons {
+		if p.For.Overlaps(client) {
+			e.Pardoned = max(e.Pardoned, p.At)
+		}
+	}
+	return Judge(e, now)
+}
+
+// Listed are all clients that are listed at a time, in the order of their addresses.
+func (b *Book) Listed(now int64) (entries []Entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for client := range b.clients {
+		if l := b.judge(client, now); l != nil {
+			entries = append(entries, Entry{client, *l})
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return a.Client.Compare(b.Client) })
+	return entries
+}
+
+// Sightings are those of a client, the oldest first, and how many visits of its surroundings to real hosts are known.
+func (b *Book) Sightings(client netip.Addr) (list []Sighting, visits []int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.clients[Narrow(client)]), slices.Clone(b.visits[Wide(client)])
+}

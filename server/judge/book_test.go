@@ -1,0 +1,270 @@
+package judge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var bot = netip.MustParseAddr("203.0.113.9")
+
+// bookIn is a book that keeps its facts in a file of a folder.
+func bookIn(t *testing.T, dir string, now int64) *Book {
+	t.Helper()
+	b := NewBook(Rules{Keep: 30 * 24 * time.Hour, Sensor: true})
+	path := filepath.Join(dir, "facts")
+	if _, err := b.Read(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Write(path, now); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *Book) wants(t *testing.T, when string, now int64, want Grade) {
+	t.Helper()
+	got := Grade(0)
+	if l := b.Judge(bot, now); l != nil {
+		got = l.Grade
+	}
+	if got != want {
+		t.Errorf("%s: %d, want %d", when, got, want)
+	}
+}
+
+func add[T any](t *testing.T, b *Book, fact T) {
+	t.Helper()
+	var f Fact
+	switch x := any(fact).(type) {
+	case Sighting:
+		f.Sighting = &x
+	case Visit:
+		f.Visit = &x
+	}
+	if err := b.Add(f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheBookOutlivesTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon)
+	b.Tick(noon+100*minute, 100*time.Minute)
+	add(t, b, at(100, "tried"))
+	b.Tick(noon+200*minute, 100*time.Minute)
+	b.wants(t, "before", noon+200*minute, Passed)
+	b = bookIn(t, dir, noon+201*minute) // nothing was closed
+	b.wants(t, "after a kill", noon+201*minute, Passed)
+	if list, _ := b.Sightings(bot); len(list) != 1 || list[0].Decoy != "mx2.example.com" {
+		t.Errorf("%+v", list)
+	}
+	pardons := filepath.Join(dir, "pardons")
+	if err := AppendPardon(pardons, Pardon{noon + 202*minute, Wide(bot)}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.ReadPardons(pardons); err != nil || len(b.pardons) != 1 {
+			t.Fatal(b.pardons, err)
+		}
+	}
+	b.wants(t, "pardoned", noon+203*minute, 0)
+	info, _ := os.Stat(filepath.Join(dir, "facts"))
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the file has the rights %v", info.Mode())
+	}
+}
+
+// TestADamagedFileLosesWhatIsDamaged, wherever it was cut or changed, and goes on.
+func TestADamagedFileLosesWhatIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon)
+	for i := range int64(5) {
+		add(t, b, at(i, "deaf"))
+	}
+	path := filepath.Join(dir, "facts")
+	whole, _ := os.ReadFile(path)
+	for cut := range whole {
+		os.WriteFile(path, whole[:cut], 0o600)
+		b := bookIn(t, dir, noon+10*minute)
+		before, _ := b.Sightings(bot)
+		if want := max(0, strings.Count(string(whole[:cut]), "\n")-1); len(before) != want && len(before) != want+1 {
+			t.Fatalf("cut at %d: %d sightings, want %d", cut, len(before), want)
+		}
+		add(t, b, at(20, "deaf"))
+		if after, _ := bookIn(t, dir, noon+30*minute).Sightings(bot); len(after) != len(before)+1 {
+			t.Fatalf("cut at %d: %d sightings after one more to %d", cut, len(after), len(before))
+		}
+	}
+	for at := 0; at < len(whole); at += 7 {
+		changed := []byte(string(whole))
+		changed[at] ^= 0x20
+		os.WriteFile(path, changed, 0o600)
+		b := NewBook(Rules{Keep: time.Hour})
+		damaged, err := b.Read(path)
+		if list, _ := b.Sightings(bot); err != nil || damaged > 2 || len(list) < 3 {
+			t.Fatalf("changed at %d: %d damaged, %d sightings, %v", at, damaged, len(list), err)
+		}
+	}
+	os.WriteFile(path, []byte(strings.Repeat("x", 10*maxFact)+"\n"+string(whole)), 0o600)
+	if list, _ := bookIn(t, dir, noon+10*minute).Sightings(bot); len(list) != 5 {
+		t.Errorf("behind an endless line: %d sightings", len(list))
+	}
+}
+
+// TestWhatIsKeptHasBounds of age, number and size.
+func TestWhatIsKeptHasBounds(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon)
+	now := int64(noon)
+	for i := range 8_000 {
+		now += 60
+		s := Sighting{At: now, Client: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Owner: "example.com", NoSMTP: true}
+		if i%2 == 0 {
+			s.Client = bot
+		}
+		add(t, b, s)
+		add(t, b, Visit{now, Wide(netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}))})
+		if i%100 == 0 {
+			if err := b.Tick(now, 100*time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := len(b.clients[Narrow(bot)]); n > mostOfClient {
+		t.Errorf("%d sightings of one client", n)
+	}
+	now += 40 * day
+	b.alive = now // the clock is right: time has passed
+	b.Tick(now+120, 2*forgetStep)
+	if b.sightings != 0 || len(b.clients) != 0 || len(b.around) != 0 || len(b.visits) != 0 || len(b.outages) != 0 {
+		t.Errorf("%d sightings, %d clients, %d visitors, %d outages after the time of keeping", b.sightings, len(b.clients), len(b.visits), len(b.outages))
+	}
+	if info, _ := os.Stat(filepath.Join(dir, "facts")); info.Size() > 1000 {
+		t.Errorf("the file has %d octets", info.Size())
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".new-*")); len(left) > 0 {
+		t.Error(left)
+	}
+}
+
+func TestAClockThatJumpsListsNobody(t *testing.T) {
+	b := bookIn(t, t.TempDir(), noon)
+	now := int64(noon)
+	for range 100 {
+		now += aliveStep
+		b.Tick(now, aliveStep*time.Second)
+	}
+	s := at(0, "tried")
+	s.At = now
+	add(t, b, s)
+	ahead := now + 2*hour
+	b.Tick(ahead, aliveStep*time.Second)
+	b.wants(t, "ahead", ahead, 0)
+	b.Tick(now+20, aliveStep*time.Second)
+	b.wants(t, "back", now+20, 0)
+	b.Tick(now+70*minute, 70*time.Minute)
+	b.wants(t, "in the end", now+70*minute, 0)
+}
+
+func TestOutagesBeginAndEndOnce(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon)
+	for range 3 {
+		b.Down("example.com", true, noon+100)
+		b.Down("example.org", false, noon+100)
+	}
+	b = bookIn(t, dir, noon+150)
+	b.Down("example.com", true, noon+160)
+	b.Down("example.com", false, noon+200)
+	b.Down("example.com", false, noon+300)
+	if got := fmt.Sprint(b.outages["example.com"], len(b.outages["example.org"])); got != fmt.Sprintf("[{example.com %d %d}] 0", noon+100, noon+200) {
+		t.Error(got)
+	}
+	add(t, b, at(20, "deaf"))
+	b.wants(t, "after the outage", noon+20*minute, Deaf)
+}
+
+func TestVisitsClearAndPardon(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon-day)
+	neighbour := netip.MustParseAddr("203.0.113.200")
+	add(t, b, Visit{noon - 5*minute, Wide(neighbour)})
+	add(t, b, at(0, "deaf"))
+	b.wants(t, "a neighbour was at a real host", noon, 0)
+	b = bookIn(t, dir, noon+minute)
+	b.outages = map[string][]Outage{} // of the restart
+	b.wants(t, "and after a restart", noon+minute, 0)
+	b.rules.Exempt = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/28")}
+	add(t, b, at(300, "deaf"))
+	b.wants(t, "exempt", noon+301*minute, 0)
+	b.rules.Exempt = nil
+	b.wants(t, "not exempt", noon+301*minute, Deaf)
+	if l := b.Listed(noon + 301*minute); len(l) != 1 || l[0].Client.String() != "203.0.113.9/32" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestPolicy answers DUNNO to whatever Postfix asks, and hears of clients.
+func TestPolicy(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "policy")} {
+		ctx, cancel := context.WithCancel(t.Context())
+		l, err := ListenPolicy(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		seen := []string{}
+		p := &Policy{Seen: func(a netip.Addr) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, a.String())
+		}}
+		wait := p.Serve(ctx, l)
+		conn, err := net.Dial(l.Addr().Network(), l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		for _, request := range []string{
+			"request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\nsender=a@b.test\n\n", "client_address=::ffff:192.0.2.7\r\n\r\n",
+			"client_address=2001:db8::7%eth0\n\n", "client_address=unknown\n\n", "\n",
+		} {
+			io.WriteString(conn, request)
+			reply := make([]byte, len(dunno))
+			if _, err := io.ReadFull(conn, reply); err != nil || string(reply) != dunno {
+				t.Fatalf("%q: %q, %v", request, reply, err)
+			}
+		}
+		mu.Lock()
+		if got := fmt.Sprint(seen); got != "[203.0.113.9 192.0.2.7 2001:db8::7]" {
+			t.Error(got)
+		}
+		mu.Unlock()
+		for _, request := range []string{strings.Repeat("x", 2*policyLine), strings.Repeat("a=b\n", 2*policyLines)} {
+			flood, err := net.Dial(l.Addr().Network(), l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			go io.WriteString(flood, request)
+			flood.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if n, err := flood.Read(make([]byte, 10)); n > 0 || os.IsTimeout(err) {
+				t.Errorf("%.10q is answered: %v", request, err)
+			}
+			flood.Close()
+		}
+		cancel()
+		wait()
+		if _, err := conn.Read(make([]byte, 1)); err == nil {
+			t.Error("the connection is still there")
+		}
+	}
+}

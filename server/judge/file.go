@@ -1,0 +1,162 @@
+package judge
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Fact is a line of the file.
+type Fact struct {
+	Sighting *Sighting `json:"sighting,omitempty"`
+	Visit    *Visit    `json:"visit,omitempty"`
+	Outage   *Outage   `json:"outage,omitempty"`
+	Pardon   *Pardon   `json:"pardon,omitempty"`
+	Alive    int64     `json:"alive,omitempty"` // the process ran at that time
+}
+
+// Visit is one to a real exchange, by somebody of a /24 or /64.
+type Visit struct {
+	At   int64        `json:"at"`
+	From netip.Prefix `json:"from"`
+}
+
+// Pardon is the operator's word.
+type Pardon struct {
+	At  int64        `json:"at"`
+	For netip.Prefix `json:"for"`
+}
+
+// A line is a checksum in eight hexadecimal digits, a space, and a fact in JSON. What a crash has cut short, or a disk has damaged, is told by
+// its checksum, and left out.
+const sumSize = 8
+
+func appendLine(to []byte, f Fact) []byte {
+	text, err := json.Marshal(f)
+	if err != nil { // no value of a fact is one that JSON does not have
+		return to
+	}
+	return append(append(fmt.Appendf(to, "%08x ", crc32.ChecksumIEEE(text)), text...), '\n')
+}
+
+func parseLine(line []byte) (f Fact, ok bool) {
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	if len(line) < sumSize+1 {
+		return f, false
+	}
+	sum, err := strconv.ParseUint(string(line[:sumSize]), 16, 32)
+	text := line[sumSize+1:]
+	return f, err == nil && uint32(sum) == crc32.ChecksumIEEE(text) && json.Unmarshal(text, &f) == nil
+}
+
+// maxFact is how long a line may be.
+const maxFact = 64 << 10
+
+// readFacts reads a file, and says how many lines of it were damaged. A file that is not there has none.
+func readFacts(path string, take func(Fact)) (damaged int, err error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	for in := bufio.NewReaderSize(file, maxFact); ; {
+		line, err := in.ReadSlice('\n')
+		if f, ok := parseLine(line); ok {
+			take(f)
+		} else if len(line) > 0 {
+			damaged++
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return damaged, nil
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return damaged, err
+		}
+	}
+}
+
+// log is a file to which facts are added. Each is written at once, so that it outlives the process, whatever ends that.
+type log struct {
+	path string
+	file *os.File
+	size int64
+}
+
+// openLog opens the file for adding. A line that was cut short before is ended.
+func openLog(path string, mode fs.FileMode) (*log, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, mode)
+	if err != nil {
+		return nil, err
+	}
+	l := &log{path: path, file: file}
+	info, err := file.Stat()
+	if err == nil {
+		l.size = info.Size()
+	}
+	last := []byte{'\n'}
+	if l.size > 0 {
+		file.ReadAt(last, l.size-1)
+	}
+	if last[0] != '\n' {
+		err = errors.Join(err, l.write([]byte{'\n'}))
+	}
+	return l, err
+}
+
+func (l *log) write(lines []byte) error {
+	n, err := l.file.Write(lines)
+	l.size += int64(n)
+	if err != nil && n > 0 { // such as a full disk: what comes next begins a line of its own
+		if l.file.Truncate(l.size-int64(n)) == nil {
+			l.size -= int64(n)
+		}
+	}
+	return err
+}
+
+// replace writes the file anew, with these lines alone: at any moment there is the old one or the new one.
+func (l *log) replace(lines []byte) error {
+	next, err := os.CreateTemp(filepath.Dir(l.path), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = next.Write(lines)
+	if err = errors.Join(err, next.Sync()); err == nil {
+		err = os.Rename(next.Name(), l.path)
+	}
+	next.Close()
+	if err != nil {
+		os.Remove(next.Name())
+		return err
+	}
+	again, err := openLog(l.path, 0o600)
+	if err != nil {
+		return err
+	}
+	l.file.Close()
+	*l = *again
+	return nil
+}
+
+// AppendPardon adds a pardon to a file of those.
+func AppendPardon(path string, p Pardon) error {
+	l, err := openLog(path, 0o644) // whoever writes it, the server must be able to read it
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.write(appendLine(nil, Fact{Pardon: &p})), l.file.Close())
+}

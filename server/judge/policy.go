@@ -1,0 +1,139 @@
+package judge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds of the policy service.
+const (
+	policyConnections = 1000             // at a time; Postfix has one for each of its processes
+	policyIdle        = 10 * time.Minute // Postfix closes an idle connection after five (smtpd_policy_service_max_idle)
+	policyLine        = 4096             // octets
+	policyLines       = 100              // of a request
+)
+
+// dunno has Postfix go on as if it had not asked (access(5)).
+const dunno = "action=DUNNO\n\n"
+
+// Policy answers Postfix's policy requests (SMTPD_POLICY_README), each in the same way, and tells which client each is about.
+type Policy struct {
+	Seen func(client netip.Addr) // is called from many goroutines
+
+	mu      sync.Mutex
+	open    map[net.Conn]bool
+	running sync.WaitGroup
+}
+
+// ListenPolicy listens at an address with a port, or behind "unix:" at a path. A socket that was left there is taken away.
+func ListenPolicy(address string) (net.Listener, error) {
+	path, unix := strings.CutPrefix(address, "unix:")
+	if !unix {
+		return net.Listen("tcp", address)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+		if conn, err := net.Dial("unix", path); err == nil {
+			conn.Close()
+			return nil, errors.New("another process answers there")
+		}
+		os.Remove(path)
+	}
+	l, err := net.Listen("unix", path)
+	if err == nil {
+		err = os.Chmod(path, 0o666) // Postfix's processes have an account of their own; what they may tell does no harm
+	}
+	return l, err
+}
+
+// Serve answers what comes to a listener until the context ends. The function that it returns waits for that.
+func (p *Policy) Serve(ctx context.Context, l net.Listener) (wait func()) {
+	p.open = map[net.Conn]bool{}
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	p.running.Go(func() {
+		defer stop()
+		for {
+			conn, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				break
+			}
+			if err != nil {
+				time.Sleep(10 * time.Millisecond) // such as no file descriptors: passing
+				continue
+			}
+			p.admit(conn)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for conn := range p.open {
+			conn.Close()
+		}
+	})
+	return p.running.Wait
+}
+
+// admit begins to answer a connection. Where there are too many it is closed: Postfix then goes on as its settings say, which is not to
+// refuse (smtpd_policy_service_default_action).
+func (p *Policy) admit(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.open) >= policyConnections {
+		conn.Close()
+		return
+	}
+	p.open[conn] = true
+	p.running.Go(func() {
+		p.answer(conn)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.open, conn)
+		conn.Close()
+	})
+}
+
+// answer answers the requests of a connection.
+func (p *Policy) answer(conn net.Conn) {
+	in := bufio.NewReaderSize(conn, policyLine)
+	for {
+		conn.SetDeadline(time.Now().Add(policyIdle))
+		client, ok := readRequest(in)
+		if !ok {
+			return
+		}
+		if client.IsValid() {
+			p.Seen(client)
+		}
+		if _, err := io.WriteString(conn, dunno); err != nil {
+			return
+		}
+	}
+}
+
+// readRequest reads the lines of a request up to an empty one, and returns the client that it is about; not valid: it tells none.
+func readRequest(in *bufio.Reader) (client netip.Addr, ok bool) {
+	for range policyLines {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return client, false
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			return client, true
+		}
+		if text, is := bytes.CutPrefix(line, []byte("client_address=")); is {
+			a, err := netip.ParseAddr(string(text))
+			if err == nil {
+				client = a.Unmap().WithZone("")
+			}
+		}
+	}
+	return client, false
+}

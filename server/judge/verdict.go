@@ -1,0 +1,200 @@
+package judge
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Sighting is what a client did at a decoy while all real exchanges of its owner were well.
+type Sighting struct {
+	At         int64      `json:"at"` // in seconds since 1970, as all times here
+	Client     netip.Addr `json:"client"`
+	Owner      string     `json:"owner"`
+	Decoy      string     `json:"decoy"`
+	Helo       string     `json:"helo,omitempty"`
+	Sender     string     `json:"sender,omitempty"` // the domain
+	Recipients []string   `json:"recipients,omitempty"`
+	NoSMTP     bool       `json:"no_smtp,omitempty"` // spoke before the greeting, or spoke no SMTP
+	Tried      bool       `json:"tried,omitempty"`   // named a sender and a recipient of the owner
+	Data       bool       `json:"data,omitempty"`    // and went on to DATA, though every recipient was refused
+	Vouched    bool       `json:"vouched,omitempty"` // its name is forward-confirmed, and SPF passes for the sender's domain
+}
+
+// Outage is a time in which not all was known to be well.
+type Outage struct {
+	Owner string `json:"owner,omitempty"` // whose real exchange was down; "": of all, for this process did not run, or its clock jumped
+	From  int64  `json:"from"`
+	To    int64  `json:"to,omitempty"` // 0: it goes on
+}
+
+// Evidence is what is known of a client.
+type Evidence struct {
+	Sightings []Sighting
+	Visits    []int64  // to real exchanges, by anybody of the /24 or /64
+	Outages   []Outage // of the owners of the sightings, and of all
+	Pardoned  int64    // what the client did until then is forgiven; 0: nothing is
+	Sensor    bool     // visits are seen: else their lack says nothing
+}
+
+// Grade is the ground of a listing, which is also the last octet of its DNSBL answer (RFC 5782 2.1).
+type Grade int
+
+// The grades.
+const (
+	NoSMTP  Grade = 2 // spoke no SMTP, or too early, in two sessions
+	Passed  Grade = 4 // tried a decoy and no real host
+	Deaf    Grade = 5 // went on to DATA though every recipient was refused
+	Passed2 Grade = 6 // tried decoys of two owners, or on three days, and never a real host
+)
+
+// Listing says that a client is to be kept out for a time.
+type Listing struct {
+	Grade   Grade      `json:"grade"`
+	From    int64      `json:"from"`
+	End     int64      `json:"end"`
+	Grounds []Sighting `json:"grounds"` // the sightings that convict, the oldest first
+}
+
+// Times of the judge, in seconds.
+const (
+	minute = 60
+	hour   = 60 * minute
+	day    = 24 * hour
+
+	visitStep   = 5 * minute // visits from around one client that follow each other faster are one
+	visitBefore = 10*minute + visitStep
+	visitAfter  = 60 * minute // a visit to a real host from so long before a sighting until so long after clears it
+	outageNear  = 15 * minute // as does an outage
+	apart       = hour        // between the two sessions that convict a client that looks honest
+	rudeWithin  = day         // the two sessions without SMTP
+)
+
+// life is how long a listing lasts.
+var life = map[Grade]int64{NoSMTP: 6 * hour, Passed: day, Deaf: day, Passed2: 7 * day}
+
+// Judge says whether a client is listed at a time, and why; nil: it is not. It does not matter in which order the facts stand.
+func Judge(e Evidence, now int64) *Listing {
+	sightings := slices.DeleteFunc(slices.Clone(e.Sightings), func(s Sighting) bool {
+		return s.At > now || s.At <= e.Pardoned || e.cleared(s)
+	})
+	slices.SortFunc(sightings, func(a, b Sighting) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Decoy, b.Decoy))
+	})
+	var listed *Listing
+	add := func(g Grade, from int64, grounds ...Sighting) {
+		if from > now || from+life[g] <= now || slices.ContainsFunc(e.Visits, func(v int64) bool { return v >= from && v <= now }) {
+			return // not yet, not any more, or pardoned by a visit
+		}
+		if listed == nil || g > listed.Grade || g == listed.Grade && from > listed.From {
+			listed = &Listing{Grade: g, From: from, End: from + life[g], Grounds: grounds}
+		}
+	}
+	var rude, passed, deaf []Sighting
+	for _, s := range sightings {
+		if s.NoSMTP {
+			if n := len(rude); n > 0 && s.At-rude[n-1].At <= rudeWithin && again(rude, s) {
+				add(NoSMTP, s.At, rude[n-1], s)
+			}
+			rude = append(rude, s)
+		}
+		if s.Data {
+			if again(deaf, s) {
+				add(Deaf, s.At, s)
+			}
+			deaf = append(deaf, s)
+		}
+		if !s.Tried || !e.Sensor {
+			continue
+		}
+		convicts := again(passed, s)
+		if passed = append(passed, s); convicts {
+			add(Passed, s.At+visitAfter, s)
+			if widespread(passed) && len(e.Visits) == 0 {
+				add(Passed2, s.At+visitAfter, passed...)
+			}
+		}
+	}
+	return listed
+}
+
+// again says whether a sighting convicts, or is the first that an honest client may have.
+func again(before []Sighting, s Sighting) bool {
+	return !s.Vouched || slices.ContainsFunc(before, func(b Sighting) bool { return s.At-b.At >= apart })
+}
+
+// cleared says whether a sighting is no evidence: a visit to a real host around it, or an outage.
+func (e *Evidence) cleared(s Sighting) bool {
+	if slices.ContainsFunc(e.Visits, func(v int64) bool { return v >= s.At-visitBefore && v <= s.At+visitAfter }) {
+		return true
+	}
+	return slices.ContainsFunc(e.Outages, func(o Outage) bool {
+		from, to := s.At-outageNear, s.At+outageNear
+		if o.Owner == "" {
+			to = s.At + visitAfter // visits were not seen either
+		} else if o.Owner != s.Owner {
+			return false
+		}
+		return o.From <= to && (o.To == 0 || o.To >= from)
+	})
+}
+
+// widespread says whether sightings are of two owners or of three days.
+func widespread(list []Sighting) bool {
+	owners, days := map[string]bool{}, map[int64]bool{}
+	for _, s := range list {
+		owners[s.Owner], days[s.At/day] = true, true
+	}
+	return len(owners) > 1 || len(days) > 2
+}
+
+// Narrow is what is convicted: an IPv4 address, or the /64 of an IPv6 address.
+func Narrow(a netip.Addr) netip.Prefix { return around(a, 32) }
+
+// Wide is what is pardoned: the /24 of an IPv4 address, or the /64 of an IPv6 address.
+func Wide(a netip.Addr) netip.Prefix { return around(a, 24) }
+
+func around(a netip.Addr, four int) netip.Prefix {
+	if a.Is6() {
+		four = 64
+	}
+	p, _ := a.Prefix(four)
+	return p
+}
+
+// UTC is a time in words.
+func UTC(at int64) string { return time.Unix(at, 0).UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// String is the ground in words.
+func (g Grade) String() string {
+	switch g {
+	case NoSMTP:
+		return "spoke no SMTP, or before the greeting, in two sessions"
+	case Passed:
+		return "tried a decoy and no real host"
+	case Deaf:
+		return "went on to DATA though every recipient was refused"
+	case Passed2:
+		return "tried decoys of two domains or on three days, and never a real host"
+	}
+	return "nothing"
+}
+
+// Says is what the client did, in words.
+func (s *Sighting) Says() string {
+	did := []string{}
+	for _, fact := range []struct {
+		is   bool
+		says string
+	}{
+		{s.NoSMTP, "spoke before the greeting, or no SMTP"}, {s.Tried, "named a sender and a recipient"}, {s.Data, "went on to DATA"},
+		{s.Vouched, "DNS speaks for it"},
+	} {
+		if fact.is {
+			did = append(did, fact.says)
+		}
+	}
+	return strings.Join(did, ", ")
+}

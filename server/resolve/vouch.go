@@ -1,0 +1,55 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"blitiri.com.ar/go/spf"
+)
+
+// vouchTime is how long the look-ups about a client may take together.
+const vouchTime = 20 * time.Second
+
+// Vouches says whether DNS speaks for a mail client: its address has a name that leads back to it, and SPF lets it send for a domain (RFC
+// 7208). Where that could not be found out, such as when no resolver answers, the client has the benefit of the doubt.
+func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, domain string) bool {
+	ctx, cancel := context.WithTimeout(ctx, vouchTime)
+	defer cancel()
+	resolver := &net.Resolver{PreferGo: true}
+	if len(servers) > 0 {
+		resolver.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, servers[0])
+		}
+	}
+	names, err := resolver.LookupAddr(ctx, client.String())
+	if err != nil {
+		return !isNone(err)
+	}
+	confirmed := false
+	for _, name := range names[:min(len(names), mostNames)] {
+		addrs, err := resolver.LookupNetIP(ctx, "ip", strings.TrimSuffix(name, "."))
+		if err != nil && !isNone(err) {
+			return true
+		}
+		confirmed = confirmed || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client })
+	}
+	if !confirmed || domain == "" {
+		return false
+	}
+	result, _ := spf.CheckHostWithSender(client.AsSlice(), helo, "postmaster@"+domain, spf.WithContext(ctx), spf.WithResolver(resolver))
+	return result == spf.Pass || result == spf.TempError
+}
+
+// mostNames is how many names of an address are looked at.
+const mostNames = 5
+
+// isNone says whether DNS has answered that there is nothing.
+func isNone(err error) bool {
+	var failed *net.DNSError
+	return errors.As(err, &failed) && failed.IsNotFound
+}
