@@ -121,7 +121,12 @@ func (k *keeper) open(c *Config, log *slog.Logger) {
 		return
 	}
 	k.opened = true
-	facts, pardons := factsIn(c.state)
+	k.running.Go(func() { k.read(c.state, log) }) // DNS does not wait for it
+}
+
+// read reads what was kept in a folder, and goes on keeping there.
+func (k *keeper) read(folder string, log *slog.Logger) {
+	facts, pardons := factsIn(folder)
 	damaged, err := k.book.Read(facts)
 	if damaged > 0 {
 		log.Warn("left out damaged lines of the sightings", "file", facts, "lines", damaged)
@@ -171,6 +176,7 @@ func (s *Server) keep() {
 	s.watchOutages(now.Unix())
 	s.kept(s.keeper.book.Tick(now.Unix(), now.Sub(s.keeper.ticked)))
 	s.keeper.ticked = now
+	s.keeper.running.Go(func() { s.kept(s.keeper.book.Compact()) })
 }
 
 // rulesChanged has facts judged as a new configuration says.

@@ -9,7 +9,7 @@ import (
 
 // Bounds of what is kept.
 const (
-	mostSightings = 1 << 20 // in all; the oldest make room
+	mostSightings = 1 << 18 // in all; the oldest make room
 	mostOfClient  = 64      // of a client; the oldest make room
 	mostVisitors  = 1 << 18 // each a /24 or /64; those that came last are kept
 	mostVisits    = 16      // of a visitor; the newest are kept
@@ -39,6 +39,8 @@ type Book struct {
 	pardons   []Pardon
 	alive     int64 // when the process last said that it runs
 	forgot    time.Duration
+	rewriting bool
+	meanwhile []byte // lines that were added since the file began to be written anew
 }
 
 // NewBook makes an empty book that is kept in memory alone.
@@ -55,9 +57,11 @@ func (b *Book) Use(rules Rules) {
 
 // Read takes the facts of a file in, and says how many of its lines were damaged.
 func (b *Book) Read(path string) (damaged int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return readFacts(path, b.take)
+	return readFacts(path, func(f Fact) { // a long file keeps nobody waiting
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.take(f)
+	})
 }
 
 // ReadPardons takes over the pardons of a file, in the place of those before.
@@ -118,6 +122,9 @@ func (b *Book) add(f Fact) error {
 	b.take(f)
 	if b.log == nil || len(lines) == 0 {
 		return nil
+	}
+	if b.rewriting {
+		b.meanwhile = append(b.meanwhile, lines...)
 	}
 	return b.log.write(lines)
 }
@@ -192,10 +199,28 @@ func (b *Book) Tick(now int64, passed time.Duration) error {
 		b.forgot = 0
 		b.forget(now)
 	}
-	if b.log != nil && b.log.size > compactSize && b.log.size > 2*int64(b.estimate()) {
-		err = b.log.replace(b.lines())
-	}
 	return err
+}
+
+// Compact writes the file anew, where half of it is old. What is added meanwhile does not wait for it.
+func (b *Book) Compact() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rewriting || b.log == nil || b.log.size <= compactSize || b.log.size <= 2*int64(b.estimate()) {
+		return nil
+	}
+	facts := b.facts()
+	b.rewriting, b.meanwhile = true, nil
+	next, err := func() (*log, error) {
+		b.mu.Unlock()
+		defer b.mu.Lock()
+		return writeLog(b.log.path, facts)
+	}()
+	defer func() { b.rewriting, b.meanwhile = false, nil }()
+	if err != nil {
+		return err
+	}
+	return b.log.giveWay(next, b.meanwhile)
 }
 
 // estimate is about how many octets the facts take in the file.
@@ -244,24 +269,25 @@ func (b *Book) forgetSightings(before int64) {
 	}
 }
 
-// lines are the facts as the file has them.
-func (b *Book) lines() (text []byte) {
-	for _, list := range b.clients {
-		for i := range list {
-			text = appendLine(text, Fact{Sighting: &list[i]})
+// facts are all that the file has to hold.
+func (b *Book) facts() []Fact {
+	list := make([]Fact, 0, b.sightings+len(b.around)+len(b.outages)+1)
+	for _, sightings := range b.clients {
+		for _, s := range sightings {
+			list = append(list, Fact{Sighting: &s})
 		}
 	}
 	for from := range b.around {
 		for _, at := range b.visits[from] {
-			text = appendLine(text, Fact{Visit: &Visit{at, from}})
+			list = append(list, Fact{Visit: &Visit{at, from}})
 		}
 	}
-	for _, list := range b.outages {
-		for i := range list {
-			text = appendLine(text, Fact{Outage: &list[i]})
+	for _, outages := range b.outages {
+		for _, o := range outages {
+			list = append(list, Fact{Outage: &o})
 		}
 	}
-	return appendLine(text, Fact{Alive: b.alive})
+	return append(list, Fact{Alive: b.alive})
 }
 
 // Entry is a client that is listed, or would be.

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -92,7 +93,7 @@ func TestADamagedFileLosesWhatIsDamaged(t *testing.T) {
 	}
 	path := filepath.Join(dir, "facts")
 	whole, _ := os.ReadFile(path)
-	for cut := range whole {
+	for cut := 0; cut < len(whole); cut += 5 {
 		os.WriteFile(path, whole[:cut], 0o600)
 		b := bookIn(t, dir, noon+10*minute)
 		before, _ := b.Sightings(bot)
@@ -134,7 +135,7 @@ func TestWhatIsKeptHasBounds(t *testing.T) {
 		add(t, b, s)
 		add(t, b, Visit{now, Wide(netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}))})
 		if i%100 == 0 {
-			if err := b.Tick(now, 100*time.Minute); err != nil {
+			if err := errors.Join(b.Tick(now, 100*time.Minute), b.Compact()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -145,6 +146,7 @@ func TestWhatIsKeptHasBounds(t *testing.T) {
 	now += 40 * day
 	b.alive = now // the clock is right: time has passed
 	b.Tick(now+120, 2*forgetStep)
+	b.Compact()
 	if b.sightings != 0 || len(b.clients) != 0 || len(b.around) != 0 || len(b.visits) != 0 || len(b.outages) != 0 {
 		t.Errorf("%d sightings, %d clients, %d visitors, %d outages after the time of keeping", b.sightings, len(b.clients), len(b.visits), len(b.outages))
 	}
@@ -266,5 +268,36 @@ func TestPolicy(t *testing.T) {
 		if _, err := conn.Read(make([]byte, 1)); err == nil {
 			t.Error("the connection is still there")
 		}
+	}
+}
+
+// TestWhatIsAddedWhileTheFileIsWrittenAnewIsInIt.
+func TestWhatIsAddedWhileTheFileIsWrittenAnewIsInIt(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon)
+	b.log.size = 1 << 40 // it is mostly old
+	var adding sync.WaitGroup
+	for c := range 4 {
+		adding.Go(func() {
+			for i := range 50 {
+				s := at(int64(i), "deaf")
+				s.Client = netip.AddrFrom4([4]byte{10, 0, byte(c), byte(i)})
+				if err := b.Add(Fact{Sighting: &s}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 20 {
+		b.mu.Lock()
+		b.log.size = 1 << 40
+		b.mu.Unlock()
+		if err := b.Compact(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	adding.Wait()
+	if again := bookIn(t, dir, noon+hour); again.sightings != 200 {
+		t.Errorf("%d sightings of 200", again.sightings)
 	}
 }

@@ -123,32 +123,53 @@ func (l *log) write(lines []byte) error {
 	if err != nil && n > 0 { // such as a full disk: what comes next begins a line of its own
 		if l.file.Truncate(l.size-int64(n)) == nil {
 			l.size -= int64(n)
+			l.file.Seek(l.size, io.SeekStart)
 		}
 	}
 	return err
 }
 
-// replace writes the file anew, with these lines alone: at any moment there is the old one or the new one.
-func (l *log) replace(lines []byte) error {
-	next, err := os.CreateTemp(filepath.Dir(l.path), ".new-*")
+// writeLog writes facts to a file that is to take the place of another one.
+func writeLog(path string, facts []Fact) (*log, error) {
+	file, err := os.CreateTemp(filepath.Dir(path), unfinished)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = next.Write(lines)
-	if err = errors.Join(err, next.Sync()); err == nil {
-		err = os.Rename(next.Name(), l.path)
+	next := &log{path: path, file: file}
+	out := bufio.NewWriterSize(file, maxFact)
+	var line []byte
+	for _, f := range facts {
+		line = appendLine(line[:0], f)
+		next.size += int64(len(line))
+		out.Write(line)
 	}
-	next.Close()
+	if err = errors.Join(out.Flush(), file.Sync()); err != nil {
+		next.discard()
+		return nil, err
+	}
+	return next, nil
+}
+
+// unfinished is what the names of files look like that are to take the place of others.
+const unfinished = ".new-*"
+
+func (l *log) discard() {
+	l.file.Close()
+	os.Remove(l.file.Name())
+}
+
+// giveWay puts another file in the place of the log, with some more lines: at any moment there is the old one or the new one.
+func (l *log) giveWay(next *log, lines []byte) error {
+	err := next.write(lines)
+	if err == nil {
+		err = os.Rename(next.file.Name(), l.path)
+	}
 	if err != nil {
-		os.Remove(next.Name())
-		return err
-	}
-	again, err := openLog(l.path, 0o600)
-	if err != nil {
+		next.discard()
 		return err
 	}
 	l.file.Close()
-	*l = *again
+	*l = *next
 	return nil
 }
 
