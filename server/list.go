@@ -21,6 +21,7 @@ import (
 type listConfig struct {
 	exempt []netip.Prefix // who is never listed
 	policy string         // where Postfix asks; "": nowhere
+	lists  bool           // the list may be used; else it is looked at
 }
 
 // listConfigOf reads the table.
@@ -36,6 +37,11 @@ func listConfigOf(t *conf.Table, beside func(string) string) (c listConfig) {
 		}
 		c.exempt = append(c.exempt, p.Masked())
 	}
+	mode := "observe"
+	if t.String("mode", &mode); mode != "observe" && mode != "list" {
+		t.Fault("mode", mode, "must be observe or list")
+	}
+	c.lists = mode == "list"
 	t.String("policy", &c.policy)
 	if path, unix := strings.CutPrefix(c.policy, "unix:"); unix {
 		c.policy = "unix:" + beside(path)
@@ -70,6 +76,9 @@ func OpenBook(c *Config) (*judge.Book, error) {
 	}
 	return b, b.ReadPardons(pardons)
 }
+
+// Lists says whether the list may be used, and is not just to be looked at.
+func (c *Config) Lists() bool { return c.list.lists }
 
 // rules are those by which facts are judged.
 func (c *Config) rules() judge.Rules {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,17 +17,17 @@ import (
 func listCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "Show who would be listed for what he did at decoys",
-		Long: `Show who would be listed for what he did at decoys, from the facts that the server keeps in server.state.
+		Short: "Show who is listed for what he did at decoys",
+		Long: `Show who is listed for what he did at decoys, from the facts that the server keeps in server.state.
 
-mxtrap lists nobody yet: this is what it would do. The last octet of the answer that a DNS list would give tells the ground: 2 spoke no SMTP,
+Nobody is kept out by this. mxtrap list export, where list.mode = "list" allows it, gives the list to those who do. The number tells the ground: 2 spoke no SMTP,
 or before the greeting, in two sessions; 4 tried a decoy and no real host; 5 went on to DATA though every recipient was refused; 6 tried
 decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 need list.policy, by which mxtrap knows who comes to real hosts.`,
 		Args: func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
 	}
 	named, asJSON := configFlag(c), jsonFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		book, err := openBook(*named)
+		book, _, err := openBook(*named)
 		if err != nil {
 			return err
 		}
@@ -40,13 +39,13 @@ decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 		for _, e := range entries {
 			last := e.Grounds[len(e.Grounds)-1]
-			fmt.Fprintf(w, "%s\t127.0.0.%d\tuntil %s\t%s\t%s\n", bare(e.Client), e.Grade, judge.UTC(e.End), e.Grade, last.Decoy)
+			fmt.Fprintf(w, "%s\t127.0.0.%d\tuntil %s\t%s\t%s\n", judge.Bare(e.Client), e.Grade, judge.UTC(e.End), e.Grade, last.Decoy)
 		}
 		w.Flush()
 		fmt.Fprintf(os.Stderr, "%s would be listed\n", plural(len(entries), "client"))
 		return nil
 	}
-	c.AddCommand(listShowCommand(), listPardonCommand())
+	c.AddCommand(listShowCommand(), listPardonCommand(), listExportCommand())
 	return c
 }
 
@@ -58,7 +57,7 @@ func listShowCommand() *cobra.Command {
 		if err != nil {
 			return usageError{fmt.Errorf("%q is no address", args[0])}
 		}
-		book, err := openBook(*named)
+		book, _, err := openBook(*named)
 		if err != nil {
 			return err
 		}
@@ -77,6 +76,35 @@ func listShowCommand() *cobra.Command {
 			fmt.Println("would not be listed")
 		}
 		return nil
+	}
+	return c
+}
+
+func listExportCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "export",
+		Short: "Print the list for mail hosts and packet filters",
+		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return usageError{errors.New("no form given: write mxtrap list export plain, nftables, rbldnsd or postscreen")}
+		},
+	}
+	for _, x := range judge.Exports {
+		form := &cobra.Command{Use: x.Name, Short: x.Says, Args: usage(cobra.NoArgs)}
+		named := configFlag(form)
+		form.RunE = func(*cobra.Command, []string) error {
+			book, lists, err := openBook(*named)
+			if err != nil {
+				return err
+			}
+			if !lists {
+				return errors.New(`nobody is listed yet, because list.mode is "observe": look at mxtrap list, and when you agree set it to "list"`)
+			}
+			now := time.Now()
+			fmt.Print(x.Print(book.Listed(now.Unix()), now))
+			return nil
+		}
+		c.AddCommand(form)
 	}
 	return c
 }
@@ -108,29 +136,26 @@ func listPardonCommand() *cobra.Command {
 		if err := server.Pardon(config, p.Masked(), time.Now()); err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server\n", bare(p.Masked()))
+		fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server\n", judge.Bare(p.Masked()))
 		return nil
 	}
 	return c
 }
 
-// openBook reads the facts of a server.
-func openBook(named string) (*judge.Book, error) {
+// openBook reads the facts of a server, and whether its list is to be used.
+func openBook(named string) (book *judge.Book, lists bool, err error) {
 	path := configPath(named)
 	if path == "" {
-		return nil, errNoConfig
+		return nil, false, errNoConfig
 	}
 	config, err := readConfig(path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	config.UseStateOfService()
-	book, err := server.OpenBook(config)
+	book, err = server.OpenBook(config)
 	if errors.Is(err, os.ErrPermission) {
 		err = fmt.Errorf("%w; only the account that the server runs as, and root, can read it", err)
 	}
-	return book, err
+	return book, config.Lists(), err
 }
-
-// bare is a prefix as a person writes it: a whole address without its length.
-func bare(p netip.Prefix) string { return strings.TrimSuffix(p.String(), "/32") }
