@@ -109,7 +109,7 @@ func (s *Server) newCatcher() *catcher {
 		return health.Dial(ctx, netip.AddrPortFrom(a, s.MailPort), mailName())
 	}
 	return &catcher{
-		catch: catch.New(sync.OnceValue(func() []byte { return recipientKey(folder, s.Log) }), catch.Counters{
+		catch: catch.New(sync.OnceValue(func() []byte { return recipientKey(folder, s.Log) }), s.processors, catch.Counters{
 			Session: func(zone string, rung catch.Rung) {
 				if s.zoneless.Load() {
 					zone = ""

@@ -52,11 +52,13 @@ type Catch struct {
 	key      func() []byte // of the hashes of recipients
 
 	settings   atomic.Pointer[settings]
+	working    chan struct{} // sessions that have a processor
 	places     places
 	unaccepted pace.PerMinute
 
 	mu        sync.Mutex
 	listeners map[netip.AddrPort]*net.TCPListener
+	end       func() // of the room that is made; nil: none is
 	running   sync.WaitGroup
 	ended     atomic.Bool
 	open      map[net.Conn]bool
@@ -68,9 +70,9 @@ type settings struct {
 	sites map[netip.Addr]*Site
 }
 
-// New makes a catch that has no listeners yet.
-func New(key func() []byte, counters Counters, log *slog.Logger) *Catch {
-	c := &Catch{log: log, counters: counters, key: key, listeners: map[netip.AddrPort]*net.TCPListener{}, open: map[net.Conn]bool{}, places: places{clients: map[netip.Prefix]int{}}}
+// New makes a catch that has no listeners yet. Its sessions have half of the processors at most: the others answer queries.
+func New(key func() []byte, processors int, counters Counters, log *slog.Logger) *Catch {
+	c := &Catch{log: log, counters: counters, key: key, listeners: map[netip.AddrPort]*net.TCPListener{}, open: map[net.Conn]bool{}, places: places{clients: map[netip.Prefix]int{}}, working: make(chan struct{}, max(1, processors/2))}
 	c.settings.Store(&settings{})
 	return c
 }
@@ -90,6 +92,7 @@ func (c *Catch) Use(config Config, sites map[netip.Addr]*Site) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.makeRoom()
 	for a, l := range c.listeners {
 		if _, ok := wanted[a]; !ok {
 			l.Close()
@@ -114,6 +117,17 @@ func (c *Catch) Use(config Config, sites map[netip.Addr]*Site) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// makeRoom has the runtime answer queries beside the sessions, as long as there may be some. The caller has the lock.
+func (c *Catch) makeRoom() {
+	switch catching := len(c.listeners) > 0 && !c.ended.Load(); {
+	case catching && c.end == nil:
+		c.end = pace.Beside()
+	case !catching && c.end != nil:
+		c.end()
+		c.end = nil
+	}
 }
 
 // Listening are the addresses that are listened on.
@@ -142,6 +156,7 @@ func (c *Catch) Stop() {
 	for conn := range c.open {
 		conn.Close()
 	}
+	c.makeRoom()
 	c.mu.Unlock()
 	c.running.Wait()
 }
@@ -175,6 +190,8 @@ func (c *Catch) admit(conn *net.TCPConn) {
 	}
 	c.running.Go(func() {
 		defer c.places.leave(prefix)
+		c.working <- struct{}{}
+		defer func() { <-c.working }()
 		c.serve(conn, client)
 	})
 }
@@ -215,7 +232,7 @@ func (c *Catch) serve(conn *net.TCPConn, client netip.AddrPort) {
 	set := c.settings.Load()
 	d := &dialogue{detail: detailOf(set.Recipients, c.key), seen: Sighting{At: now, Client: client, Local: local, Decoy: site.Decoys[0], site: site}}
 	d.hostname = cmp.Or(set.Hostname, d.seen.Decoy.Host)
-	converse(conn, d, set.Pause, now.Add(sessionTime))
+	converse(resting{conn, c.working}, d, set.Pause, now.Add(sessionTime))
 	if !site.Well() {
 		c.counters.Refused(overtaken)
 		return
@@ -225,6 +242,19 @@ func (c *Catch) serve(conn *net.TCPConn, client netip.AddrPort) {
 	if d.seen.Rung() >= E2 {
 		c.counters.Sighted(&d.seen)
 	}
+}
+
+// resting is a connection whose session leaves the processor to others while it waits for its client.
+type resting struct {
+	net.Conn
+	working chan struct{}
+}
+
+// Read implements [net.Conn].
+func (r resting) Read(to []byte) (int, error) {
+	<-r.working
+	defer func() { r.working <- struct{}{} }()
+	return r.Conn.Read(to)
 }
 
 // keep notes a connection, so that [Catch.Stop] can end it.

@@ -58,7 +58,7 @@ func catching(t *testing.T, pause time.Duration) *caught {
 	t.Helper()
 	c := &caught{counts: map[string]int{}}
 	c.well.Store(true)
-	c.Catch = New(func() []byte { return []byte("key") }, Counters{
+	c.Catch = New(func() []byte { return []byte("key") }, 2, Counters{
 		Session: func(zone string, r Rung) { c.count(zone + " " + r.String()) },
 		Refused: func(reason string) { c.count(reason) },
 		Sighted: func(s *Sighting) { c.count("sighted " + s.Rung().String()) },
@@ -211,14 +211,22 @@ func TestAClientHasSoManySessions(t *testing.T) {
 	c.counted(t, "example.com E0", mostOfAClient)
 	again := c.dial(t)
 	again.hears(t, "220")
-	if c.places.enter(netip.MustParsePrefix("2001:db8::/64")) != "" || c.places.all != 2 {
-		t.Error(c.places.all)
-	}
-	c.places.all = mostSessions
-	if why := c.places.enter(netip.MustParsePrefix("2001:db8:0:1::/64")); why != allTaken {
+}
+
+func TestThereAreSoManySessionsInAll(t *testing.T) {
+	one, other := netip.MustParsePrefix("2001:db8::/64"), netip.MustParsePrefix("2001:db8:0:1::/64")
+	p := places{clients: map[netip.Prefix]int{}}
+	if why := p.enter(one); why != "" {
 		t.Error(why)
 	}
-	c.places.all = 2
+	p.all = mostSessions
+	if why := p.enter(other); why != allTaken {
+		t.Error(why)
+	}
+	p.leave(one)
+	if why := p.enter(other); why != "" || len(p.clients) != 1 {
+		t.Error(why, p.clients)
+	}
 }
 
 func TestTheCatchListensWhereItsConfigurationSays(t *testing.T) {
@@ -271,7 +279,7 @@ func TestStopEndsSessions(t *testing.T) {
 
 // BenchmarkSession has whole sessions, through RCPT, from clients that do not wait.
 func BenchmarkSession(b *testing.B) {
-	c := New(func() []byte { return []byte("key") }, Counters{Session: func(string, Rung) {}, Refused: func(why string) { b.Error(why) }, Sighted: func(*Sighting) {}}, slog.New(slog.DiscardHandler))
+	c := New(func() []byte { return []byte("key") }, 2, Counters{Session: func(string, Rung) {}, Refused: func(why string) { b.Error(why) }, Sighted: func(*Sighting) {}}, slog.New(slog.DiscardHandler))
 	defer c.Stop()
 	local := netip.MustParseAddr("127.0.0.1")
 	listen := netip.AddrPortFrom(local, 0)

@@ -25,24 +25,29 @@ func WhileServing[T any](ctx context.Context, do func() *T) *T {
 	}
 }
 
-// besideServing does what takes long without keeping queries waiting. The Go runtime looks for packets at once only while one of its
-// processors has nothing else to do, so it gets as many again; between the threads on them the kernel chooses, and those that compute
-// must [yield] to those that answer.
+// besideServing does what takes long without keeping queries waiting.
 func besideServing(do func()) {
+	defer Beside()()
+	do()
+}
+
+// Beside makes room for goroutines that compute much beside those that answer, until end is called. The Go runtime looks for packets at once
+// only while one of its processors has nothing else to do, so it gets as many again; between the threads on them the kernel chooses, and
+// those that compute must [Yield] to those that answer, or be few.
+func Beside() (end func()) {
 	beside.Lock()
+	defer beside.Unlock()
 	if beside.count++; beside.count == 1 {
 		beside.processors = runtime.GOMAXPROCS(0)
 		runtime.GOMAXPROCS(2 * beside.processors)
 	}
-	beside.Unlock()
-	defer func() {
+	return sync.OnceFunc(func() {
 		beside.Lock()
 		defer beside.Unlock()
 		if beside.count--; beside.count == 0 {
 			runtime.GOMAXPROCS(beside.processors)
 		}
-	}()
-	do()
+	})
 }
 
 // Rests returns what a long loop calls in each turn, to [yield] in some of them.
