@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/fake"
 	"mxtrap/server/health"
 	"mxtrap/server/judge"
 )
@@ -27,32 +28,6 @@ func mailPort(t *testing.T) uint16 {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).AddrPort().Port()
-}
-
-// realHost plays a real exchange.
-func realHost(t *testing.T, addr string) (stop func()) {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				fmt.Fprint(conn, "220 mail\r\n")
-				for in := bufio.NewScanner(conn); in.Scan(); {
-					fmt.Fprint(conn, map[bool]string{true: "221 bye\r\n", false: "250 ok\r\n"}[in.Text() == "QUIT"])
-				}
-			}()
-		}
-	}()
-	return func() { l.Close() }
 }
 
 // visit is what a decoy says to a bot.
@@ -95,8 +70,8 @@ func TestTheCatchGreetsWhileAllRealExchangesAreWell(t *testing.T) {
 	t.Parallel()
 	port := mailPort(t)
 	at := func(host int) string { return fmt.Sprintf("127.0.0.%d:%d", host, port) }
-	realHost(t, at(10))
-	bob := realHost(t, at(11))
+	fake.MailHost(t, at(10), fake.Well...)
+	_, bob := fake.MailHost(t, at(11), fake.Well...)
 	r := start(t, map[string]string{
 		"mxtrap.toml":  strings.Replace(serverFile, "listen = [\"127.0.0.1:0\"]", "listen = []", 1) + fmt.Sprintf("[catch]\nlisten = [\"decoys:%d\"]\npause = \"0s\"\n", port),
 		"zones/a.toml": fmt.Sprintf(trappedMail, 1),
@@ -155,8 +130,8 @@ func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 	defer nobody.Shutdown()
 	port := mailPort(t)
 	at := func(host int) string { return fmt.Sprintf("127.0.0.%d:%d", host, port) }
-	realHost(t, at(10))
-	realHost(t, at(11))
+	fake.MailHost(t, at(10), fake.Well...)
+	fake.MailHost(t, at(11), fake.Well...)
 	r := start(t, map[string]string{
 		"mxtrap.toml":  serverFile + fmt.Sprintf("state = \"state\"\nresolver = [%q]\n[catch]\nlisten = [\"decoys:%d\"]\npause = \"0s\"\n[list]\npolicy = \"unix:policy\"\n", resolver.LocalAddr(), port),
 		"zones/a.toml": fmt.Sprintf(trappedMail, 1),

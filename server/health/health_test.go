@@ -1,7 +1,6 @@
 package health
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,38 +12,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-)
 
-// mailHost plays a mail host that says these lines, one for each that it hears, the first at once.
-func mailHost(t *testing.T, lines ...string) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				for i, line := range lines {
-					if i > 0 {
-						if _, err := in.ReadString('\n'); err != nil {
-							return
-						}
-					}
-					fmt.Fprint(conn, line)
-				}
-			}()
-		}
-	}()
-	return l.Addr().(*net.TCPAddr).AddrPort()
-}
+	"mxtrap/server/fake"
+)
 
 func TestWhatMakesAnExchangeWell(t *testing.T) {
 	for _, c := range []struct {
@@ -64,7 +34,8 @@ func TestWhatMakesAnExchangeWell(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			err := Dial(t.Context(), mailHost(t, c.lines...), "watch.test")
+			at, _ := fake.MailHost(t, "127.0.0.1:0", c.lines...)
+			err := Dial(t.Context(), at, "watch.test")
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
