@@ -1,4 +1,4 @@
-// Package fake is other name servers for tests: a primary and a resolver that answer whatever a test has them answer.
+// Package fake is other name servers and mail hosts for tests: a primary, a resolver and a mail host that answer whatever a test has them answer.
 package fake
 
 import (
