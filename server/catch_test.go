@@ -75,6 +75,8 @@ func TestTheCatchGreetsWhileAllRealExchangesAreWell(t *testing.T) {
 	r := start(t, map[string]string{
 		"mxtrap.toml":  strings.Replace(serverFile, "listen = [\"127.0.0.1:0\"]", "listen = []", 1) + fmt.Sprintf("[catch]\nlisten = [\"decoys:%d\"]\npause = \"0s\"\n", port),
 		"zones/a.toml": fmt.Sprintf(trappedMail, 1),
+		"zones/b.toml": "name = \"b.test\"\n[records]\n\"@\" = [\"NS ns.a.test.\", \"MX 10 mail\", \"TXT x\"]\nmail = [\"A 127.0.0.28\"]\n",
+		"zones/c.toml": "name = \"c.test\"\n[records]\n\"@\" = [\"NS ns.a.test.\", \"A 127.0.0.29\"]\n",
 	}, func(s *Server) {
 		s.MailPort = port
 		s.Health = health.Tempo{Every: 100 * time.Millisecond, Settle: 200 * time.Millisecond, Look: 20 * time.Millisecond}
@@ -101,6 +103,12 @@ func TestTheCatchGreetsWhileAllRealExchangesAreWell(t *testing.T) {
 	r.write("zones/a.toml", fmt.Sprintf(trappedMail, 2))
 	r.reload()
 	says(at(27), "451")
+	r.write("zones/a.toml", strings.Replace(fmt.Sprintf(trappedMail, 4), "\"127.0.0.27\"", "\"127.0.0.27\", \"127.0.0.28\", \"127.0.0.29\"", 1))
+	r.reload()
+	says(at(27), "451")
+	time.Sleep(100 * time.Millisecond)
+	says(at(28), "refused") // there b.test takes its mail
+	says(at(29), "refused") // and c.test, which has no MX records
 	bob()
 	says(at(26), "421")
 	r.want("an exchange that is down", r.metric(`mxtrap_real_exchange_up{exchange="bob.a.test",zone="a.test"}`), "0")

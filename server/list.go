@@ -27,15 +27,12 @@ type listConfig struct {
 // listConfigOf reads the table.
 func listConfigOf(t *conf.Table, beside func(string) string) (c listConfig) {
 	for _, item := range t.Strings("exempt") {
-		p, err := netip.ParsePrefix(item.Text)
-		if a, notPrefix := netip.ParseAddr(item.Text); err != nil && notPrefix == nil {
-			p, err = a.Prefix(a.BitLen())
-		}
+		p, err := judge.ParseClients(item.Text)
 		if err != nil {
 			item.Fault(`is no address or prefix: write "192.0.2.1" or "192.0.2.0/24"`)
 			continue
 		}
-		c.exempt = append(c.exempt, p.Masked())
+		c.exempt = append(c.exempt, p)
 	}
 	mode := "observe"
 	if t.String("mode", &mode); mode != "observe" && mode != "list" {
@@ -74,6 +71,7 @@ func OpenBook(c *Config) (*judge.Book, error) {
 	if _, err := b.Read(facts); err != nil {
 		return nil, err
 	}
+	b.Forget(time.Now().Unix())
 	return b, b.ReadPardons(pardons)
 }
 
@@ -82,7 +80,7 @@ func (c *Config) Lists() bool { return c.list.lists }
 
 // rules are those by which facts are judged.
 func (c *Config) rules() judge.Rules {
-	return judge.Rules{Keep: c.catch.Keep, Sensor: c.list.policy != "", Exempt: c.list.exempt}
+	return judge.Rules{Keep: c.catch.Keep, Exempt: c.list.exempt}
 }
 
 // Pardon notes the operator's word that what the clients of a prefix have done is forgiven. A running server hears of it at the next reload.
@@ -185,7 +183,7 @@ func (s *Server) keep() {
 	s.watchOutages(now.Unix())
 	s.kept(s.keeper.book.Tick(now.Unix(), now.Sub(s.keeper.ticked)))
 	s.keeper.ticked = now
-	s.keeper.running.Go(func() { s.kept(s.keeper.book.Compact()) })
+	s.keeper.running.Go(func() { s.kept(s.keeper.book.Compact(now.Unix())) })
 }
 
 // rulesChanged has facts judged as a new configuration says.
@@ -207,6 +205,7 @@ func (s *Server) rulesChanged(c *Config) {
 
 // watchOutages notes which owners have a real exchange that is not well, after it was.
 func (s *Server) watchOutages(now int64) {
+	down := map[string]bool{} // by owner, who may have decoys at several sites
 	for a, site := range s.catcher.sites.at {
 		well := site.Well()
 		if !well && !s.keeper.well[a] {
@@ -214,8 +213,11 @@ func (s *Server) watchOutages(now int64) {
 		}
 		s.keeper.well[a] = true
 		for _, d := range site.Decoys {
-			s.kept(s.keeper.book.Down(d.Owner, !well, now))
+			down[d.Owner] = down[d.Owner] || !well
 		}
+	}
+	for owner, down := range down {
+		s.kept(s.keeper.book.Down(owner, down, now))
 	}
 }
 

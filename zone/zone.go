@@ -2,6 +2,9 @@ package zone
 
 import (
 	"math"
+
+	"github.com/miekg/dns"
+
 	"mxtrap/zone/body"
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
@@ -58,3 +61,22 @@ func (z *Zone) Hosts() []body.Host { return z.body.Hosts() }
 
 // Decoys counts the decoy MX records and the covers of the zone.
 func (z *Zone) Decoys() (decoys, covers int) { return z.body.Decoys() }
+
+// MailHosts are where mail to names of the zone goes: the exchanges of all MX sets, decoys among them, and the apex where that has none (RFC
+// 5321 5.1). The names have no final dot.
+func (z *Zone) MailHosts() (hosts []string) {
+	implicit := true
+	for owner, set := range z.body.All() {
+		if set.Type() != dns.TypeMX {
+			continue
+		}
+		implicit = implicit && owner != z.apex()
+		for _, r := range z.body.Records(owner, set) {
+			hosts = append(hosts, dname.Name(r.Data[2:]).Bare())
+		}
+	}
+	if implicit {
+		hosts = append(hosts, z.Name())
+	}
+	return hosts
+}

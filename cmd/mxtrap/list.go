@@ -57,6 +57,7 @@ func listShowCommand() *cobra.Command {
 		if err != nil {
 			return usageError{fmt.Errorf("%q is no address", args[0])}
 		}
+		a = a.Unmap().WithZone("")
 		book, _, err := openBook(*named)
 		if err != nil {
 			return err
@@ -117,12 +118,12 @@ func listPardonCommand() *cobra.Command {
 	}
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		p, err := netip.ParsePrefix(args[0])
-		if a, notPrefix := netip.ParseAddr(args[0]); err != nil && notPrefix == nil {
-			p, err = judge.Narrow(a), nil
-		}
+		p, err := judge.ParseClients(args[0])
 		if err != nil {
 			return usageError{fmt.Errorf("%q is no address and no prefix", args[0])}
+		}
+		if p.IsSingleIP() {
+			p = judge.Narrow(p.Addr())
 		}
 		path := configPath(*named)
 		if path == "" {
@@ -133,10 +134,10 @@ func listPardonCommand() *cobra.Command {
 			return err
 		}
 		config.UseStateOfService()
-		if err := server.Pardon(config, p.Masked(), time.Now()); err != nil {
+		if err := server.Pardon(config, p, time.Now()); err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server\n", judge.Bare(p.Masked()))
+		fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server\n", judge.Bare(p))
 		return nil
 	}
 	return c

@@ -74,6 +74,8 @@ func ConfigOf(t *conf.Table) Config {
 	for _, item := range t.Strings("listen") {
 		port, decoys := strings.CutPrefix(item.Text, "decoys")
 		switch {
+		case decoys && c.Decoys != 0:
+			item.Fault("decoys are listed twice")
 		case item.Text == "decoys":
 			c.Decoys = smtp
 		case decoys && strings.HasPrefix(port, ":"):
@@ -87,6 +89,8 @@ func ConfigOf(t *conf.Table) Config {
 			switch {
 			case err != nil:
 				item.Fault(`is no address with a port: write "192.0.2.26:25" or "[2001:db8::26]:25", or "decoys" for all addresses of decoys that this host has`)
+			case addr.Port() == 0:
+				item.Fault("has no port behind the colon")
 			case slices.Contains(c.Listen, addr):
 				item.Fault("is listed twice")
 			default:

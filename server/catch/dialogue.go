@@ -143,8 +143,18 @@ func pathOf(rest []byte, keyword string) (path []byte, ok bool) {
 	}
 	path = bytes.TrimLeft(rest[len(keyword):], " ")
 	if len(path) > 0 && path[0] == '<' {
-		if end := bytes.LastIndexByte(path, '>'); end > 0 {
-			return path[1:end], true
+		quoted := false
+		for i := 1; i < len(path); i++ {
+			switch path[i] {
+			case '\\':
+				i++
+			case '"':
+				quoted = !quoted
+			case '>':
+				if !quoted {
+					return path[1:i], true
+				}
+			}
 		}
 		return nil, false
 	}

@@ -21,8 +21,7 @@ const (
 
 // Rules are what the operator decides.
 type Rules struct {
-	Keep   time.Duration // how long sightings are kept
-	Sensor bool          // visits are seen
+	Keep   time.Duration // how long sightings are kept; 0: not at all
 	Exempt []netip.Prefix
 }
 
@@ -35,12 +34,17 @@ type Book struct {
 	around    map[netip.Prefix]int        // by the wide prefix, how many sightings there are
 	sightings int
 	visits    map[netip.Prefix][]int64 // by the wide prefix
+	asked     []int64                  // when Postfix asked about anybody, in steps
 	outages   map[string][]Outage      // by owner, in the order of their coming; one that goes on is the last
 	pardons   []Pardon
 	alive     int64 // when the process last said that it runs
 	forgot    time.Duration
 	rewriting bool
 	meanwhile []byte // lines that were added since the file began to be written anew
+	compact   int64  // octets of the file when that was done last
+	compacted int64  // when
+	forgotten bool   // something of the file has been forgotten since
+	empty     bool   // the file is to be written anew, for nothing of it is to be kept
 }
 
 // NewBook makes an empty book that is kept in memory alone.
@@ -53,6 +57,12 @@ func (b *Book) Use(rules Rules) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rules = rules
+	if rules.Keep == 0 {
+		b.empty = b.sightings > 0
+		clear(b.clients)
+		clear(b.around)
+		b.sightings = 0
+	}
 }
 
 // Read takes the facts of a file in, and says how many of its lines were damaged.
@@ -66,15 +76,19 @@ func (b *Book) Read(path string) (damaged int, err error) {
 
 // ReadPardons takes over the pardons of a file, in the place of those before.
 func (b *Book) ReadPardons(path string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.pardons = nil
+	var list []Pardon
 	_, err := readFacts(path, func(f Fact) {
-		if f.Pardon != nil {
-			b.take(f)
+		if p := f.Pardon; p != nil && p.For.IsValid() {
+			list = append(list, *p)
 		}
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pardons = list
+	return nil
 }
 
 // Write has the book keep its facts in a file, from now on. The time since the process last ran is an outage of all, in which nobody saw who
@@ -103,10 +117,17 @@ func (b *Book) Add(f Fact) error {
 // add notes a fact. Of visits the file has those alone that clear or pardon a sighting: what there is of others is lost with the process, and
 // the time around its end is an outage.
 func (b *Book) add(f Fact) error {
+	if f.Sighting != nil && b.rules.Keep == 0 {
+		return nil
+	}
 	var lines []byte
 	if v := f.Visit; v != nil {
+		if n := len(b.asked); n == 0 || v.At >= b.asked[n-1]+visitStep || v.At < b.asked[n-1] {
+			lines = appendLine(lines, Fact{Asked: v.At})
+			b.asked = append(b.asked, v.At)
+		}
 		if list := b.visits[v.From]; len(list) > 0 && v.At >= list[len(list)-1] && v.At < list[len(list)-1]+visitStep {
-			return nil
+			return b.write(lines)
 		}
 		if b.around[v.From] > 0 {
 			lines = appendLine(lines, f)
@@ -120,6 +141,11 @@ func (b *Book) add(f Fact) error {
 		}
 	}
 	b.take(f)
+	return b.write(lines)
+}
+
+// write adds lines to the file, where there is one.
+func (b *Book) write(lines []byte) error {
 	if b.log == nil || len(lines) == 0 {
 		return nil
 	}
@@ -151,8 +177,8 @@ func (b *Book) take(f Fact) {
 		}
 		b.outages[o.Owner] = append(list, *o)
 	}
-	if p := f.Pardon; p != nil && p.For.IsValid() {
-		b.pardons = append(b.pardons, *p)
+	if f.Asked != 0 {
+		b.asked = append(b.asked, f.Asked)
 	}
 	b.alive = max(b.alive, f.Alive)
 }
@@ -202,15 +228,16 @@ func (b *Book) Tick(now int64, passed time.Duration) error {
 	return err
 }
 
-// Compact writes the file anew, where half of it is old. What is added meanwhile does not wait for it.
-func (b *Book) Compact() error {
+// Compact writes the file anew, where half of it is old, or some of it for a day. What is added meanwhile does not wait for it.
+func (b *Book) Compact(now int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.rewriting || b.log == nil || b.log.size <= compactSize || b.log.size <= 2*int64(b.estimate()) {
+	old := b.forgotten && now >= b.compacted+day // what is to be kept no longer is not to lie about either
+	if b.rewriting || b.log == nil || !b.empty && !old && (b.log.size <= compactSize || b.log.size <= 2*b.compact) {
 		return nil
 	}
 	facts := b.facts()
-	b.rewriting, b.meanwhile = true, nil
+	b.rewriting, b.meanwhile, b.empty, b.forgotten, b.compacted = true, nil, false, false, now
 	next, err := func() (*log, error) {
 		b.mu.Unlock()
 		defer b.mu.Lock()
@@ -220,19 +247,17 @@ func (b *Book) Compact() error {
 	if err != nil {
 		return err
 	}
+	b.compact = next.size
 	return b.log.giveWay(next, b.meanwhile)
 }
 
-// estimate is about how many octets the facts take in the file.
-func (b *Book) estimate() int {
-	visits := 0
-	for from := range b.around {
-		visits += len(b.visits[from])
-	}
-	return 300*b.sightings + 80*visits + 120*len(b.outages)
+// Forget drops what is old, and what is too much.
+func (b *Book) Forget(now int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(now)
 }
 
-// forget drops what is old, and what is too much.
 func (b *Book) forget(now int64) {
 	keep := now - int64(b.rules.Keep.Seconds())
 	b.forgetSightings(keep)
@@ -250,6 +275,7 @@ func (b *Book) forget(now int64) {
 			break
 		}
 	}
+	b.asked = slices.DeleteFunc(b.asked, func(at int64) bool { return at < keep })
 	for owner, list := range b.outages {
 		if list = slices.DeleteFunc(list, func(o Outage) bool { return o.To != 0 && o.To < keep }); len(list) == 0 {
 			delete(b.outages, owner)
@@ -263,6 +289,7 @@ func (b *Book) forgetSightings(before int64) {
 	for key, list := range b.clients {
 		kept := slices.DeleteFunc(list, func(s Sighting) bool { return s.At < before })
 		b.count(key, len(kept)-len(list))
+		b.forgotten = b.forgotten || len(kept) < len(list)
 		if b.clients[key] = kept; len(kept) == 0 {
 			delete(b.clients, key)
 		}
@@ -287,6 +314,9 @@ func (b *Book) facts() []Fact {
 			list = append(list, Fact{Outage: &o})
 		}
 	}
+	for _, at := range b.asked {
+		list = append(list, Fact{Asked: at})
+	}
 	return append(list, Fact{Alive: b.alive})
 }
 
@@ -308,7 +338,7 @@ func (b *Book) judge(client netip.Prefix, now int64) *Listing {
 	if len(list) == 0 || slices.ContainsFunc(b.rules.Exempt, client.Overlaps) {
 		return nil
 	}
-	e := Evidence{Sightings: list, Visits: b.visits[Wide(client.Addr())], Sensor: b.rules.Sensor}
+	e := Evidence{Sightings: list, Visits: b.visits[Wide(client.Addr())], Asked: b.asked}
 	e.Outages = slices.Clone(b.outages[""])
 	for i, s := range list {
 		if !slices.ContainsFunc(list[:i], func(before Sighting) bool { return before.Owner == s.Owner }) {

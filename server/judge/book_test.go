@@ -1,3 +1,5 @@
+//go:build unix
+
 package judge
 
 import (
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -20,7 +23,7 @@ var bot = netip.MustParseAddr("203.0.113.9")
 // bookIn is a book that keeps its facts in a file of a folder.
 func bookIn(t *testing.T, dir string, now int64) *Book {
 	t.Helper()
-	b := NewBook(Rules{Keep: 30 * 24 * time.Hour, Sensor: true})
+	b := NewBook(Rules{Keep: 30 * 24 * time.Hour})
 	path := filepath.Join(dir, "facts")
 	if _, err := b.Read(path); err != nil {
 		t.Fatal(err)
@@ -60,7 +63,10 @@ func TestTheBookOutlivesTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	b := bookIn(t, dir, noon)
 	b.Tick(noon+100*minute, 100*time.Minute)
+	stranger := Wide(netip.MustParseAddr("198.51.100.1"))
+	add(t, b, Visit{noon + 90*minute, stranger})
 	add(t, b, at(100, "tried"))
+	add(t, b, Visit{noon + 110*minute, stranger})
 	b.Tick(noon+200*minute, 100*time.Minute)
 	b.wants(t, "before", noon+200*minute, Passed)
 	b = bookIn(t, dir, noon+201*minute) // nothing was closed
@@ -135,7 +141,7 @@ func TestWhatIsKeptHasBounds(t *testing.T) {
 		add(t, b, s)
 		add(t, b, Visit{now, Wide(netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}))})
 		if i%100 == 0 {
-			if err := errors.Join(b.Tick(now, 100*time.Minute), b.Compact()); err != nil {
+			if err := errors.Join(b.Tick(now, 100*time.Minute), b.Compact(now)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -146,7 +152,7 @@ func TestWhatIsKeptHasBounds(t *testing.T) {
 	now += 40 * day
 	b.alive = now // the clock is right: time has passed
 	b.Tick(now+120, 2*forgetStep)
-	b.Compact()
+	b.Compact(now)
 	if b.sightings != 0 || len(b.clients) != 0 || len(b.around) != 0 || len(b.visits) != 0 || len(b.outages) != 0 {
 		t.Errorf("%d sightings, %d clients, %d visitors, %d outages after the time of keeping", b.sightings, len(b.clients), len(b.visits), len(b.outages))
 	}
@@ -168,6 +174,7 @@ func TestAClockThatJumpsListsNobody(t *testing.T) {
 	s := at(0, "tried")
 	s.At = now
 	add(t, b, s)
+	b.asked = []int64{now - minute, now + 10, now + 30*minute}
 	ahead := now + 2*hour
 	b.Tick(ahead, aliveStep*time.Second)
 	b.wants(t, "ahead", ahead, 0)
@@ -292,12 +299,98 @@ func TestWhatIsAddedWhileTheFileIsWrittenAnewIsInIt(t *testing.T) {
 		b.mu.Lock()
 		b.log.size = 1 << 40
 		b.mu.Unlock()
-		if err := b.Compact(); err != nil {
+		if err := b.Compact(noon); err != nil {
 			t.Fatal(err)
 		}
 	}
 	adding.Wait()
 	if again := bookIn(t, dir, noon+hour); again.sightings != 200 {
 		t.Errorf("%d sightings of 200", again.sightings)
+	}
+}
+
+func TestWhatIsNoFileKeepsNobodyWaiting(t *testing.T) {
+	dir := t.TempDir()
+	for name, make := range map[string]func(string) error{"a folder": func(p string) error { return os.Mkdir(p, 0o700) }, "a pipe": func(p string) error { return syscall.Mkfifo(p, 0o600) }} {
+		path := filepath.Join(dir, name)
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		b := NewBook(Rules{Keep: time.Hour})
+		_, err := b.Read(path)
+		for what, err := range map[string]error{"read": err, "written": b.Write(path, noon), "read for pardons": b.ReadPardons(path), "pardoned in": AppendPardon(path, Pardon{noon, Narrow(bot)})} {
+			if err == nil || !strings.Contains(err.Error(), "is no file") {
+				t.Errorf("%s is %s: %v", name, what, err)
+			}
+		}
+	}
+}
+
+// TestPardonsStayWhereTheirFileCannotBeRead.
+func TestPardonsStayWhereTheirFileCannotBeRead(t *testing.T) {
+	b := NewBook(Rules{Keep: time.Hour})
+	path := filepath.Join(t.TempDir(), "pardons")
+	if err := errors.Join(AppendPardon(path, Pardon{noon, Narrow(bot)}), b.ReadPardons(path)); err != nil || len(b.pardons) != 1 {
+		t.Fatal(b.pardons, err)
+	}
+	os.Remove(path)
+	os.Mkdir(path, 0o700)
+	if err := b.ReadPardons(path); err == nil || len(b.pardons) != 1 {
+		t.Error(b.pardons, err)
+	}
+}
+
+// TestKeepingNothing forgets what there is, on disk too.
+func TestKeepingNothing(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon)
+	add(t, b, at(0, "deaf"))
+	b.Use(Rules{})
+	add(t, b, at(1, "deaf"))
+	if err := b.Compact(noon + 2*minute); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(filepath.Join(dir, "facts")); strings.Contains(string(text), "sighting") || b.sightings != 0 {
+		t.Errorf("%d sightings, and the file has %s", b.sightings, text)
+	}
+}
+
+// TestLongLinesAreNotWrittenAgainAndAgain: the file is large, and nothing of it is old.
+func TestLongLinesAreNotWrittenAgainAndAgain(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon)
+	for i := range int64(30) {
+		s := at(i, "deaf")
+		s.Helo = strings.Repeat("x", 20_000)
+		add(t, b, s)
+	}
+	written := 0
+	before, _ := os.Stat(filepath.Join(dir, "facts"))
+	for range 10 {
+		if err := b.Compact(noon + hour); err != nil {
+			t.Fatal(err)
+		}
+		after, _ := os.Stat(filepath.Join(dir, "facts"))
+		if !os.SameFile(before, after) {
+			written++
+		}
+		before = after
+	}
+	if written > 1 {
+		t.Errorf("the file was written anew %d times", written)
+	}
+}
+
+func TestClientsAreReadAsAnOperatorWritesThem(t *testing.T) {
+	for text, want := range map[string]string{
+		"203.0.113.9": "203.0.113.9", "203.0.113.9/24": "203.0.113.0/24", "::ffff:203.0.113.9": "203.0.113.9", "::ffff:203.0.113.9/120": "203.0.113.0/24",
+		"2001:db8::1": "2001:db8::1", "2001:db8::/32": "2001:db8::/32", "::/0": "::/0",
+	} {
+		if p, err := ParseClients(text); err != nil || Bare(p) != want {
+			t.Errorf("%s: %s, %v, want %s", text, Bare(p), err, want)
+		}
+	}
+	if _, err := ParseClients("everybody"); err == nil {
+		t.Error("everybody is a client")
 	}
 }

@@ -19,7 +19,25 @@ var Exports = []struct {
 }
 
 // Bare is a client as a person writes it: a whole address without its length.
-func Bare(p netip.Prefix) string { return strings.TrimSuffix(p.String(), "/32") }
+func Bare(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// ParseClients reads an address or a prefix. One that is IPv4 in the clothes of IPv6 (RFC 4291 2.5.5.2) is IPv4.
+func ParseClients(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if a, notPrefix := netip.ParseAddr(text); err != nil && notPrefix == nil {
+		p, err = a.WithZone("").Prefix(a.BitLen())
+	}
+	const mapped = 96
+	if err == nil && p.Addr().Is4In6() && p.Bits() >= mapped {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+	}
+	return p.Masked(), err
+}
 
 func plain(entries []Entry, _ time.Time) string {
 	var b strings.Builder

@@ -20,8 +20,9 @@ type Fact struct {
 	Sighting *Sighting `json:"sighting,omitempty"`
 	Visit    *Visit    `json:"visit,omitempty"`
 	Outage   *Outage   `json:"outage,omitempty"`
-	Pardon   *Pardon   `json:"pardon,omitempty"`
-	Alive    int64     `json:"alive,omitempty"` // the process ran at that time
+	Pardon   *Pardon   `json:"pardon,omitempty"` // in a file of its own
+	Asked    int64     `json:"asked,omitempty"`  // Postfix asked about somebody at that time
+	Alive    int64     `json:"alive,omitempty"`  // the process ran at that time
 }
 
 // Visit is one to a real exchange, by somebody of a /24 or /64.
@@ -63,6 +64,9 @@ const maxFact = 64 << 10
 
 // readFacts reads a file, and says how many lines of it were damaged. A file that is not there has none.
 func readFacts(path string, take func(Fact)) (damaged int, err error) {
+	if err := noFile(path); err != nil {
+		return 0, err
+	}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -86,6 +90,14 @@ func readFacts(path string, take func(Fact)) (damaged int, err error) {
 	}
 }
 
+// noFile is the error of what stands in the place of a file and would keep those waiting who open it, such as a pipe.
+func noFile(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: is no file", path)
+	}
+	return nil
+}
+
 // log is a file to which facts are added. Each is written at once, so that it outlives the process, whatever ends that.
 type log struct {
 	path string
@@ -95,6 +107,9 @@ type log struct {
 
 // openLog opens the file for adding. A line that was cut short before is ended.
 func openLog(path string, mode fs.FileMode) (*log, error) {
+	if err := noFile(path); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}

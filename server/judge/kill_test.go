@@ -63,7 +63,7 @@ func noteUntilKilled(t *testing.T, dir string) {
 			b.mu.Lock()
 			b.log.size = 1 << 40
 			b.mu.Unlock()
-			b.Compact()
+			b.Compact(noon)
 		}
 	}()
 	for i := b.sightings; ; i++ {

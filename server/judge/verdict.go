@@ -36,7 +36,7 @@ type Evidence struct {
 	Visits    []int64  // to real exchanges, by anybody of the /24 or /64
 	Outages   []Outage // of the owners of the sightings, and of all
 	Pardoned  int64    // what the client did until then is forgiven; 0: nothing is
-	Sensor    bool     // visits are seen: else their lack says nothing
+	Asked     []int64  // when a real host's Postfix told of anybody at all: where it did not, the lack of visits says nothing
 }
 
 // Grade is the ground of a listing, which is also the last octet of its DNSBL answer (RFC 5782 2.1).
@@ -106,7 +106,7 @@ func Judge(e Evidence, now int64) *Listing {
 			}
 			deaf = append(deaf, s)
 		}
-		if !s.Tried || !e.Sensor {
+		if !s.Tried || !e.watched(s) {
 			continue
 		}
 		convicts := again(passed, s)
@@ -139,6 +139,15 @@ func (e *Evidence) cleared(s Sighting) bool {
 		}
 		return o.From <= to && (o.To == 0 || o.To >= from)
 	})
+}
+
+// watched says whether visits to real hosts were seen around a sighting: somebody's were, both in the hour before and in the time in which
+// one would clear it.
+func (e *Evidence) watched(s Sighting) bool {
+	within := func(from, to int64) bool {
+		return slices.ContainsFunc(e.Asked, func(at int64) bool { return at >= from && at <= to })
+	}
+	return within(s.At-hour, s.At) && within(s.At, s.At+visitAfter)
 }
 
 // widespread says whether sightings are of two owners or of three days.

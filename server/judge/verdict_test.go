@@ -25,6 +25,14 @@ func at(minutes int64, kind string) Sighting {
 	return s
 }
 
+// always is when Postfix asked: all the time.
+var always = func() (at []int64) {
+	for t := int64(noon - day); t < noon+10*day; t += 30 * minute {
+		at = append(at, t)
+	}
+	return at
+}()
+
 func vouched(s Sighting) Sighting {
 	s.Vouched = true
 	return s
@@ -47,32 +55,35 @@ func TestVerdicts(t *testing.T) {
 		at   int64
 		want Grade
 	}{
-		{"who only connects", Evidence{Sightings: []Sighting{at(0, ""), at(1, ""), at(2, "")}, Sensor: true}, 100, 0},
+		{"who only connects", Evidence{Sightings: []Sighting{at(0, ""), at(1, ""), at(2, "")}, Asked: always}, 100, 0},
 		{"who speaks no SMTP once", Evidence{Sightings: []Sighting{at(0, "rude")}}, 1, 0},
 		{"who does so twice", Evidence{Sightings: []Sighting{at(0, "rude"), at(1, "rude")}}, 1, NoSMTP},
 		{"six hours later he is free", Evidence{Sightings: []Sighting{at(0, "rude"), at(1, "rude")}}, 361, 0},
 		{"who does so again after two days", Evidence{Sightings: []Sighting{at(0, "rude"), at(2881, "rude")}}, 2882, 0},
-		{"who tries a recipient, within the hour", Evidence{Sightings: []Sighting{at(0, "tried")}, Sensor: true}, 59, 0},
-		{"when the hour has passed", Evidence{Sightings: []Sighting{at(0, "tried")}, Sensor: true}, 60, Passed},
-		{"a day later", Evidence{Sightings: []Sighting{at(0, "tried")}, Sensor: true}, 60 + 1440, 0},
+		{"who tries a recipient, within the hour", Evidence{Sightings: []Sighting{at(0, "tried")}, Asked: always}, 59, 0},
+		{"when the hour has passed", Evidence{Sightings: []Sighting{at(0, "tried")}, Asked: always}, 60, Passed},
+		{"a day later", Evidence{Sightings: []Sighting{at(0, "tried")}, Asked: always}, 60 + 1440, 0},
 		{"and nobody sees who comes to real hosts", Evidence{Sightings: []Sighting{at(0, "tried")}}, 60, 0},
-		{"who was at a real host before", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(-10), Sensor: true}, 60, 0},
-		{"who was there long before", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(-60), Sensor: true}, 60, Passed},
-		{"who comes there within the hour", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(60), Sensor: true}, 60, 0},
-		{"who comes there later is pardoned", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(120), Sensor: true}, 121, 0},
-		{"until then he is not", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(120), Sensor: true}, 119, Passed},
+		{"and nobody came to real hosts in the hour before", Evidence{Sightings: []Sighting{at(0, "tried")}, Asked: []int64{noon - 61*minute, noon + minute}}, 60, 0},
+		{"nor in the hour after", Evidence{Sightings: []Sighting{at(0, "tried")}, Asked: []int64{noon - minute, noon + 61*minute}}, 70, 0},
+		{"and somebody came in both", Evidence{Sightings: []Sighting{at(0, "tried")}, Asked: []int64{noon - minute, noon + minute}}, 60, Passed},
+		{"who was at a real host before", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(-10), Asked: always}, 60, 0},
+		{"who was there long before", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(-60), Asked: always}, 60, Passed},
+		{"who comes there within the hour", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(60), Asked: always}, 60, 0},
+		{"who comes there later is pardoned", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(120), Asked: always}, 121, 0},
+		{"until then he is not", Evidence{Sightings: []Sighting{at(0, "tried")}, Visits: visit(120), Asked: always}, 119, Passed},
 		{"who goes on to DATA", Evidence{Sightings: []Sighting{at(0, "deaf")}}, 0, Deaf},
-		{"though a real host saw him", Evidence{Sightings: []Sighting{at(0, "deaf")}, Visits: visit(-1), Sensor: true}, 0, 0},
+		{"though a real host saw him", Evidence{Sightings: []Sighting{at(0, "deaf")}, Visits: visit(-1), Asked: always}, 0, 0},
 		{"an outage soon before", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.com", -60, -10)}, 0, 0},
 		{"an outage soon after", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.com", 10, 60)}, 20, 0},
 		{"an outage that goes on", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: []Outage{{"example.com", noon - day, 0}}}, 20, 0},
 		{"an outage of another", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.org", -10, 10)}, 20, Deaf},
 		{"an outage of other times", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.com", -60, -16)}, 20, Deaf},
-		{"nobody was here to see a visit", Evidence{Sightings: []Sighting{at(0, "tried")}, Outages: out("", 30, 40), Sensor: true}, 60, 0},
-		{"two owners", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Sensor: true}, 65, Passed2},
-		{"two owners, after six days", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Sensor: true}, 6 * 1440, Passed2},
-		{"two owners, and ever a visit", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Visits: visit(-3000), Sensor: true}, 65, Passed},
-		{"three days", Evidence{Sightings: []Sighting{at(0, "tried"), at(1440, "tried"), at(2880, "tried")}, Sensor: true}, 2940, Passed2},
+		{"nobody was here to see a visit", Evidence{Sightings: []Sighting{at(0, "tried")}, Outages: out("", 30, 40), Asked: always}, 60, 0},
+		{"two owners", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Asked: always}, 65, Passed2},
+		{"two owners, after six days", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Asked: always}, 6 * 1440, Passed2},
+		{"two owners, and ever a visit", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Visits: visit(-3000), Asked: always}, 65, Passed},
+		{"three days", Evidence{Sightings: []Sighting{at(0, "tried"), at(1440, "tried"), at(2880, "tried")}, Asked: always}, 2940, Passed2},
 		{"who looks honest", Evidence{Sightings: []Sighting{vouched(at(0, "deaf"))}}, 0, 0},
 		{"and comes again at once", Evidence{Sightings: []Sighting{vouched(at(0, "deaf")), vouched(at(30, "deaf"))}}, 40, 0},
 		{"and comes again after an hour", Evidence{Sightings: []Sighting{vouched(at(0, "deaf")), vouched(at(60, "deaf"))}}, 60, Deaf},
@@ -105,7 +116,9 @@ func drawn(r *rand.Rand) (e Evidence) {
 		from := noon + r.Int64N(5*1440)*minute
 		e.Outages = append(e.Outages, Outage{[]string{"example.com", "example.org", ""}[r.IntN(3)], from, from + r.Int64N(600)*minute + 1})
 	}
-	e.Sensor = r.IntN(4) > 0
+	if r.IntN(4) > 0 {
+		e.Asked = always
+	}
 	return e
 }
 
@@ -144,7 +157,7 @@ func TestWhateverTheFacts(t *testing.T) {
 				t.Fatalf("%+v convicts at %d", s, now)
 			}
 		}
-		if !e.Sensor && (l.Grade == Passed || l.Grade == Passed2) {
+		if e.Asked == nil && (l.Grade == Passed || l.Grade == Passed2) {
 			t.Fatalf("%+v without a sensor", l)
 		}
 		e.Pardoned = now

@@ -19,6 +19,9 @@ func Key(folder, name string) ([]byte, error) {
 		return nil, errors.New("server.state is not set")
 	}
 	file := filepath.Join(folder, name)
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is no file", file)
+	}
 	key, err := os.ReadFile(file)
 	switch {
 	case err == nil && len(key) != KeySize:

@@ -142,7 +142,7 @@ func (h *mailHost) catch(t *testing.T, senders ...mta) {
 	}
 	shows := func() string { return output(t, binary, "list", "show", "--config", path, clientIP) }
 	eventually(t, "what the bots did is kept", func() bool { return strings.Contains(shows(), "went on to DATA") })
-	postfix := newPostfix(t, "2530", "", "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = check_policy_service { inet:127.0.0.1:10040, timeout=5s, default_action=DUNNO }, reject\n", "")
+	postfix := newPostfix(t, "2530", "", "smtpd_relay_restrictions =\nsmtpd_client_restrictions = check_policy_service { inet:127.0.0.1:10040, timeout=5s, default_action=DUNNO }\nsmtpd_recipient_restrictions = reject\n", "")
 	offer := func() string {
 		t.Helper()
 		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientIP)}}).Dial("tcp", "127.0.0.1:"+postfix.port())
