@@ -138,16 +138,16 @@ type catcher struct {
 // newCatcher makes the catch of a server, which listens nowhere yet.
 func (s *Server) newCatcher() *catcher {
 	folder := s.config.state
+	for _, reason := range catch.Reasons {
+		s.metrics.CatchRefused.WithLabelValues(reason)
+	}
 	dial := func(ctx context.Context, a netip.Addr) error {
 		return health.Dial(ctx, netip.AddrPortFrom(a, s.MailPort), mailName())
 	}
 	return &catcher{
 		catch: catch.New(sync.OnceValue(func() []byte { return recipientKey(folder, s.Log) }), s.processors, catch.Counters{
 			Session: func(zone string, rung catch.Rung) {
-				if s.zoneless.Load() {
-					zone = ""
-				}
-				s.metrics.CatchSessions.WithLabelValues(zone, rung.String()).Inc()
+				s.metrics.CatchSessions.WithLabelValues(s.shownZone(zone), rung.String()).Inc()
 			},
 			Refused: func(reason string) { s.metrics.CatchRefused.WithLabelValues(reason).Inc() },
 			Sighted: s.sighted,
@@ -236,11 +236,29 @@ func (s *Server) catchAt(found *sites) error {
 	for a, g := range found.groups {
 		if slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == a || l.IsUnspecified() && (l.Is4() == a.Is4() || l.Is6()) }) {
 			groups = append(groups, g)
+			s.showSessions(found.at[a])
 		}
 	}
 	c.watch.Use(groups)
 	s.lookUp()
 	return err
+}
+
+// showSessions has the counters of a site's zones begin at zero, so that a rate counts the first session too.
+func (s *Server) showSessions(site *catch.Site) {
+	for _, d := range site.Decoys {
+		for rung := range catch.Rungs {
+			s.metrics.CatchSessions.WithLabelValues(s.shownZone(d.Zone), rung.String())
+		}
+	}
+}
+
+// shownZone is the label of a zone.
+func (s *Server) shownZone(zone string) string {
+	if s.zoneless.Load() {
+		return ""
+	}
+	return zone
 }
 
 // lookUp has all hosts kept fresh that the zones and the catch need.

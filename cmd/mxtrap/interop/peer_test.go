@@ -336,7 +336,9 @@ func resolve(t *testing.T, resolver, name string, typ uint16) []dns.RR {
 // TestPrometheusScrapesAndEveryExpressionRuns: a real Prometheus scrapes mxtrap; the metrics pass promtool's linter; and every
 // expression of the dashboard and of the alert rules is one that it answers.
 func TestInteropPrometheusScrapesAndEveryExpressionRuns(t *testing.T) {
-	_, port, metricsPort := serveZones(t, "[dnssec]\ndefault = true\nsecret = \"zones/secret\"\n", map[string]string{"a.toml": interopZone, "secret": strings.Repeat("s", 32)})
+	caught := "name = \"caught.test\"\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 127.0.0.53\"]\nmail = [\"A 127.0.0.199\"]\n[trap]\naddresses = [\"127.0.0.26\"]\n"
+	_, port, metricsPort := serveZones(t, "[dnssec]\ndefault = true\nsecret = \"zones/secret\"\n[catch]\nlisten = [\"decoys:"+freePort(t)+"\"]\n",
+		map[string]string{"a.toml": interopZone, "b.toml": caught, "secret": strings.Repeat("s", 32)})
 	lint := exec.Command("promtool", "check", "metrics")
 	reply, err := http.Get("http://127.0.0.1:" + metricsPort + "/metrics")
 	if err != nil {
