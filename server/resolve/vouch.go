@@ -20,12 +20,16 @@ const vouchTime = 20 * time.Second
 func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, domain string) bool {
 	ctx, cancel := context.WithTimeout(ctx, vouchTime)
 	defer cancel()
-	resolver := &net.Resolver{PreferGo: true}
-	if len(servers) > 0 {
-		resolver.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, servers[0])
+	resolver := &net.Resolver{PreferGo: true, Dial: func(dialing context.Context, network, address string) (net.Conn, error) {
+		if len(servers) > 0 {
+			address = servers[0]
 		}
-	}
+		conn, err := new(net.Dialer).DialContext(dialing, network, address)
+		if err == nil { // the library's resolver awaits an answer though the context has ended
+			context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) })
+		}
+		return conn, err
+	}}
 	names, err := resolver.LookupAddr(ctx, client.String())
 	if err != nil {
 		return !isNone(err)

@@ -1,9 +1,11 @@
 package resolve
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -52,5 +54,21 @@ func TestForWhomDNSSpeaks(t *testing.T) {
 	}
 	if !Vouches(t.Context(), []string{"127.0.0.1:1"}, netip.MustParseAddr("203.0.113.9"), "helo.test", "honest.test") {
 		t.Error("without a resolver a client has no benefit of the doubt")
+	}
+}
+
+// TestALookUpEndsWithItsContext, though the resolver says nothing.
+func TestALookUpEndsWithItsContext(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	began := time.Now()
+	Vouches(ctx, []string{silent.LocalAddr().String()}, netip.MustParseAddr("203.0.113.9"), "helo.test", "honest.test")
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
