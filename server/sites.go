@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"mxtrap/metrics"
 	"mxtrap/server/answer"
 	"mxtrap/server/catch"
@@ -58,7 +56,8 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 		}
 		for _, host := range z.MailHosts() { // of owners that have no trap, too
 			if !decoys[host] {
-				for _, a := range addressesOf(ask, host) {
+				addrs, _ := mail.AddressesOf(ask, host)
+				for _, a := range addrs {
 					real[a] = true
 				}
 			}
@@ -106,24 +105,6 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 	slices.Sort(s.lookedUp)
 	s.lookedUp = slices.Compact(s.lookedUp)
 	return s
-}
-
-// addressesOf asks for the addresses of a host.
-func addressesOf(ask mail.Ask, host string) (addrs []netip.Addr) {
-	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		answer, _ := ask(host, typ)
-		for _, rr := range answer.Answer {
-			switch r := rr.(type) {
-			case *dns.A:
-				a, _ := netip.AddrFromSlice(r.A.To4())
-				addrs = append(addrs, a)
-			case *dns.AAAA:
-				a, _ := netip.AddrFromSlice(r.AAAA)
-				addrs = append(addrs, a)
-			}
-		}
-	}
-	return addrs
 }
 
 // catcher keeps the catch and the watch over real exchanges in step with the zones.

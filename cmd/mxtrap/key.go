@@ -160,7 +160,7 @@ func keysCommand(use, short string, print func(zone dname.Name, keys []*sign.Key
 	c := &cobra.Command{Use: use, Short: short, Args: usage(cobra.MaximumNArgs(1))}
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return eachZone(c, configPath(*named), args, func(zone dname.Name, keys []*sign.Key) {
+		return eachZone(c, configPath(*named), args, nil, func(zone dname.Name, keys []*sign.Key) {
 			for _, k := range keys {
 				print(zone, keys, k, time.Now().Unix())
 			}
@@ -170,8 +170,8 @@ func keysCommand(use, short string, print func(zone dname.Name, keys []*sign.Key
 }
 
 // eachZone calls do for a zone with its keys, or for all signed zones. Where zones cannot be loaded, such as one whose key cannot be read, it
-// tells so at the end.
-func eachZone(c *cobra.Command, path string, args []string, do func(zone dname.Name, keys []*sign.Key)) error {
+// tells so at the end. In is what was loaded; nil: it is loaded where that is needed.
+func eachZone(c *cobra.Command, path string, args []string, in *inspection, do func(zone dname.Name, keys []*sign.Key)) error {
 	config, err := keyConfig(path)
 	if err != nil {
 		return err
@@ -185,9 +185,10 @@ func eachZone(c *cobra.Command, path string, args []string, do func(zone dname.N
 		}
 		zones = append(zones, zone)
 	} else {
-		in, err := loaded(c, path, false, false)
-		if err != nil {
-			return err
+		if in == nil {
+			if in, err = loaded(c, path, false, false); err != nil {
+				return err
+			}
 		}
 		for _, z := range in.Zones {
 			if z.Plan() != nil {

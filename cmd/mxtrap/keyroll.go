@@ -29,7 +29,7 @@ func keyStatusCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		err = eachZone(c, path, args, func(zone dname.Name, keys []*sign.Key) {
+		err = eachZone(c, path, args, in, func(zone dname.Name, keys []*sign.Key) {
 			now := time.Now().Unix()
 			parent := parentOf(c, path, zone)
 			if z, err := in.named(zone.Bare()); err == nil && z.Plan() == nil {

@@ -20,9 +20,9 @@ func listCommand() *cobra.Command {
 		Short: "Show who is listed for what he did at decoys",
 		Long: `Show who is listed for what he did at decoys, from the facts that the server keeps in server.state.
 
-Nobody is kept out by this. mxtrap list export, where list.mode = "list" allows it, gives the list to those who do. The number tells the ground: 2 spoke no SMTP,
-or before the greeting, in two sessions; 4 tried a decoy and no real host; 5 went on to DATA though every recipient was refused; 6 tried
-decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 need list.policy, by which mxtrap knows who comes to real hosts.`,
+Nobody is kept out by this. mxtrap list export, where list.mode = "list" allows it, gives the list to those who do. The number tells the
+ground: 2 spoke no SMTP, or before the greeting, in two sessions; 4 tried a decoy and no real host; 5 went on to DATA though every recipient
+was refused; 6 tried decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 need list.policy, by which mxtrap knows who comes to real hosts.`,
 		Args: func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
 	}
 	named, asJSON := configFlag(c), jsonFlag(c)
@@ -125,15 +125,10 @@ func listPardonCommand() *cobra.Command {
 		if p.IsSingleIP() {
 			p = judge.Narrow(p.Addr())
 		}
-		path := configPath(*named)
-		if path == "" {
-			return errNoConfig
-		}
-		config, err := readConfig(path)
+		config, err := stateConfig(*named)
 		if err != nil {
 			return err
 		}
-		config.UseStateOfService()
 		if err := server.Pardon(config, p, time.Now()); err != nil {
 			return err
 		}
@@ -145,18 +140,26 @@ func listPardonCommand() *cobra.Command {
 
 // openBook reads the facts of a server, and whether its list is to be used.
 func openBook(named string) (book *judge.Book, lists bool, err error) {
-	path := configPath(named)
-	if path == "" {
-		return nil, false, errNoConfig
-	}
-	config, err := readConfig(path)
+	config, err := stateConfig(named)
 	if err != nil {
 		return nil, false, err
 	}
-	config.UseStateOfService()
 	book, err = server.OpenBook(config)
 	if errors.Is(err, os.ErrPermission) {
 		err = fmt.Errorf("%w; only the account that the server runs as, and root, can read it", err)
 	}
 	return book, config.Lists(), err
+}
+
+// stateConfig reads the server file of a server whose state is looked at.
+func stateConfig(named string) (*server.Config, error) {
+	path := configPath(named)
+	if path == "" {
+		return nil, errNoConfig
+	}
+	config, err := readConfig(path)
+	if err == nil {
+		config.UseStateOfService()
+	}
+	return config, err
 }

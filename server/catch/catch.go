@@ -3,7 +3,6 @@ package catch
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -323,9 +322,3 @@ func converse(conn net.Conn, d *dialogue, pause time.Duration, end time.Time) {
 
 // buffers are those of sessions.
 var buffers = sync.Pool{New: func() any { return new([maxLine]byte) }}
-
-// Run waits for the end of the context, and stops.
-func (c *Catch) Run(ctx context.Context) (wait func()) {
-	context.AfterFunc(ctx, c.Stop)
-	return c.Stop
-}

@@ -14,7 +14,7 @@ const (
 )
 
 // Replies. Each is 2xx, which asks nothing of the client and promises nothing, or 4xx, after which mail waits at its sender. There is no
-// 354, so that no message text comes (RFC 5321 4.2). No line is longer than [maxReply].
+// 354, so that no message text comes (RFC 5321 4.2).
 const (
 	replyOK      = "250 OK\r\n"
 	replyReset   = "250 OK, nothing is kept\r\n"

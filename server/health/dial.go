@@ -15,7 +15,7 @@ import (
 // senders to the next one.
 const dialTime = 10 * time.Second
 
-// maxReply is how many octets and lines of a reply are read (RFC 5321 4.5.3.1.5).
+// Bounds of a reply: octets of a line (RFC 5321 4.5.3.1.5), and lines.
 const (
 	maxReplyLine = 512
 	maxReplyRows = 100

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mxtrap/server/peer"
 )
 
 // Sighting is what a client did at a decoy while all real exchanges of its owner were well.
@@ -160,16 +162,14 @@ func widespread(list []Sighting) bool {
 }
 
 // Narrow is what is convicted: an IPv4 address, or the /64 of an IPv6 address.
-func Narrow(a netip.Addr) netip.Prefix { return around(a, 32) }
+func Narrow(a netip.Addr) netip.Prefix { return peer.ClientOf(a) }
 
 // Wide is what is pardoned: the /24 of an IPv4 address, or the /64 of an IPv6 address.
-func Wide(a netip.Addr) netip.Prefix { return around(a, 24) }
-
-func around(a netip.Addr, four int) netip.Prefix {
+func Wide(a netip.Addr) netip.Prefix {
 	if a.Is6() {
-		four = 64
+		return Narrow(a)
 	}
-	p, _ := a.Prefix(four)
+	p, _ := a.Prefix(24)
 	return p
 }
 

@@ -1,7 +1,7 @@
 // Package probe asks the decoys of a domain, over the network, what an audit cannot tell from the zone.
 //
-// It looks up the names of their addresses, and connects to each, and to the real exchanges, as a sender does. What it finds it returns as findings of package mail.
-// It never sends a message. The standards are RFC 5321 4.2 (replies) and RFC 1035 3.5 (addresses to names).
+// It looks up the names of their addresses, and connects to each, and to the real exchanges, as a sender does. What it finds it returns as
+// findings of package mail. It never sends a message. The standards are RFC 5321 4.2 (replies) and RFC 1035 3.5 (addresses to names).
 package probe
 
 import (

@@ -85,24 +85,7 @@ func readDomain(t body.Trap, apex string, ask Ask, covers map[string]string, loo
 		if len(d.Exchanges) < t.Real {
 			e.Role = Fallback
 		}
-		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			answer, _ := ask(host, qtype)
-			for _, rr := range answer.Answer {
-				var a netip.Addr
-				switch rr := rr.(type) {
-				case *dns.A:
-					a, _ = netip.AddrFromSlice(rr.A.To4())
-				case *dns.AAAA:
-					a, _ = netip.AddrFromSlice(rr.AAAA)
-				default:
-					continue
-				}
-				if ttl := rr.Header().Ttl; len(e.Addresses) == 0 || ttl < e.ttl {
-					e.ttl = ttl
-				}
-				e.Addresses = append(e.Addresses, a)
-			}
-		}
+		e.Addresses, e.ttl = AddressesOf(ask, host)
 		if len(e.Addresses) == 0 && e.Role != Decoy && d.outside(host) {
 			e.Addresses = look(host)
 		}
@@ -116,6 +99,29 @@ func readDomain(t body.Trap, apex string, ask Ask, covers map[string]string, loo
 		}
 	}
 	return d
+}
+
+// AddressesOf asks for the addresses of a host, and says the lowest TTL of both families.
+func AddressesOf(ask Ask, host string) (addrs []netip.Addr, ttl uint32) {
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		answer, _ := ask(host, qtype)
+		for _, rr := range answer.Answer {
+			var a netip.Addr
+			switch rr := rr.(type) {
+			case *dns.A:
+				a, _ = netip.AddrFromSlice(rr.A.To4())
+			case *dns.AAAA:
+				a, _ = netip.AddrFromSlice(rr.AAAA)
+			default:
+				continue
+			}
+			if t := rr.Header().Ttl; len(addrs) == 0 || t < ttl {
+				ttl = t
+			}
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs, ttl
 }
 
 // ranks are the exchanges by preference, those with the same number together.

@@ -66,9 +66,8 @@ func (p Policy) Plan(zone dname.Name, at time.Time) (*Plan, error) {
 		if k.IsEntry() && k.Times.Synced(now) {
 			plan.synced = append(plan.synced, k)
 		}
-		plan.gone = plan.gone || k.IsEntry() && k.Times.Active(now) && reached(k.Times.SyncDelete, now)
 	}
-	plan.gone = plan.gone && len(plan.synced) == 0
+	plan.gone = withdrawn(p.Keys, now)
 	for _, k := range p.Keys {
 		if !k.Times.Active(now) {
 			continue

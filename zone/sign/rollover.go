@@ -100,10 +100,10 @@ func older(a, b *Key) int {
 		cmp.Compare(a.Times.SyncPublish, b.Times.SyncPublish), cmp.Compare(a.Times.Created, b.Times.Created))
 }
 
-// withdrawn says whether CDS and CDNSKEY ask the parent to delete the DS, as [Policy.Plan] has it.
+// withdrawn says whether CDS and CDNSKEY ask the parent to delete the DS (RFC 8078 4): a key that signs has asked for it, and none asks for a DS.
 func withdrawn(keys []*Key, now int64) bool {
-	return !slices.ContainsFunc(keys, func(k *Key) bool { return k.Times.Synced(now) }) &&
-		slices.ContainsFunc(keys, func(k *Key) bool { return k.Times.Active(now) && reached(k.Times.SyncDelete, now) })
+	return !slices.ContainsFunc(keys, func(k *Key) bool { return k.IsEntry() && k.Times.Synced(now) }) &&
+		slices.ContainsFunc(keys, func(k *Key) bool { return k.IsEntry() && k.Times.Active(now) && reached(k.Times.SyncDelete, now) })
 }
 
 // Roll takes the next step of a rollover: it returns the keys whose files have to be written, the new one among them if there is one. The
