@@ -19,6 +19,7 @@ type arrivals struct {
 	loader load.Loader // of them all
 	octets int64       // that their records have in memory
 	looked bool        // look-ups have found something
+	listed bool        // clients have come to the DNSBL, or gone
 
 	last time.Time     // when zones were published last
 	took time.Duration // and how long that took
@@ -33,7 +34,7 @@ const (
 
 // wait is how long what has come waits still; ok: something has.
 func (a *arrivals) wait(now time.Time) (wait time.Duration, ok bool) {
-	if len(a.list) == 0 && !a.looked {
+	if len(a.list) == 0 && !a.looked && !a.listed {
 		return 0, false
 	}
 	if a.octets > arrivedOctets {
@@ -90,7 +91,8 @@ func (s *Server) takeArrivals(ctx context.Context) {
 	if len(list) == 0 {
 		o = s.loader(s.config)
 	}
-	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked = nil, load.Loader{}, 0, false
+	o.List = s.dnsbl.zone
+	s.arrivals.list, s.arrivals.loader, s.arrivals.octets, s.arrivals.looked, s.arrivals.listed = nil, load.Loader{}, 0, false, false
 	l := pace.WhileServing(ctx, func() *load.Loading { return o.TakeIn(list, looked, s.files, s.refused) })
 	if l == nil {
 		return
@@ -146,7 +148,7 @@ func (s *Server) loader(c *Config) load.Loader {
 		Tempo:   s.Tempo,
 		Sources: c.sources, Look: s.resolver.Known, Progress: s.Progress, Threads: max(1, s.processors/2), // the others answer
 		History: len(c.transfers.Allow) > 0, Copies: s.copiesIn(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: s.waiting,
-		Signs: c.DNSSEC, Ring: s.ring, Now: s.Clock, Built: s.Built,
+		Signs: c.DNSSEC, Ring: s.ring, Now: s.Clock, Built: s.Built, List: s.dnsbl.zone,
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"mxtrap/server/fake"
 	"mxtrap/server/health"
 	"mxtrap/server/judge"
+	"mxtrap/server/list"
 )
 
 // mailPort is a port that is free at some addresses of loopback.
@@ -154,7 +155,7 @@ func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 		t.Helper()
 		var got judge.Grade
 		for range 100 {
-			book, err := OpenBook(r.config)
+			book, err := r.config.OpenBook()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,15 +200,15 @@ func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 	listed("after it came to a real host", 0)
-	if err := Pardon(r.config, judge.Narrow(bot), time.Now()); err != nil {
+	if err := r.config.Pardon(judge.Narrow(bot)); err != nil {
 		t.Fatal(err)
 	}
 	r.reload()
-	if l := r.keeper.book.Judge(bot, time.Now().Unix()); l != nil {
+	if l := r.keeper.Book.Judge(bot, time.Now().Unix()); l != nil {
 		t.Errorf("pardoned: %+v", l)
 	}
 	r.stop()
-	if info, err := os.Stat(filepath.Join(r.dir, "state", factsFile)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(filepath.Join(r.dir, "state", list.FactsFile)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Error(info, err)
 	}
 	if _, err := os.Stat(filepath.Join(r.dir, "state", "catch.key")); err != nil {

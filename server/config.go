@@ -7,10 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"mxtrap/server/answer"
 	"mxtrap/server/catch"
+	"mxtrap/server/judge"
 	"mxtrap/server/keyring"
+	"mxtrap/server/list"
 	"mxtrap/server/load"
 	"mxtrap/server/peer"
 	"mxtrap/server/resolve"
@@ -38,7 +41,7 @@ type Config struct {
 	cookies     answer.Cookies
 	DNSSEC      keyring.Config
 	catch       catch.Config
-	list        listConfig
+	list        list.Config
 	logLevel    slog.Level
 	logJSON     bool
 
@@ -89,7 +92,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.transfers = peer.AccessOf(t.Table("keys"), t.Table("transfer"))
 	c.tap = tap.ConfigOf(t.Table("dnstap"), c.beside)
 	c.DNSSEC = keyring.ConfigOf(t.Table("dnssec"), c.beside, c.state)
-	c.list = listConfigOf(t.Table("list"), c.beside)
+	c.list = list.ConfigOf(t.Table("list"), c.beside)
 	c.readLog(t.Table("log"))
 	t.Close()
 	return c
@@ -202,3 +205,15 @@ func (c *Config) Logger() *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }
+
+// Lists says whether the list may be used, and is not just to be looked at.
+func (c *Config) Lists() bool { return c.list.Lists }
+
+// rules are those by which facts are judged.
+func (c *Config) rules() judge.Rules { return c.list.Rules(c.catch.Keep) }
+
+// OpenBook reads the facts that a server with this configuration has written. It writes nothing.
+func (c *Config) OpenBook() (*judge.Book, error) { return list.OpenBook(c.state, c.rules()) }
+
+// Pardon notes the operator's word that what the clients of a prefix have done is forgiven. A running server hears of it at the next reload.
+func (c *Config) Pardon(p netip.Prefix) error { return list.Pardon(c.state, p, time.Now()) }

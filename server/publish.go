@@ -28,6 +28,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	}
 	s.refused = l.Refused
 	next := &answer.Snapshot{Expires: map[*zone.Zone]uint32{}, Tap: s.tap, Zones: l.Set, Nsid: c.nsid, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
+	next.List = s.publishList(c, l.Files, l.Set)
 	if c.chaos {
 		next.Version = "mxtrap " + s.Version
 		next.Id = c.identity()
@@ -79,6 +80,9 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	before := s.state.Current.Load()
 	s.config, s.files = c, l.Files
 	s.state.Current.Store(next)
+	if next.List != nil {
+		s.freshen(s.files.Get(load.ListPath).Made())
+	}
 	s.sweeper.wake()
 	s.renewals.plan(s.files, s.Clock().Unix())
 	s.tell(before, next)

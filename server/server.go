@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"mxtrap/server/answer"
 	"mxtrap/server/health"
 	"mxtrap/server/keyring"
+	"mxtrap/server/list"
 	"mxtrap/server/load"
 	"mxtrap/server/pace"
 	"mxtrap/server/resolve"
@@ -47,6 +49,7 @@ type Options struct {
 	Tempo           transfer.Tempo   // of zones that come from primaries; zero: that of the clock
 	Health          health.Tempo     // of the watch over real exchanges; zero: that of the clock
 	MailPort        uint16           // of real exchanges; 0: 25
+	Judge           time.Duration    // between judgements; 0: [list.Every]
 }
 
 // Server serves the zones of a configuration.
@@ -70,7 +73,8 @@ type Server struct {
 	notices   *transfer.Notices
 	resolver  *resolve.Resolver
 	catcher   *catcher
-	keeper    *keeper
+	keeper    *list.Keeper
+	dnsbl     dnsbl
 	zoneless  atomic.Bool // zones have no series of their own
 	lookups   []string    // hosts outside the zones that these need
 
@@ -113,6 +117,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.metrics.Exchanges = s.exchangesUp
 	s.sweeper = newSweeper(&s.state, s.Log, s.processors)
 	s.ring = keyring.New(c.DNSSEC, nil).Trust()
+	s.dnsbl.since, s.dnsbl.zone = map[netip.Prefix]newcomer{}, s.listNow(c)
 	first := s.loader(c)
 	first.Quiet, first.Threads, first.Alone = true, s.processors, true
 	l := first.Load(ctx, nil)
@@ -147,9 +152,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	policyDone := func() {}
 	if err == nil {
-		if policyDone, err = s.runPolicy(ctx); err != nil {
-			err = fmt.Errorf("list.policy: %q: %w", s.config.list.policy, err)
-		}
+		policyDone, err = s.keeper.RunPolicy(ctx, s.config.list.Policy)
 	}
 	if err == nil {
 		if err = socket.Become(s.config.user); err != nil {
@@ -182,7 +185,8 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	defer pace.Stop()
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
-	keep := time.NewTicker(keepEvery)
+	known := s.keeper.Known()
+	keep := time.NewTicker(cmp.Or(s.Judge, list.Every))
 	defer keep.Stop()
 	for {
 		if wait, ok := s.arrivals.wait(time.Now()); ok {
@@ -196,8 +200,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.listeners.Shut()
 			catcherDone()
 			policyDone()
-			s.keeper.stop()
-			s.keeper.running.Wait()
+			s.keeper.Close()
 			s.resolver.Wait()
 			stopTap()
 			tapping.Wait()
@@ -227,7 +230,15 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		case <-renew.C:
 			s.renew(ctx)
 		case <-keep.C:
-			s.keep()
+			s.keeper.Tick(s.catcher.sites.at)
+			s.listAnew()
+		case <-known:
+			known = nil
+			s.listAnew()
+		case e := <-s.keeper.Listed:
+			s.listAlso(e)
+		case <-s.dnsbl.fresh:
+			s.freshen(time.Time{})
 		case <-again.C:
 			s.listeners.ListenOnMissing()
 		}
@@ -252,10 +263,10 @@ func (s *Server) reload(ctx context.Context) {
 	if s.config.listenOn {
 		c.Listen, c.listenOn = s.config.Listen, true
 	}
-	ring := keyring.New(c.DNSSEC, s.ring)
+	ring, listed := keyring.New(c.DNSSEC, s.ring), s.listNow(c)
 	l := pace.WhileServing(ctx, func() *load.Loading {
 		o := s.loader(c)
-		o.Ring = ring
+		o.Ring, o.List = ring, listed
 		return o.Load(ctx, s.files)
 	})
 	if l == nil {
@@ -282,8 +293,9 @@ func (s *Server) reload(ctx context.Context) {
 	}
 	s.rulesChanged(c)
 	s.resolver.Use(c.Resolvers)
-	s.ring = ring
+	s.ring, s.dnsbl.zone = ring, listed
 	s.publish(c, l)
+	s.listAnew() // as the new rules say
 	s.countFailures(l)
 	ok := l.Report.Faults() == 0
 	s.metrics.Reloaded(ok, time.Now())

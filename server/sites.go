@@ -131,7 +131,7 @@ func (s *Server) newCatcher() *catcher {
 				s.metrics.CatchSessions.WithLabelValues(s.shownZone(zone), rung.String()).Inc()
 			},
 			Refused: func(reason string) { s.metrics.CatchRefused.WithLabelValues(reason).Inc() },
-			Sighted: s.sighted,
+			Sighted: s.keeper.Sighted,
 		}, s.Log),
 		watch:  health.New(s.Health, dial, s.Log),
 		sites:  &sites{},

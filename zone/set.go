@@ -122,6 +122,21 @@ func (s *Set) LookUp(round []*Question) {
 	}
 }
 
+// Overrule answers a question that was looked up in another version of the zone, where this one knows more of the name: that it exists, or what
+// was asked for. The apex is left to the other one.
+func (z *Zone) Overrule(q *Question) {
+	old, rcode := q.Answer.Zone, q.Answer.Rcode
+	if q.Answer.Apex() == 0 {
+		return
+	}
+	z.body.LookUp(&q.Name, q.Type, &q.Answer)
+	if len(q.Answer.Answer) == 0 && (rcode == q.Answer.Rcode || rcode == dns.RcodeSuccess) {
+		old.LookUp(&q.Name, q.Type, &q.Answer)
+	} else if q.Signatures != nil {
+		q.Signatures = z.signatures
+	}
+}
+
 // likely is the place of the zone that a name is in, unless zones of other depths or the same hash stand before it.
 func (s *Set) likely(q *body.QName) *place {
 	skip := 0

@@ -129,7 +129,7 @@ func listPardonCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := server.Pardon(config, p, time.Now()); err != nil {
+		if err := config.Pardon(p); err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server\n", judge.Bare(p))
@@ -144,7 +144,7 @@ func openBook(named string) (book *judge.Book, lists bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	book, err = server.OpenBook(config)
+	book, err = config.OpenBook()
 	if errors.Is(err, os.ErrPermission) {
 		err = fmt.Errorf("%w; only the account that the server runs as, and root, can read it", err)
 	}

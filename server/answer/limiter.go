@@ -85,8 +85,8 @@ const (
 )
 
 // find notes which bucket a query that was looked up has, and fetches it: with those of a whole round at once, one waits for all.
-func (l *Limiter) find(q *Query, from netip.Addr) {
-	if q.limited = !l.exempts(from); !q.limited {
+func (l *Limiter) find(q *Query, from netip.Addr, list *List) {
+	if q.limited = !l.exempts(from) && !list.admits(q, from); !q.limited {
 		return
 	}
 	kind, name := kindOf(q), []byte(nil)

@@ -320,7 +320,7 @@ func TestNamesThatAForgerMakesUpShareABucket(t *testing.T) {
 		packets := []Packet{{Data: packQuery(name, types[random.IntN(len(types))]), From: netip.MustParseAddrPort("192.0.2.200:53")}}
 		r.lookUp(packets, &snap)
 		q := &r.queries[0]
-		if snap.Limiter.find(q, packets[0].From.Addr()); q.Verdict != NoAnswer {
+		if snap.Limiter.find(q, packets[0].From.Addr(), nil); q.Verdict != NoAnswer {
 			buckets[q.bucket] = true
 			shapes[fmt.Sprint(q.Answer.Rcode, len(q.Answer.Answer), len(q.Answer.Authority), q.Answer.Varied)] = true
 		}

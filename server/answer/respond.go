@@ -71,7 +71,7 @@ func (r *Responder) round(packets []Packet, c Client) {
 	r.lookUp(packets, snap)
 	if snap.Limiter != nil && c.Transport == metrics.UDP {
 		for i := range packets {
-			snap.Limiter.find(&r.queries[i], packets[i].From.Addr())
+			snap.Limiter.find(&r.queries[i], packets[i].From.Addr(), snap.List)
 		}
 	}
 	for i := range packets {
@@ -100,6 +100,11 @@ func (r *Responder) lookUp(packets []Packet, snap *Snapshot) {
 		}
 	}
 	snap.Zones.LookUp(asked)
+	if snap.List != nil {
+		for _, q := range asked {
+			snap.List.lookUp(q)
+		}
+	}
 }
 
 // write writes the response to a query that was looked up, and copies both to the tap where that is its turn.
@@ -160,7 +165,7 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 	case q.Zone < 0:
 		rcode = dns.RcodeRefused
 		q.Edns.Error = dns.ExtendedErrorCodeNotAuthoritative
-	case len(snap.Hidden) > 0 && snap.Hidden[q.Zone] && !snap.Access.Permits(c.Addr, sig.Verified()):
+	case snap.hides(q, c.Addr) && !snap.Access.Permits(c.Addr, sig.Verified()):
 		rcode = dns.RcodeRefused
 		q.Edns.Error = dns.ExtendedErrorCodeProhibited
 	case len(snap.Down) > 0 && snap.Down[q.Zone]:

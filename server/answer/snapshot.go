@@ -2,6 +2,7 @@ package answer
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -29,6 +30,7 @@ type Snapshot struct {
 	Zones     *zone.Set
 	Hidden    map[int]bool // zones, by index, that are answered only to clients that may transfer them
 	Down      map[int]bool // zones, by index, that cannot be answered now
+	List      *List        // nil: no DNSBL is made here
 	Notify    Notify       // nil: no zone comes from a primary
 	Counts    []ZoneCounts // by index in zones; none where zones have no series of their own
 	Access    *peer.Access
@@ -40,6 +42,30 @@ type Snapshot struct {
 	Nsid      string
 	Version   string // in CH TXT; "" where that is switched off
 	Id        string
+}
+
+// List is the DNSBL that is made here.
+type List struct {
+	Zone  int                       // its index in zones
+	Allow []netip.Prefix            // who may ask it, beside those that may transfer zones; their answers are not limited
+	Fresh atomic.Pointer[zone.Zone] // clients that are listed since it was compiled; nil: there are none
+}
+
+// admits says whether a client may ask the list, and this is a question for it.
+func (l *List) admits(q *Query, from netip.Addr) bool {
+	return l != nil && l.Zone == q.Zone && slices.ContainsFunc(l.Allow, func(p netip.Prefix) bool { return p.Contains(from) })
+}
+
+// hides says whether a client is not told about the zone of a question, unless it may transfer zones.
+func (s *Snapshot) hides(q *Query, from netip.Addr) bool {
+	return len(s.Hidden) > 0 && s.Hidden[q.Zone] || s.List != nil && s.List.Zone == q.Zone && !s.List.admits(q, from)
+}
+
+// lookUp has a question of the list answered by the fresh zone, where that has what is asked for.
+func (l *List) lookUp(q *zone.Question) {
+	if fresh := l.Fresh.Load(); fresh != nil && q.Zone == l.Zone {
+		fresh.Overrule(q)
+	}
 }
 
 // Notify judges a NOTIFY of a zone (RFC 1996): who sent it, and whose key signed it, nil for none. It returns the RCODE of the answer.

@@ -30,6 +30,7 @@ func NewResolver(t *testing.T) *Resolver {
 	s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		f.Asked.Add(1)
 		m := new(dns.Msg).SetReply(q)
+		m.RecursionAvailable = true
 		switch address := *f.address.Load(); {
 		case address == "":
 			m.Rcode = dns.RcodeServerFailure

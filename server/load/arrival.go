@@ -50,6 +50,7 @@ func (o Loader) TakeIn(arrived []Arrival, looked bool, before *Files, refused []
 		}
 		l.Files.put(a.File)
 	}
+	o.list(l, before)
 	l.stand(before, o.Waited)
 	o.renew(l, before, refused)
 	return l

@@ -127,8 +127,9 @@ func (o Loader) Relist(ctx context.Context, catalogs []string, before *Files, re
 	return l
 }
 
-// arrange decides which zones are served, and adds the catalog of them, where one is to be made.
+// arrange decides which zones are served, and adds the DNSBL and the catalog of them all, where these are to be made.
 func (o Loader) arrange(l *Loading, before *Files) {
+	o.list(l, before)
 	if o.Sources.produce == "" {
 		l.stand(before, o.Waited)
 		return

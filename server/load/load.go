@@ -16,6 +16,7 @@ import (
 	"mxtrap/server/transfer"
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
 	"mxtrap/zone/source"
 	"mxtrap/zone/trap"
@@ -38,6 +39,8 @@ type File struct {
 	keys      []*sign.Key         // that it is signed with
 	Lost      string              // why its signatures are renewed no more; "" where they are
 	written   uint64              // tells what stands in the files, without the trap
+	list      *List               // of the DNSBL that is made here; else nil
+	servers   []dname.Name        // of that
 }
 
 // last is what the zone is served as. Its digest is made only when it is asked for.
@@ -107,6 +110,7 @@ type Loader struct {
 	Ring     *keyring.Ring
 	Now      func() time.Time
 	Built    time.Time // when the program was; zero: not known
+	List     *List     // nil: no DNSBL is made
 	Threads  int
 	Alone    bool // nobody is answered yet
 }

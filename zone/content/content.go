@@ -65,19 +65,19 @@ type RRset struct {
 // Place is what an RRset's first record is, for a fault of the whole.
 func (s *RRset) Place() *Record { return &s.Records[0] }
 
-// MaxEmpty is how many names a zone may have that exist only for others below them (RFC 4592 2.2.2): each takes as much memory as one with
+// MaxEmpty is how many names a zone of a file may have that exist only for others below them (RFC 4592 2.2.2): each takes as much memory as one with
 // records, and a line of a file makes a hundred.
 const MaxEmpty = 500_000
 
-// New sorts records into RRsets. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
+// New sorts records into RRsets, and makes so many names at most that are empty. A record that stands there twice is left out once (RFC 2181 5), and where the TTLs within an
 // RRset differ the lowest holds (RFC 2181 5.2); differing is called for each.
-func New(apex dname.Name, records []Record, differing func(*Record)) *Content {
+func New(apex dname.Name, records []Record, empty int, differing func(*Record)) *Content {
 	c := contents.Get().(*Content)
 	c.Apex, c.Nodes, c.Parts, c.Full = apex, append(c.Nodes[:0], Node{Name: apex}), false, nil
 	c.Index[apex] = 0
 	order, all, sets := c.order[:0], c.records[:0], c.sets[:0]
 	for i := range records {
-		if len(c.Nodes) > MaxEmpty+i {
+		if len(c.Nodes) > empty+i {
 			c.Full = &records[i]
 			break
 		}

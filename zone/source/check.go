@@ -29,12 +29,13 @@ func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 	} else {
 		records, given = sign.Split(s.apex, records)
 	}
-	c := content.New(s.apex, records, func(r *content.Record) {
+	empty := cmp.Or(s.empty, content.MaxEmpty)
+	c := content.New(s.apex, records, empty, func(r *content.Record) {
 		s.warn(report, r, "its TTL differs from others of the same owner and type; the lowest is served (RFC 2181 5.2)")
 	})
 	defer c.Release()
 	if c.Full != nil {
-		s.fault(report, c.Full, fmt.Sprintf("the zone has more than %d names that exist only for others below them", content.MaxEmpty))
+		s.fault(report, c.Full, fmt.Sprintf("the zone has more than %d names that exist only for others below them", empty))
 		return nil
 	}
 	soa := s.makeSOA(c, report)

@@ -65,7 +65,7 @@ func (s *Zone) CopiedSOA() *dns.SOA {
 // Stub stands in for a zone that cannot be served now: it has a name, and no answers.
 func (s *Zone) Stub() *zone.Zone {
 	empty := &Zone{Path: s.Path, apex: s.apex, ttl: s.ttl, table: s.table, partial: true}
-	c := content.New(s.apex, nil, func(*content.Record) {})
+	c := content.New(s.apex, nil, 0, func(*content.Record) {})
 	r := empty.makeSOA(c, new(conf.Report))
 	c.Put(s.apex, r.Set(s.apex))
 	return zone.Compile(c, r, nil, nil)

@@ -38,7 +38,8 @@ type Zone struct {
 	dnssec  *bool         // whether the zone is signed; nil where the server file says it
 	nsec3   bool
 	signing *Signing // nil: the zone is not signed
-	serial  *uint32  // of a catalog that is made here, which has no file; else nil
+	serial  *uint32  // of a zone that is made here, which has no file; else nil
+	empty   int      // how many names may be there only for others below them; 0: as many as a zone of a file may have
 	files   Files
 	text    []byte // of the zone file
 }

@@ -1,0 +1,140 @@
+package server
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxtrap/server/answer"
+	"mxtrap/server/judge"
+	"mxtrap/server/list"
+	"mxtrap/server/load"
+	"mxtrap/zone"
+	"mxtrap/zone/source"
+)
+
+// dnsbl is who the DNSBL lists.
+type dnsbl struct {
+	zone    *load.List                  // who is in its zone, or will be; nil: there is no DNSBL
+	answers map[netip.Prefix]netip.Addr // of the clients in the zone that is served
+	since   map[netip.Prefix]newcomer   // who is not there yet
+	fresh   <-chan time.Time            // when these are to be answered for; nil: they are
+}
+
+// newcomer is a client that has just been listed.
+type newcomer struct {
+	source.Listed
+	at time.Time
+}
+
+// freshenAfter is how long clients that are listed together may keep each other waiting.
+const freshenAfter = 50 * time.Millisecond
+
+// newKeeper makes the keeper of what the catch sees.
+func (s *Server) newKeeper(c *Config) *list.Keeper {
+	k := list.NewKeeper(c.rules(), s.resolver.Servers, s.Log)
+	if c.keeps() {
+		k.Open(c.state)
+	}
+	return k
+}
+
+// keeps says whether facts are to be kept in the folder of state.
+func (c *Config) keeps() bool {
+	return c.state != "" && c.catch.Keep > 0 && (c.catch.On() || c.list.Policy != "" || c.list.Zone != "")
+}
+
+// rulesChanged has facts judged as a new configuration says.
+func (s *Server) rulesChanged(c *Config) {
+	if c.list.Policy != s.config.list.Policy {
+		s.Log.Warn("a change of list.policy takes effect at the next start")
+		c.list.Policy = s.config.list.Policy
+	}
+	s.keeper.Use(c.rules())
+	if c.keeps() {
+		s.keeper.Open(c.state)
+	}
+}
+
+// listNow is who is to be in the zone of the DNSBL: what there is already, where nobody has come or gone.
+func (s *Server) listNow(c *Config) *load.List {
+	if c.list.Zone == "" {
+		return nil
+	}
+	next, known := &load.List{Zone: c.list.Zone, Made: time.Now()}, true
+	if c.list.Lists {
+		next.Clients, known = s.keeper.Clients(next.Made.Unix())
+	}
+	if !known {
+		return next
+	}
+	old := s.dnsbl.zone
+	if next.Serial = uint32(next.Made.Unix()); old == nil {
+		return next
+	}
+	if old.Serial != 0 && old.Zone == next.Zone && slices.Equal(old.Clients, next.Clients) {
+		return old
+	}
+	next.Serial = max(next.Serial, old.Serial+1)
+	return next
+}
+
+// listAnew has the zone of the DNSBL made anew, where clients have come or gone.
+func (s *Server) listAnew() {
+	next := s.listNow(s.config)
+	if next == nil || next.Serial == 0 {
+		return
+	}
+	if next == s.dnsbl.zone { // who came since is gone already
+		s.freshen(time.Now())
+		return
+	}
+	s.dnsbl.zone = next
+	s.arrivals.listed = true
+}
+
+// listAlso takes in a client that has just been listed: the DNSBL answers for it soon, and has it in its zone with the next version.
+func (s *Server) listAlso(e judge.Entry) {
+	c := list.Client(e)
+	if s.dnsbl.zone == nil || !s.config.list.Lists || s.dnsbl.answers[c.Client] == c.Answer || s.dnsbl.since[c.Client].Answer == c.Answer {
+		return
+	}
+	s.dnsbl.since[c.Client] = newcomer{c, time.Now()}
+	if s.dnsbl.fresh == nil {
+		s.dnsbl.fresh = time.After(freshenAfter)
+	}
+}
+
+// freshen has the DNSBL answer for those that were listed since its zone was made, and not before a time.
+func (s *Server) freshen(since time.Time) {
+	s.dnsbl.fresh = nil
+	maps.DeleteFunc(s.dnsbl.since, func(_ netip.Prefix, c newcomer) bool { return c.at.Before(since) })
+	to, f := s.state.Current.Load().List, s.files.Get(load.ListPath)
+	if to == nil || f.Down != "" {
+		return
+	}
+	if len(s.dnsbl.since) == 0 {
+		to.Fresh.Store(nil)
+		return
+	}
+	clients := make([]source.Listed, 0, len(s.dnsbl.since))
+	for _, c := range s.dnsbl.since {
+		clients = append(clients, c.Listed)
+	}
+	to.Fresh.Store(s.loader(s.config).Fresh(f, clients))
+}
+
+// publishList has the DNSBL of a set of zones answered as the configuration says.
+func (s *Server) publishList(c *Config, files *load.Files, set *zone.Set) *answer.List {
+	f := files.Get(load.ListPath)
+	if f == nil {
+		return nil
+	}
+	i, _ := set.Index(f.Zone.Name())
+	s.dnsbl.answers = map[netip.Prefix]netip.Addr{}
+	for _, c := range f.Clients() {
+		s.dnsbl.answers[c.Client] = c.Answer
+	}
+	return &answer.List{Zone: i, Allow: c.list.Allow}
+}

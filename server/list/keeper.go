@@ -1,0 +1,186 @@
+package list
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"mxtrap/server/catch"
+	"mxtrap/server/judge"
+	"mxtrap/server/pace"
+	"mxtrap/server/resolve"
+)
+
+// Keeper keeps the facts of a running server. What it exports belongs to one goroutine, but for [Keeper.Sighted] and [Keeper.Visited].
+type Keeper struct {
+	Book *judge.Book
+	// Listed receives clients that are listed for what they have just done. One that nobody receives in time is among the next
+	// [Keeper.Clients].
+	Listed chan judge.Entry
+
+	log     *slog.Logger
+	servers func() []string // that are asked who a client is
+	places  chan struct{}   // look-ups about clients at a time
+	running sync.WaitGroup
+	ctx     context.Context // of the look-ups
+	stop    func()
+	broken  pace.PerMinute
+	well    map[netip.Addr]bool // the sites that have been well since the start
+	ticked  time.Time
+	folder  string                       // of the files in which facts are kept; "": they are in memory alone
+	read    chan struct{}                // closed when what was kept has been read
+	told    map[netip.Prefix]judge.Entry // as the clients were told last
+}
+
+// Every is how often outages are noted, what is old is looked for, and clients are judged again.
+const Every = 10 * time.Second
+
+// vouchesAtOnce is how many clients are looked up at a time. Of more, none is evidence: there is no telling honest ones.
+const vouchesAtOnce = 64
+
+// waitingListed is how many listed clients may wait to be received.
+const waitingListed = 1024
+
+// NewKeeper makes a keeper whose facts are in memory. It asks the name servers, "" for those of the host, about clients.
+func NewKeeper(rules judge.Rules, servers func() []string, log *slog.Logger) *Keeper {
+	k := &Keeper{
+		Book: judge.NewBook(rules), Listed: make(chan judge.Entry, waitingListed), log: log, servers: servers,
+		places: make(chan struct{}, vouchesAtOnce), well: map[netip.Addr]bool{}, ticked: time.Now(), read: make(chan struct{}),
+	}
+	k.ctx, k.stop = context.WithCancel(context.Background())
+	return k
+}
+
+// Open has the facts kept in a folder from now on. It takes in what was kept there, beside everything else. A second call does nothing.
+func (k *Keeper) Open(folder string) {
+	if k.folder != "" {
+		return
+	}
+	k.folder = folder
+	k.running.Go(func() {
+		defer close(k.read)
+		k.take(folder)
+	})
+}
+
+// take reads what was kept in a folder, and goes on keeping there.
+func (k *Keeper) take(folder string) {
+	facts, pardons := filesIn(folder)
+	damaged, err := k.Book.Read(facts)
+	if damaged > 0 {
+		k.log.Warn("left out damaged lines of the sightings", "file", facts, "lines", damaged)
+	}
+	if err == nil {
+		err = k.Book.Write(facts, time.Now().Unix())
+	}
+	if err == nil {
+		err = k.Book.ReadPardons(pardons)
+	}
+	if err != nil {
+		k.log.Error("cannot keep sightings; they are in memory alone", "file", facts, "error", err)
+	}
+}
+
+// Known is closed when what was kept before is known.
+func (k *Keeper) Known() <-chan struct{} { return k.read }
+
+// Close ends the look-ups under way, and waits for the end of all that the keeper does.
+func (k *Keeper) Close() {
+	k.stop()
+	k.running.Wait()
+}
+
+// Sighted notes what a client did at a decoy, once DNS was asked who it is.
+func (k *Keeper) Sighted(seen *catch.Sighting) {
+	select {
+	case k.places <- struct{}{}:
+	default:
+		return
+	}
+	k.running.Go(func() {
+		defer func() { <-k.places }()
+		fact := &judge.Sighting{
+			At: seen.At.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Helo: seen.Helo, Sender: seen.Sender,
+			Recipients: seen.Recipients, NoSMTP: seen.Early || seen.Foreign, Tried: seen.Tried, Data: seen.Data,
+		}
+		fact.Vouched = resolve.Vouches(k.ctx, k.servers(), fact.Client, fact.Helo, fact.Sender)
+		if k.ctx.Err() != nil {
+			return
+		}
+		k.note(k.Book.Add(judge.Fact{Sighting: fact}))
+		if l := k.Book.Judge(fact.Client, time.Now().Unix()); l != nil {
+			select {
+			case k.Listed <- judge.Entry{Client: judge.Narrow(fact.Client), Listing: *l}:
+			default:
+			}
+		}
+	})
+}
+
+// Visited notes that a client came to a real host.
+func (k *Keeper) Visited(client netip.Addr) {
+	k.note(k.Book.Add(judge.Fact{Visit: &judge.Visit{At: time.Now().Unix(), From: judge.Wide(client)}}))
+}
+
+// note tells of facts that could not be written.
+func (k *Keeper) note(err error) {
+	if err != nil && k.broken.Allow(time.Now()) {
+		k.log.Error("cannot write a sighting, a visit or an outage; it is in memory alone", "error", err)
+	}
+}
+
+// Tick does what is due for the facts: it notes which owners have a real exchange that is not well, after it was, and forgets what is old.
+func (k *Keeper) Tick(sites map[netip.Addr]*catch.Site) {
+	now := time.Now()
+	k.watchOutages(sites, now.Unix())
+	k.note(k.Book.Tick(now.Unix(), now.Sub(k.ticked)))
+	k.ticked = now
+	k.running.Go(func() { k.note(k.Book.Compact(now.Unix())) })
+}
+
+// watchOutages notes which owners have a real exchange that is not well, after it was.
+func (k *Keeper) watchOutages(sites map[netip.Addr]*catch.Site, now int64) {
+	down := map[string]bool{} // by owner, who may have decoys at several sites
+	for a, site := range sites {
+		well := site.Well()
+		if !well && !k.well[a] {
+			continue // it was not dialled long enough yet: nobody is evidence there
+		}
+		k.well[a] = true
+		for _, d := range site.Decoys {
+			down[d.Owner] = down[d.Owner] || !well
+		}
+	}
+	for owner, down := range down {
+		k.note(k.Book.Down(owner, down, now))
+	}
+}
+
+// Use has facts judged by other rules, and by the pardons that there are now.
+func (k *Keeper) Use(rules judge.Rules) {
+	k.Book.Use(rules)
+	if k.folder == "" {
+		return
+	}
+	_, pardons := filesIn(k.folder)
+	if err := k.Book.ReadPardons(pardons); err != nil {
+		k.log.Error("cannot read the pardons", "file", pardons, "error", err)
+	}
+}
+
+// RunPolicy answers Postfix at an address. The function that it returns waits for the end of that, which comes with the context's.
+func (k *Keeper) RunPolicy(ctx context.Context, address string) (wait func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	l, err := judge.ListenPolicy(address)
+	if err != nil {
+		return nil, fmt.Errorf("list.policy: %q: %w", address, err)
+	}
+	k.log.Info("answering policy requests", "listen", address)
+	p := &judge.Policy{Seen: k.Visited}
+	return p.Serve(ctx, l), nil
+}
