@@ -42,14 +42,14 @@ func (s *Server) newKeeper(c *Config) *list.Keeper {
 
 // keeps says whether facts are to be kept in the folder of state.
 func (c *Config) keeps() bool {
-	return c.state != "" && c.catch.Keep > 0 && (c.catch.On() || c.list.Policy != "" || c.list.Zone != "")
+	return c.state != "" && c.catch.Keep > 0 && (c.catch.On() || c.list.Senses() || c.list.Zone != "")
 }
 
 // rulesChanged has facts judged as a new configuration says.
 func (s *Server) rulesChanged(c *Config) {
-	if c.list.Policy != s.config.list.Policy {
-		s.Log.Warn("a change of list.policy takes effect at the next start")
-		c.list.Policy = s.config.list.Policy
+	if old := &s.config.list; c.list.Policy != old.Policy || c.list.Log != old.Log {
+		s.Log.Warn("a change of list.policy or list.log takes effect at the next start")
+		c.list.Policy, c.list.Log = old.Policy, old.Log
 	}
 	s.keeper.Use(c.rules())
 	if c.keeps() {

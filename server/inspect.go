@@ -110,6 +110,9 @@ func (c *Config) checkCatch(ctx context.Context, l *load.Loading, r *resolve.Res
 			warn("catch.listen", a.String(), "no decoy has this address, so that the catch refuses everybody there; list it in trap.addresses of a zone")
 		}
 	}
+	if c.list.Lists && !c.list.Senses() {
+		warn("list", "", "neither list.policy nor list.log is set: mxtrap does not know who comes to real hosts, and lists clients on the grounds 2 and 5 alone")
+	}
 	remedy := "check --resolve looks it up"
 	if lookUp {
 		remedy = "its name has no address that the resolver knows"

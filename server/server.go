@@ -164,6 +164,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		s.listeners.Shut()
 		return err
 	}
+	logDone := s.keeper.RunLog(ctx, s.config.list.Log, s.config.list.Zone)
 	catcherDone := s.runCatcher(ctx)
 	looked := s.resolver.Run(ctx)
 	notifierDone, refresherDone := s.notifier.Run(ctx), s.refresher.Run(ctx)
@@ -200,6 +201,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.listeners.Shut()
 			catcherDone()
 			policyDone()
+			logDone()
 			s.keeper.Close()
 			s.resolver.Wait()
 			stopTap()

@@ -18,6 +18,7 @@ type Config struct {
 	Lists  bool           // the list may be used; else it is looked at
 	Exempt []netip.Prefix // who is never listed
 	Policy string         // where Postfix asks; "": nowhere
+	Log    string         // a mail log that tells who comes to real hosts: a path, or [Journal]; "": none
 	Zone   string         // the DNSBL, without its final dot; "": there is none
 	Allow  []netip.Prefix // who may ask it
 }
@@ -45,6 +46,9 @@ func ConfigOf(t *conf.Table, beside func(string) string) (c Config) {
 		c.Policy = "unix:" + beside(path)
 	} else if _, err := netip.ParseAddrPort(c.Policy); c.Policy != "" && err != nil {
 		t.Fault("policy", c.Policy, `is no address with a port, and does not begin with "unix:": write "127.0.0.1:10040" or "unix:/run/mxtrap/policy"`)
+	}
+	if t.String("log", &c.Log); c.Log != Journal {
+		c.Log = beside(c.Log)
 	}
 	c.readZone(t)
 	t.Close()
@@ -80,6 +84,9 @@ func (c *Config) readZone(t *conf.Table) {
 
 // longestApex leaves room for the 32 digits of an IPv6 address, each with the length of its label.
 const longestApex = dname.MaxName - 2*32
+
+// Senses says whether anything tells who comes to real hosts.
+func (c *Config) Senses() bool { return c.Policy != "" || c.Log != "" }
 
 // Rules are those by which facts are judged, which are kept for a time.
 func (c *Config) Rules(keep time.Duration) judge.Rules {
