@@ -78,6 +78,9 @@ type Metrics struct {
 	Signing func() (signatures uint64, spent time.Duration)
 	// CatchSessions counts sessions of the catch, by zone and rung; CatchRefused those that it did not have, by reason.
 	CatchSessions, CatchRefused *prometheus.CounterVec
+	// List is what HTTP gives as the list; nil: nothing.
+	List atomic.Pointer[List]
+
 	// Exchanges tells how the real exchanges are that are watched; nil: none is.
 	Exchanges func() []Exchange
 	// Notifies counts NOTIFYs of primaries, by what came of them.

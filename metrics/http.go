@@ -5,12 +5,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves /metrics, /ready (200 once queries are answered, of one zone at least) and /live.
+// List is the list of clients as HTTP gives it.
+type List struct {
+	Text  string
+	Made  time.Time
+	Known bool
+}
+
+// Handler serves /metrics, /ready (200 once queries are answered, of one zone at least), /live, and /list.txt where there is a list.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: 4}))
@@ -26,6 +34,17 @@ func (m *Metrics) Handler() http.Handler {
 		fmt.Fprintln(w, "ready")
 	})
 	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	mux.HandleFunc("GET /list.txt", func(w http.ResponseWriter, r *http.Request) {
+		switch list := m.List.Load(); {
+		case list == nil:
+			http.NotFound(w, r)
+		case !list.Known:
+			http.Error(w, "the sightings are being read", http.StatusServiceUnavailable)
+		default:
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			http.ServeContent(w, r, "", list.Made, strings.NewReader(list.Text))
+		}
+	})
 	return mux
 }
 

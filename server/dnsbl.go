@@ -1,11 +1,14 @@
 package server
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
+	"mxtrap/metrics"
 	"mxtrap/server/answer"
 	"mxtrap/server/judge"
 	"mxtrap/server/list"
@@ -16,7 +19,7 @@ import (
 
 // dnsbl is who the DNSBL lists.
 type dnsbl struct {
-	zone    *load.List                  // who is in its zone, or will be; nil: there is no DNSBL
+	zone    *load.List                  // who is in its zone, or will be; nil: nobody wants the list
 	answers map[netip.Prefix]netip.Addr // of the clients in the zone that is served
 	since   map[netip.Prefix]newcomer   // who is not there yet
 	fresh   <-chan time.Time            // when these are to be answered for; nil: they are
@@ -59,7 +62,7 @@ func (s *Server) rulesChanged(c *Config) {
 
 // listNow is who is to be in the zone of the DNSBL: what there is already, where nobody has come or gone.
 func (s *Server) listNow(c *Config) *load.List {
-	if c.list.Zone == "" {
+	if c.list.Zone == "" && !c.list.HTTP {
 		return nil
 	}
 	next, known := &load.List{Zone: c.list.Zone, Made: time.Now()}, true
@@ -80,6 +83,20 @@ func (s *Server) listNow(c *Config) *load.List {
 	return next
 }
 
+// use has the list be who is listed, for all that give it away.
+func (s *Server) use(l *load.List) {
+	s.dnsbl.zone = l
+	if l == nil || !s.config.list.HTTP {
+		s.metrics.List.Store(nil)
+		return
+	}
+	var text strings.Builder
+	for _, c := range l.Clients {
+		fmt.Fprintln(&text, judge.Bare(c.Client))
+	}
+	s.metrics.List.Store(&metrics.List{Text: text.String(), Made: l.Made, Known: l.Serial != 0})
+}
+
 // listAnew has the zone of the DNSBL made anew, where clients have come or gone.
 func (s *Server) listAnew() {
 	next := s.listNow(s.config)
@@ -90,8 +107,8 @@ func (s *Server) listAnew() {
 		s.freshen(time.Now())
 		return
 	}
-	s.dnsbl.zone = next
-	s.arrivals.listed = true
+	s.use(next)
+	s.arrivals.listed = next.Zone != ""
 }
 
 // listAlso takes in a client that has just been listed: the DNSBL answers for it soon, and has it in its zone with the next version.

@@ -54,7 +54,7 @@ func (r *running) bot(client string) {
 
 func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 	t.Parallel()
-	r := blocklist(t, "", nil)
+	r := blocklist(t, "http = true\n", nil)
 	for _, c := range []struct {
 		says, name string
 		typ        uint16
@@ -84,6 +84,7 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 	}, "127.0.0.5")
 	r.soon("the zone as it is transferred", func() string { return r.clients(new(dns.Msg).SetAxfr("bl.a.test.")) },
 		"7.113.0.203.bl.a.test. *.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.bl.a.test.")
+	r.soon("the list over HTTP", func() string { return r.get("/list.txt") }, "200 203.0.113.7\n2001:db8:1:2::/64\n")
 	if serial() == before {
 		t.Error("the serial number is the same")
 	}
@@ -103,6 +104,7 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 	again.soon("after a restart", func() string {
 		return again.ask("f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.bl.a.test.", dns.TypeA)
 	}, "127.0.0.5")
+	again.want("a list over HTTP that is switched off", again.get("/list.txt")[:3], "404")
 	again.want("who was pardoned", again.ask("7.113.0.203.bl.a.test.", dns.TypeA), "NXDOMAIN")
 }
 

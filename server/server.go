@@ -117,7 +117,8 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.metrics.Exchanges = s.exchangesUp
 	s.sweeper = newSweeper(&s.state, s.Log, s.processors)
 	s.ring = keyring.New(c.DNSSEC, nil).Trust()
-	s.dnsbl.since, s.dnsbl.zone = map[netip.Prefix]newcomer{}, s.listNow(c)
+	s.dnsbl.since = map[netip.Prefix]newcomer{}
+	s.use(s.listNow(c))
 	first := s.loader(c)
 	first.Quiet, first.Threads, first.Alone = true, s.processors, true
 	l := first.Load(ctx, nil)
@@ -295,8 +296,9 @@ func (s *Server) reload(ctx context.Context) {
 	}
 	s.rulesChanged(c)
 	s.resolver.Use(c.Resolvers)
-	s.ring, s.dnsbl.zone = ring, listed
+	s.ring = ring
 	s.publish(c, l)
+	s.use(listed)
 	s.listAnew() // as the new rules say
 	s.countFailures(l)
 	ok := l.Report.Faults() == 0

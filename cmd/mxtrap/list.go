@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -87,27 +90,86 @@ func listExportCommand() *cobra.Command {
 		Short: "Print the list for mail hosts and packet filters",
 		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
 		RunE: func(c *cobra.Command, _ []string) error {
-			return usageError{errors.New("no form given: write mxtrap list export plain, nftables, rbldnsd or postscreen")}
+			return usageError{errors.New("no form given: write mxtrap list export plain, nftables, rbldnsd, postscreen or json")}
 		},
 	}
 	for _, x := range judge.Exports {
 		form := &cobra.Command{Use: x.Name, Short: x.Says, Args: usage(cobra.NoArgs)}
-		named := configFlag(form)
-		form.RunE = func(*cobra.Command, []string) error {
-			book, lists, err := openBook(*named)
-			if err != nil {
-				return err
+		named, follow := configFlag(form), new(bool)
+		if x.Name == "nftables" {
+			follow = form.Flags().Bool("follow", false, "run nft -f - whenever the list changes, and once a minute, until a signal ends it")
+		}
+		form.RunE = func(c *cobra.Command, _ []string) error {
+			if *follow {
+				return followList(c.Context(), *named, x.Print)
 			}
-			if !lists {
-				return errors.New(`nobody is listed yet, because list.mode is "observe": look at mxtrap list, and when you agree set it to "list"`)
+			entries, err := listedNow(*named)
+			if err == nil {
+				fmt.Print(x.Print(entries, time.Now()))
 			}
-			now := time.Now()
-			fmt.Print(x.Print(book.Listed(now.Unix()), now))
-			return nil
+			return err
 		}
 		c.AddCommand(form)
 	}
 	return c
+}
+
+// errObserve is the error of an operator who wants a list and has not agreed to it.
+var errObserve = errors.New(`nobody is listed yet, because list.mode is "observe": look at mxtrap list, and when you agree set it to "list"`)
+
+// listedNow are the clients that are listed, where the operator has them kept out.
+func listedNow(named string) ([]judge.Entry, error) {
+	book, lists, err := openBook(named)
+	if err == nil && !lists {
+		err = errObserve
+	}
+	if err != nil {
+		return nil, err
+	}
+	return book.Listed(time.Now().Unix()), nil
+}
+
+const (
+	// followEvery is how often it is looked whether the list has changed.
+	followEvery = 10 * time.Second
+	// assertEvery is how often nft gets the list though it has not: a flush of the ruleset takes the sets with it.
+	assertEvery = time.Minute
+)
+
+// followList keeps the sets of the kernel as the list is, each time in one transaction, until the context ends. What is in them has its time, so
+// that nobody stays there for long when this has ended.
+func followList(ctx context.Context, named string, form func([]judge.Entry, time.Time) string) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	var plain string
+	var asserted time.Time
+	for {
+		entries, err := listedNow(named)
+		if errors.Is(err, errObserve) && !asserted.IsZero() { // the operator has changed his mind
+			err = nil
+		}
+		now := time.Now()
+		if names := judge.Plain(entries); err == nil && (asserted.IsZero() || names != plain || now.Sub(asserted) >= assertEvery) {
+			nft := exec.CommandContext(ctx, "nft", "-f", "-")
+			nft.Stdin, nft.Stdout, nft.Stderr = strings.NewReader(form(entries, now)), os.Stdout, os.Stderr
+			if err = nft.Run(); err == nil {
+				plain, asserted = names, now
+			} else {
+				err = fmt.Errorf("nft -f -: %w", err)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			if asserted.IsZero() {
+				return err
+			}
+			fmt.Fprintln(os.Stderr, "mxtrap:", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 func listPardonCommand() *cobra.Command {

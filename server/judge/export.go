@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -12,10 +13,11 @@ var Exports = []struct {
 	Name, Says string
 	Print      func(entries []Entry, now time.Time) string
 }{
-	{"plain", "addresses and prefixes, a line each", plain},
+	{"plain", "addresses and prefixes, a line each", func(entries []Entry, _ time.Time) string { return Plain(entries) }},
 	{"nftables", "a table with a set of each family, whose elements have the rest of their time: nft -f FILE", nftables},
 	{"rbldnsd", "a dataset of rbldnsd, of the type combined", rbldnsd},
 	{"postscreen", "a table for postscreen_access_list: cidr:FILE", postscreen},
+	{"json", "an array of all that is known of each client", asJSON},
 }
 
 // Bare is a client as a person writes it: a whole address without its length.
@@ -39,7 +41,8 @@ func ParseClients(text string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-func plain(entries []Entry, _ time.Time) string {
+// Plain is a line for each client.
+func Plain(entries []Entry) string {
 	var b strings.Builder
 	for _, e := range entries {
 		fmt.Fprintln(&b, Bare(e.Client))
@@ -71,7 +74,6 @@ func nftables(entries []Entry, now time.Time) string {
 }
 
 // rbldnsd has a list taken for outdated after an hour: one that nobody writes any more must not keep anybody out for ever.
-
 func rbldnsd(entries []Entry, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "$TIMESTAMP %s +1h\n$TTL 300\n", now.UTC().Format("2006:01:02:15:04:05"))
@@ -97,4 +99,12 @@ func postscreen(entries []Entry, _ time.Time) string {
 		fmt.Fprintf(&b, "%s reject\n", e.Client)
 	}
 	return b.String()
+}
+
+func asJSON(entries []Entry, _ time.Time) string {
+	text, err := json.MarshalIndent(append([]Entry{}, entries...), "", "  ")
+	if err != nil { // no value of an entry is one that JSON does not have
+		return ""
+	}
+	return string(text) + "\n"
 }

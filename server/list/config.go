@@ -21,6 +21,7 @@ type Config struct {
 	Log    string         // a mail log that tells who comes to real hosts: a path, or [Journal]; "": none
 	Zone   string         // the DNSBL, without its final dot; "": there is none
 	Allow  []netip.Prefix // who may ask it
+	HTTP   bool           // the list is at /list.txt beside the metrics
 }
 
 // loopback may ask the DNSBL where the operator names nobody.
@@ -50,6 +51,7 @@ func ConfigOf(t *conf.Table, beside func(string) string) (c Config) {
 	if t.String("log", &c.Log); c.Log != Journal {
 		c.Log = beside(c.Log)
 	}
+	t.Bool("http", &c.HTTP)
 	c.readZone(t)
 	t.Close()
 	return c

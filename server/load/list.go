@@ -17,7 +17,7 @@ const ListPath = "list.zone"
 
 // List is what the DNSBL is made of.
 type List struct {
-	Zone    string // its name, without its final dot
+	Zone    string // its name, without its final dot; "": there is none, for the list has other uses
 	Clients []source.Listed
 	Made    time.Time
 	Serial  uint32 // the time at which these came to be; 0: they are not known yet
@@ -28,7 +28,7 @@ const unknownList = "the sightings are being read"
 
 // list adds the DNSBL, where there is to be one: the one before, as long as nobody comes or goes.
 func (o Loader) list(l *Loading, before *Files) {
-	if o.List == nil {
+	if o.List == nil || o.List.Zone == "" {
 		return
 	}
 	apex, err := dname.Parse(o.List.Zone, dname.Root)
