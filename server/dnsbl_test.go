@@ -94,7 +94,7 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 		t.Errorf("an answer for nobody: %v, %v", reply, err)
 	}
 
-	r.keeper.Visited(netip.MustParseAddr("203.0.113.200"))
+	r.keeper.Visited(netip.MustParseAddr("203.0.113.200"), "")
 	r.soon("after a neighbour's visit to a real host", func() string { return r.ask("7.113.0.203.bl.a.test.", dns.TypeA) }, "NXDOMAIN")
 	r.stop()
 	again := start(t, map[string]string{

@@ -70,8 +70,8 @@ func listShowCommand() *cobra.Command {
 			fmt.Printf("%s  at %s (%s): %s\n", judge.UTC(s.At), s.Decoy, s.Owner, s.Says())
 			fmt.Printf("    helo=%q sender=%q recipients=%q\n", s.Helo, s.Sender, s.Recipients)
 		}
-		for _, at := range visits {
-			fmt.Printf("%s  somebody of %s came to a real host\n", judge.UTC(at), judge.Wide(a))
+		for _, v := range visits {
+			fmt.Printf("%s  somebody of %s came to a real host\n", judge.UTC(v.At), v.From)
 		}
 		switch l := book.Judge(a, time.Now().Unix()); {
 		case l != nil:

@@ -11,7 +11,7 @@ import (
 const (
 	mostSightings = 1 << 18 // in all; the oldest make room
 	mostOfClient  = 64      // of a client; the oldest make room
-	mostVisitors  = 1 << 18 // each a /24 or /64; those that came last are kept
+	mostVisitors  = 1 << 18 // those that came last are kept
 	mostVisits    = 16      // of a visitor; the newest are kept
 	visitKeep     = day     // how long a visit is kept of somebody who was not sighted
 	aliveStep     = 10      // seconds between notes that the process runs
@@ -31,11 +31,11 @@ type Book struct {
 	rules     Rules
 	log       *log
 	clients   map[netip.Prefix][]Sighting // by the narrow prefix, in the order of their coming
-	around    map[netip.Prefix]int        // by the wide prefix, how many sightings there are
+	around    map[Surrounding]int         // how many sightings there are
 	sightings int
-	visits    map[netip.Prefix][]int64 // by the wide prefix
-	asked     []int64                  // when Postfix asked about anybody, in steps
-	outages   map[string][]Outage      // by owner, in the order of their coming; one that goes on is the last
+	visits    map[Surrounding][]int64
+	asked     []int64             // when Postfix asked about anybody, in steps
+	outages   map[string][]Outage // by owner, in the order of their coming; one that goes on is the last
 	pardons   []Pardon
 	alive     int64 // when the process last said that it runs
 	forgot    time.Duration
@@ -49,7 +49,7 @@ type Book struct {
 
 // NewBook makes an empty book that is kept in memory alone.
 func NewBook(rules Rules) *Book {
-	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[netip.Prefix]int{}, visits: map[netip.Prefix][]int64{}, outages: map[string][]Outage{}}
+	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]int{}, visits: map[Surrounding][]int64{}, outages: map[string][]Outage{}}
 }
 
 // Use has facts judged by other rules.
@@ -135,9 +135,14 @@ func (b *Book) add(f Fact) error {
 	} else {
 		lines = appendLine(lines, f)
 	}
-	if s := f.Sighting; s != nil && b.around[Wide(s.Client)] == 0 {
-		for _, at := range b.visits[Wide(s.Client)] {
-			lines = appendLine(lines, Fact{Visit: &Visit{at, Wide(s.Client)}})
+	if s := f.Sighting; s != nil {
+		for _, from := range s.surroundings() {
+			if b.around[from] > 0 {
+				continue // they are in the file
+			}
+			for _, at := range b.visits[from] {
+				lines = appendLine(lines, Fact{Visit: &Visit{at, from}})
+			}
 		}
 	}
 	b.take(f)
@@ -160,13 +165,15 @@ func (b *Book) take(f Fact) {
 	if s := f.Sighting; s != nil && s.Client.IsValid() {
 		key := Narrow(s.Client)
 		b.clients[key] = append(b.clients[key], *s)
-		b.count(key, 1)
+		b.count(s, 1)
 		if n := len(b.clients[key]) - mostOfClient; n > 0 {
+			for i := range n {
+				b.count(&b.clients[key][i], -1)
+			}
 			b.clients[key] = slices.Delete(b.clients[key], 0, n)
-			b.count(key, -n)
 		}
 	}
-	if v := f.Visit; v != nil && v.From.IsValid() {
+	if v := f.Visit; v != nil && v.From != "" {
 		list := append(b.visits[v.From], v.At)
 		b.visits[v.From] = list[max(0, len(list)-mostVisits):]
 	}
@@ -183,12 +190,13 @@ func (b *Book) take(f Fact) {
 	b.alive = max(b.alive, f.Alive)
 }
 
-// count notes that a client has more sightings.
-func (b *Book) count(client netip.Prefix, more int) {
+// count notes that there is a sighting more, or less.
+func (b *Book) count(s *Sighting, more int) {
 	b.sightings += more
-	wide := Wide(client.Addr())
-	if b.around[wide] += more; b.around[wide] == 0 {
-		delete(b.around, wide)
+	for _, from := range s.surroundings() {
+		if b.around[from] += more; b.around[from] == 0 {
+			delete(b.around, from)
+		}
 	}
 }
 
@@ -287,8 +295,12 @@ func (b *Book) forget(now int64) {
 
 func (b *Book) forgetSightings(before int64) {
 	for key, list := range b.clients {
-		kept := slices.DeleteFunc(list, func(s Sighting) bool { return s.At < before })
-		b.count(key, len(kept)-len(list))
+		kept := slices.DeleteFunc(list, func(s Sighting) bool {
+			if s.At < before {
+				b.count(&s, -1)
+			}
+			return s.At < before
+		})
 		b.forgotten = b.forgotten || len(kept) < len(list)
 		if b.clients[key] = kept; len(kept) == 0 {
 			delete(b.clients, key)
@@ -338,7 +350,10 @@ func (b *Book) judge(client netip.Prefix, now int64) *Listing {
 	if len(list) == 0 || slices.ContainsFunc(b.rules.Exempt, client.Overlaps) {
 		return nil
 	}
-	e := Evidence{Sightings: list, Visits: b.visits[Wide(client.Addr())], Asked: b.asked}
+	e := Evidence{Sightings: list, Asked: b.asked}
+	for _, from := range surroundings(list) {
+		e.Visits = append(e.Visits, b.visits[from]...)
+	}
 	e.Outages = slices.Clone(b.outages[""])
 	for i, s := range list {
 		if !slices.ContainsFunc(list[:i], func(before Sighting) bool { return before.Owner == s.Owner }) {
@@ -366,9 +381,31 @@ func (b *Book) Listed(now int64) (entries []Entry) {
 	return entries
 }
 
-// Sightings are those of a client, the oldest first, and how many visits of its surroundings to real hosts are known.
-func (b *Book) Sightings(client netip.Addr) (list []Sighting, visits []int64) {
+// surroundings are those of the client of some sightings, at least of one.
+func surroundings(list []Sighting) (all []Surrounding) {
+	for i := range list {
+		for _, from := range list[i].surroundings() {
+			if !slices.Contains(all, from) {
+				all = append(all, from)
+			}
+		}
+	}
+	return all
+}
+
+// Sightings are those of a client, the oldest first, and what visits of its surroundings to real hosts are known.
+func (b *Book) Sightings(client netip.Addr) (list []Sighting, visits []Visit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.clients[Narrow(client)]), slices.Clone(b.visits[Wide(client)])
+	list = slices.Clone(b.clients[Narrow(client)])
+	all := surroundings(list)
+	if len(list) == 0 {
+		all = Surroundings(client, "")
+	}
+	for _, from := range all {
+		for _, at := range b.visits[from] {
+			visits = append(visits, Visit{at, from})
+		}
+	}
+	return list, visits
 }

@@ -63,7 +63,7 @@ func TestTheBookOutlivesTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	b := bookIn(t, dir, noon)
 	b.Tick(noon+100*minute, 100*time.Minute)
-	stranger := Wide(netip.MustParseAddr("198.51.100.1"))
+	stranger := Surroundings(netip.MustParseAddr("198.51.100.1"), "")[0]
 	add(t, b, Visit{noon + 90*minute, stranger})
 	add(t, b, at(100, "tried"))
 	add(t, b, Visit{noon + 110*minute, stranger})
@@ -139,7 +139,7 @@ func TestWhatIsKeptHasBounds(t *testing.T) {
 			s.Client = bot
 		}
 		add(t, b, s)
-		add(t, b, Visit{now, Wide(netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}))})
+		add(t, b, Visit{now, Surroundings(netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}), "")[0]})
 		if i%100 == 0 {
 			if err := errors.Join(b.Tick(now, 100*time.Minute), b.Compact(now)); err != nil {
 				t.Fatal(err)
@@ -206,7 +206,7 @@ func TestVisitsClearAndPardon(t *testing.T) {
 	dir := t.TempDir()
 	b := bookIn(t, dir, noon-day)
 	neighbour := netip.MustParseAddr("203.0.113.200")
-	add(t, b, Visit{noon - 5*minute, Wide(neighbour)})
+	add(t, b, Visit{noon - 5*minute, Surroundings(neighbour, "")[0]})
 	add(t, b, at(0, "deaf"))
 	b.wants(t, "a neighbour was at a real host", noon, 0)
 	b = bookIn(t, dir, noon+minute)
@@ -222,6 +222,35 @@ func TestVisitsClearAndPardon(t *testing.T) {
 	}
 }
 
+// TestALargeSenderIsPardonedByItsDomain: it tries a message again from whichever of its hosts, far from the first one.
+func TestALargeSenderIsPardonedByItsDomain(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon-day)
+	sighted := at(0, "deaf")
+	sighted.Name = "out-7.mail.sender.co.uk"
+	add(t, b, sighted)
+	b.wants(t, "a host of a large sender", noon+minute, Deaf)
+	for _, c := range []struct {
+		name string
+		want Grade
+	}{{"", Deaf}, {"mail.other.co.uk", Deaf}, {"sender.com", Deaf}, {"co.uk", Deaf}, {"out-9.mail.Sender.CO.UK.", 0}} {
+		for _, from := range Surroundings(netip.MustParseAddr("198.51.100.1"), c.name) {
+			add(t, b, Visit{noon + 30*minute, from})
+		}
+		b.wants(t, "after a visit of "+c.name, noon+31*minute, c.want)
+	}
+	b = bookIn(t, dir, noon+32*minute)
+	b.outages = map[string][]Outage{} // of the restart
+	b.wants(t, "and after a restart", noon+33*minute, 0)
+	if list, visits := b.Sightings(bot); len(list) != 1 || len(visits) != 1 || visits[0].From != "sender.co.uk" {
+		t.Errorf("%+v, %+v", list, visits)
+	}
+	b.Forget(noon + 60*day)
+	if len(b.around) > 0 || b.sightings != 0 || len(b.visits) > 0 {
+		t.Errorf("what is left: %v, %d, %v", b.around, b.sightings, b.visits)
+	}
+}
+
 // TestPolicy answers DUNNO to whatever Postfix asks, and hears of clients.
 func TestPolicy(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "policy")} {
@@ -232,10 +261,10 @@ func TestPolicy(t *testing.T) {
 		}
 		var mu sync.Mutex
 		seen := []string{}
-		p := &Policy{Seen: func(a netip.Addr) {
+		p := &Policy{Seen: func(a netip.Addr, name string) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen = append(seen, a.String())
+			seen = append(seen, strings.TrimSpace(a.String()+" "+name))
 		}}
 		wait := p.Serve(ctx, l)
 		conn, err := net.Dial(l.Addr().Network(), l.Addr().String())
@@ -244,7 +273,8 @@ func TestPolicy(t *testing.T) {
 		}
 		conn.SetDeadline(time.Now().Add(10 * time.Second))
 		for _, request := range []string{
-			"request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\nsender=a@b.test\n\n", "client_address=::ffff:192.0.2.7\r\n\r\n",
+			"request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\nclient_name=mail.b.test\nsender=a@b.test\n\n",
+			"client_address=::ffff:192.0.2.7\r\nclient_name=unknown\r\n\r\n",
 			"client_address=2001:db8::7%eth0\n\n", "client_address=unknown\n\n", "\n",
 		} {
 			io.WriteString(conn, request)
@@ -254,7 +284,7 @@ func TestPolicy(t *testing.T) {
 			}
 		}
 		mu.Lock()
-		if got := fmt.Sprint(seen); got != "[203.0.113.9 192.0.2.7 2001:db8::7]" {
+		if got := fmt.Sprint(seen); got != "[203.0.113.9 mail.b.test 192.0.2.7 2001:db8::7]" {
 			t.Error(got)
 		}
 		mu.Unlock()

@@ -25,10 +25,10 @@ type Fact struct {
 	Alive    int64     `json:"alive,omitempty"`  // the process ran at that time
 }
 
-// Visit is one to a real exchange, by somebody of a /24 or /64.
+// Visit is one to a real exchange, by somebody of certain surroundings.
 type Visit struct {
-	At   int64        `json:"at"`
-	From netip.Prefix `json:"from"`
+	At   int64       `json:"at"`
+	From Surrounding `json:"from"`
 }
 
 // Pardon is the operator's word.

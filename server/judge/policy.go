@@ -27,7 +27,7 @@ const dunno = "action=DUNNO\n\n"
 
 // Policy answers Postfix's policy requests (SMTPD_POLICY_README), each in the same way, and tells which client each is about.
 type Policy struct {
-	Seen func(client netip.Addr) // is called from many goroutines
+	Seen func(client netip.Addr, name string) // is called from many goroutines; the name is the forward-confirmed one, "" for none
 
 	mu      sync.Mutex
 	open    map[net.Conn]bool
@@ -104,12 +104,12 @@ func (p *Policy) answer(conn net.Conn) {
 	in := bufio.NewReaderSize(conn, policyLine)
 	for {
 		conn.SetDeadline(time.Now().Add(policyIdle))
-		client, ok := readRequest(in)
+		client, name, ok := readRequest(in)
 		if !ok {
 			return
 		}
 		if client.IsValid() {
-			p.Seen(client)
+			p.Seen(client, name)
 		}
 		if _, err := io.WriteString(conn, dunno); err != nil {
 			return
@@ -117,16 +117,22 @@ func (p *Policy) answer(conn net.Conn) {
 	}
 }
 
+// unknown is what Postfix calls a client whose name does not lead back to it.
+const unknown = "unknown"
+
 // readRequest reads the lines of a request up to an empty one, and returns the client that it is about; not valid: it tells none.
-func readRequest(in *bufio.Reader) (client netip.Addr, ok bool) {
+func readRequest(in *bufio.Reader) (client netip.Addr, name string, ok bool) {
 	for range policyLines {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
-			return client, false
+			return client, name, false
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
-			return client, true
+			return client, name, true
+		}
+		if text, is := bytes.CutPrefix(line, []byte("client_name=")); is && string(text) != unknown {
+			name = string(text)
 		}
 		if text, is := bytes.CutPrefix(line, []byte("client_address=")); is {
 			a, err := netip.ParseAddr(string(text))
@@ -135,5 +141,5 @@ func readRequest(in *bufio.Reader) (client netip.Addr, ok bool) {
 			}
 		}
 	}
-	return client, false
+	return client, name, false
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/publicsuffix"
+
 	"mxtrap/server/peer"
 )
 
@@ -23,6 +25,7 @@ type Sighting struct {
 	Tried      bool       `json:"tried,omitempty"`   // named a sender and a recipient of the owner
 	Data       bool       `json:"data,omitempty"`    // and went on to DATA, though every recipient was refused
 	Vouched    bool       `json:"vouched,omitempty"` // its name is forward-confirmed, and SPF passes for the sender's domain
+	Name       string     `json:"name,omitempty"`    // its forward-confirmed name
 }
 
 // Outage is a time in which not all was known to be well.
@@ -35,7 +38,7 @@ type Outage struct {
 // Evidence is what is known of a client.
 type Evidence struct {
 	Sightings []Sighting
-	Visits    []int64  // to real exchanges, by anybody of the /24 or /64
+	Visits    []int64  // to real exchanges, by anybody of the same surroundings
 	Outages   []Outage // of the owners of the sightings, and of all
 	Pardoned  int64    // what the client did until then is forgiven; 0: nothing is
 	Asked     []int64  // when a real host's Postfix told of anybody at all: where it did not, the lack of visits says nothing
@@ -164,7 +167,23 @@ func widespread(list []Sighting) bool {
 // Narrow is what is convicted: an IPv4 address, or the /64 of an IPv6 address.
 func Narrow(a netip.Addr) netip.Prefix { return peer.ClientOf(a) }
 
-// Wide is what is pardoned: the /24 of an IPv4 address, or the /64 of an IPv6 address.
+// Surrounding is what is pardoned together, for large senders try a message again from another host: a /24, a /64, or the domain of names that
+// lead back to their addresses.
+type Surrounding string
+
+// Surroundings are those of a client, whose forward-confirmed name is "" where it has none.
+func Surroundings(a netip.Addr, name string) []Surrounding {
+	list := []Surrounding{Surrounding(Wide(a).String())}
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(strings.TrimSuffix(name, "."))); err == nil {
+		list = append(list, Surrounding(domain))
+	}
+	return list
+}
+
+// surroundings are those of the client of a sighting.
+func (s *Sighting) surroundings() []Surrounding { return Surroundings(s.Client, s.Name) }
+
+// Wide is what surrounds an address: its /24, or for IPv6 its /64.
 func Wide(a netip.Addr) netip.Prefix {
 	if a.Is6() {
 		return Narrow(a)

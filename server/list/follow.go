@@ -29,7 +29,7 @@ func (k *Keeper) RunLog(ctx context.Context, source, dnsbl string) (wait func())
 	if source == "" {
 		return func() {}
 	}
-	v := &visits{zone: dnsbl, held: map[netip.Addr]time.Time{}, seen: k.Visited}
+	v := &visits{zone: dnsbl, held: map[netip.Addr]visit{}, seen: k.Visited}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

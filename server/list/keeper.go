@@ -106,7 +106,7 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 			At: seen.At.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Helo: seen.Helo, Sender: seen.Sender,
 			Recipients: seen.Recipients, NoSMTP: seen.Early || seen.Foreign, Tried: seen.Tried, Data: seen.Data,
 		}
-		fact.Vouched = resolve.Vouches(k.ctx, k.servers(), fact.Client, fact.Helo, fact.Sender)
+		fact.Name, fact.Vouched = resolve.Vouches(k.ctx, k.servers(), fact.Client, fact.Helo, fact.Sender)
 		if k.ctx.Err() != nil {
 			return
 		}
@@ -120,9 +120,11 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 	})
 }
 
-// Visited notes that a client came to a real host.
-func (k *Keeper) Visited(client netip.Addr) {
-	k.note(k.Book.Add(judge.Fact{Visit: &judge.Visit{At: time.Now().Unix(), From: judge.Wide(client)}}))
+// Visited notes that a client came to a real host. Its forward-confirmed name is "" where it has none.
+func (k *Keeper) Visited(client netip.Addr, name string) {
+	for _, from := range judge.Surroundings(client, name) {
+		k.note(k.Book.Add(judge.Fact{Visit: &judge.Visit{At: time.Now().Unix(), From: from}}))
+	}
 }
 
 // note tells of facts that could not be written.

@@ -11,8 +11,8 @@ import (
 // client says can stand in for it; Exim's own log has the date alone.
 var (
 	syslogProgram = regexp.MustCompile(`(?:^|[ \t])([^ \t\[]+)\[[0-9]*$`)
-	// Postfix: connect from mail.example.com[192.0.2.1], with a port where the operator wants that.
-	postfixConnect = regexp.MustCompile(`^connect from [^ \[]+\[([0-9A-Fa-f.:]+)\]`)
+	// Postfix: connect from mail.example.com[192.0.2.1], a name that leads back to the address, or "unknown".
+	postfixConnect = regexp.MustCompile(`^connect from ([^ \[]+)\[([0-9A-Fa-f.:]+)\]`)
 	// postscreen, which stands before it: CONNECT from [192.0.2.1]:40000 to [198.51.100.1]:25
 	postscreenConnect = regexp.MustCompile(`^CONNECT from \[([0-9A-Fa-f.:]+)\]`)
 	// Sendmail: the sender of a message or a ruleset that refuses, and with a higher LogLevel each connection.
@@ -25,44 +25,51 @@ var (
 	anyAddress = regexp.MustCompile(`(?:\[|addr )(?:IPv6:)?([0-9A-Fa-f.:]+)(?:\]| )`)
 )
 
-// visitOf is the client that a line of a mail log says has come to the host; not valid: it says that of nobody.
-func visitOf(line string) netip.Addr {
+// visitOf is the client that a line of a mail log says has come to the host, and its forward-confirmed name, where the line has that; not valid:
+// it says that of nobody.
+func visitOf(line string) (client netip.Addr, name string) {
 	if head, said, ok := strings.Cut(line, "]: "); ok {
 		if m := syslogProgram.FindStringSubmatch(head); m != nil {
-			return addressIn(said, linesOf(m[1])...)
+			return visitIn(said, lineOf(m[1]))
 		}
 	}
 	if strings.Contains(line, " A=") { // a user of the host's own
-		return netip.Addr{}
+		return netip.Addr{}, ""
 	}
-	return addressIn(line, eximArrival)
+	return visitIn(line, eximArrival)
 }
 
-// linesOf are the lines of a program that tell of a client.
-func linesOf(program string) []*regexp.Regexp {
+// lineOf is the line of a program that tells of a client; nil: it has none.
+func lineOf(program string) *regexp.Regexp {
 	switch {
 	case strings.HasPrefix(program, "postfix") && strings.HasSuffix(program, "/smtpd") && strings.Count(program, "/") == 1:
-		return []*regexp.Regexp{postfixConnect}
+		return postfixConnect
 	case strings.HasPrefix(program, "postfix") && strings.HasSuffix(program, "/postscreen"):
-		return []*regexp.Regexp{postscreenConnect}
+		return postscreenConnect
 	case program == "sendmail" || program == "sm-mta":
-		return []*regexp.Regexp{sendmailRelay}
+		return sendmailRelay
 	case program == "smtpd":
-		return []*regexp.Regexp{opensmtpdConnect}
+		return opensmtpdConnect
 	case program == "exim" || program == "exim4":
-		return []*regexp.Regexp{eximArrival}
+		return eximArrival
 	}
 	return nil
 }
 
-func addressIn(text string, patterns ...*regexp.Regexp) netip.Addr {
-	for _, p := range patterns {
-		if m := p.FindStringSubmatch(text); m != nil {
-			a, _ := netip.ParseAddr(m[1])
-			return a.Unmap()
-		}
+// visitIn reads a line of a kind, which ends with the address, and may begin with the name.
+func visitIn(text string, line *regexp.Regexp) (client netip.Addr, name string) {
+	if line == nil {
+		return client, ""
 	}
-	return netip.Addr{}
+	m := line.FindStringSubmatch(text)
+	if m == nil {
+		return client, ""
+	}
+	client, _ = netip.ParseAddr(m[len(m)-1])
+	if len(m) > 2 && m[1] != "unknown" {
+		name = m[1]
+	}
+	return client.Unmap(), name
 }
 
 const (
@@ -76,15 +83,21 @@ const (
 // visits are those that a mail log tells of.
 type visits struct {
 	zone string // the DNSBL; "": none
-	held map[netip.Addr]time.Time
-	seen func(netip.Addr)
+	held map[netip.Addr]visit
+	seen func(client netip.Addr, name string)
+}
+
+// visit is one that is held.
+type visit struct {
+	at   time.Time
+	name string
 }
 
 // take takes a line in.
 func (v *visits) take(line string, now time.Time) {
-	if a := visitOf(line); a.IsValid() && len(v.held) < mostHeld {
+	if a, name := visitOf(line); a.IsValid() && len(v.held) < mostHeld {
 		if _, ok := v.held[a]; !ok {
-			v.held[a] = now
+			v.held[a] = visit{now, name}
 		}
 	}
 	if v.zone == "" || !strings.Contains(line, v.zone) {
@@ -99,10 +112,10 @@ func (v *visits) take(line string, now time.Time) {
 
 // pass has those taken for visitors who have been held for long enough.
 func (v *visits) pass(now time.Time) {
-	for a, since := range v.held {
-		if passed := now.Sub(since); passed >= heldFor || passed < 0 {
+	for a, visit := range v.held {
+		if passed := now.Sub(visit.at); passed >= heldFor || passed < 0 {
 			delete(v.held, a)
-			v.seen(a)
+			v.seen(a, visit.name)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 // TestVisitsAreReadFromWhatMailSoftwareLogs, as it wrote it.
 func TestVisitsAreReadFromWhatMailSoftwareLogs(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
-		{"Nov 26 09:43:01 mail postfix/smtpd[1234]: connect from mail.example.com[192.0.2.1]", "192.0.2.1"},
+		{"Nov 26 09:43:01 mail postfix/smtpd[1234]: connect from mail.example.com[192.0.2.1]", "mail.example.com 192.0.2.1"},
 		{"2026-11-26T09:43:01.123456+00:00 mail postfix/smtpd[1234]: connect from unknown[2001:db8::7]:40000", "2001:db8::7"},
 		{"Nov 26 09:43:01 mail postfix-out/smtpd[1234]: connect from unknown[192.0.2.1]", "192.0.2.1"},
 		{"Nov 26 09:43:01 mail postfix/submission/smtpd[1234]: connect from unknown[192.0.2.1]", ""},
@@ -47,8 +47,8 @@ func TestVisitsAreReadFromWhatMailSoftwareLogs(t *testing.T) {
 		{"]: ", ""}, {"", ""},
 	} {
 		got := ""
-		if a := visitOf(c.line); a.IsValid() {
-			got = a.String()
+		if a, name := visitOf(c.line); a.IsValid() {
+			got = strings.TrimSpace(name + " " + a.String())
 		}
 		if got != c.want {
 			t.Errorf("%s\ngot %q, want %q", c.line, got, c.want)
@@ -86,7 +86,7 @@ func TestWhoIsTurnedAwayForBeingListedHasNotVisited(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seen := []netip.Addr{}
-			v := &visits{zone: "bl.a.test", held: map[netip.Addr]time.Time{}, seen: func(a netip.Addr) { seen = append(seen, a) }}
+			v := &visits{zone: "bl.a.test", held: map[netip.Addr]visit{}, seen: func(a netip.Addr, _ string) { seen = append(seen, a) }}
 			for _, line := range c.lines {
 				v.take(line, began)
 			}
@@ -168,7 +168,7 @@ func FuzzVisit(f *testing.F) {
 	f.Add("2026-11-26 09:43:01 SMTP connection from [192.0.2.1]:40000 (TCP/IP connection count = 1)")
 	f.Add("h postfix/smtpd[1]: NOQUEUE: Client host [192.0.2.2] blocked using bl.a.test")
 	f.Fuzz(func(t *testing.T, line string) {
-		v := &visits{zone: "bl.a.test", held: map[netip.Addr]time.Time{}, seen: func(a netip.Addr) {
+		v := &visits{zone: "bl.a.test", held: map[netip.Addr]visit{}, seen: func(a netip.Addr, _ string) {
 			if !a.IsValid() || a.Is4In6() || a.Zone() != "" {
 				t.Errorf("%q: %v", line, a)
 			}

@@ -16,8 +16,9 @@ import (
 const vouchTime = 20 * time.Second
 
 // Vouches says whether DNS speaks for a mail client: its address has a name that leads back to it, and SPF lets it send for a domain (RFC
-// 7208). Where that could not be found out, such as when no resolver answers, the client has the benefit of the doubt.
-func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, domain string) bool {
+// 7208). Where that could not be found out, such as when no resolver answers, the client has the benefit of the doubt. The name is "" where
+// none leads back.
+func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, domain string) (name string, vouches bool) {
 	ctx, cancel := context.WithTimeout(ctx, vouchTime)
 	defer cancel()
 	resolver := &net.Resolver{PreferGo: true, Dial: func(dialing context.Context, network, address string) (net.Conn, error) {
@@ -32,21 +33,23 @@ func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, dom
 	}}
 	names, err := resolver.LookupAddr(ctx, client.String())
 	if err != nil {
-		return !isNone(err)
+		return "", !isNone(err)
 	}
-	confirmed := false
-	for _, name := range names[:min(len(names), mostNames)] {
-		addrs, err := resolver.LookupNetIP(ctx, "ip", strings.TrimSuffix(name, "."))
+	for _, n := range names[:min(len(names), mostNames)] {
+		n = strings.TrimSuffix(n, ".")
+		addrs, err := resolver.LookupNetIP(ctx, "ip", n)
 		if err != nil && !isNone(err) {
-			return true
+			return "", true
 		}
-		confirmed = confirmed || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client })
+		if name == "" && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client }) {
+			name = n
+		}
 	}
-	if !confirmed || domain == "" {
-		return false
+	if name == "" || domain == "" {
+		return name, false
 	}
 	result, _ := spf.CheckHostWithSender(client.AsSlice(), helo, "postmaster@"+domain, spf.WithContext(ctx), spf.WithResolver(resolver))
-	return result == spf.Pass || result == spf.TempError
+	return name, result == spf.Pass || result == spf.TempError
 }
 
 // mostNames is how many names of an address are looked at.

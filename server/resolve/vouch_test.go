@@ -48,11 +48,15 @@ func TestForWhomDNSSpeaks(t *testing.T) {
 		{"203.0.113.10", "honest.test", false}, {"203.0.113.11", "honest.test", false}, {"203.0.113.13", "honest.test", false},
 		{"203.0.113.12", "honest.test", true}, // nobody knows
 	} {
-		if got := Vouches(t.Context(), []string{server}, netip.MustParseAddr(c.client), "helo.test", c.domain); got != c.want {
+		name, got := Vouches(t.Context(), []string{server}, netip.MustParseAddr(c.client), "helo.test", c.domain)
+		if got != c.want {
 			t.Errorf("%s for %s: %v, want %v", c.client, c.domain, got, c.want)
 		}
+		if confirmed := c.client == "203.0.113.9"; confirmed != (name == "mail.honest.test") {
+			t.Errorf("%s: its name is %q", c.client, name)
+		}
 	}
-	if !Vouches(t.Context(), []string{"127.0.0.1:1"}, netip.MustParseAddr("203.0.113.9"), "helo.test", "honest.test") {
+	if _, vouches := Vouches(t.Context(), []string{"127.0.0.1:1"}, netip.MustParseAddr("203.0.113.9"), "helo.test", "honest.test"); !vouches {
 		t.Error("without a resolver a client has no benefit of the doubt")
 	}
 }
