@@ -36,7 +36,7 @@ const freshenAfter = 50 * time.Millisecond
 
 // newKeeper makes the keeper of what the catch sees.
 func (s *Server) newKeeper(c *Config) *list.Keeper {
-	k := list.NewKeeper(c.rules(), s.resolver.Servers, s.Log)
+	k := list.NewKeeper(c.rules(), s.Clock, s.resolver.Servers, s.Log)
 	if c.keeps() {
 		k.Open(c.state)
 	}
@@ -65,15 +65,16 @@ func (s *Server) listNow(c *Config) *load.List {
 	if c.list.Zone == "" && !c.list.HTTP {
 		return nil
 	}
+	now := s.Clock().Unix()
 	next, known := &load.List{Zone: c.list.Zone, Made: time.Now()}, true
 	if c.list.Lists {
-		next.Clients, known = s.keeper.Clients(next.Made.Unix())
+		next.Clients, known = s.keeper.Clients(now)
 	}
 	if !known {
 		return next
 	}
 	old := s.dnsbl.zone
-	if next.Serial = uint32(next.Made.Unix()); old == nil {
+	if next.Serial = uint32(now); old == nil {
 		return next
 	}
 	if old.Serial != 0 && old.Zone == next.Zone && slices.Equal(old.Clients, next.Clients) {

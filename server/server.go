@@ -45,7 +45,7 @@ type Options struct {
 	Log             *slog.Logger
 	Notify          func(Event)
 	Progress        load.Progress    // of its loads
-	Clock           func() time.Time // by which zones are signed; nil: that of the host
+	Clock           func() time.Time // by which zones are signed and clients judged; nil: that of the host
 	Tempo           transfer.Tempo   // of zones that come from primaries; zero: that of the clock
 	Health          health.Tempo     // of the watch over real exchanges; zero: that of the clock
 	MailPort        uint16           // of real exchanges; 0: 25

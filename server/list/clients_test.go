@@ -19,7 +19,7 @@ func deaf(client string, at int64, decoys ...string) judge.Sighting {
 
 // TestABusyBotIsNotToldAnewAtEachOfItsSessions: each would change the zone, and make secondaries fetch it.
 func TestABusyBotIsNotToldAnewAtEachOfItsSessions(t *testing.T) {
-	k := NewKeeper(judge.Rules{Keep: 30 * 24 * time.Hour}, nil, slog.New(slog.DiscardHandler))
+	k := NewKeeper(judge.Rules{Keep: 30 * 24 * time.Hour}, time.Now, nil, slog.New(slog.DiscardHandler))
 	defer k.Close()
 	const begin, day = 1_000_000, 24 * 3600
 	told := func(now int64) string {
@@ -56,7 +56,7 @@ func TestABusyBotIsNotToldAnewAtEachOfItsSessions(t *testing.T) {
 
 // TestNobodyIsKnownUntilTheFileIsRead: to list nobody meanwhile would pardon all.
 func TestNobodyIsKnownUntilTheFileIsRead(t *testing.T) {
-	k := NewKeeper(judge.Rules{Keep: time.Hour}, nil, slog.New(slog.DiscardHandler))
+	k := NewKeeper(judge.Rules{Keep: time.Hour}, time.Now, nil, slog.New(slog.DiscardHandler))
 	defer k.Close()
 	k.folder = "held" // as Open does before it reads
 	if _, ok := k.Clients(0); ok {

@@ -22,6 +22,7 @@ type Keeper struct {
 	Listed chan judge.Entry
 
 	log     *slog.Logger
+	clock   func() time.Time
 	servers func() []string // that are asked who a client is
 	places  chan struct{}   // look-ups about clients at a time
 	running sync.WaitGroup
@@ -45,10 +46,10 @@ const vouchesAtOnce = 64
 const waitingListed = 1024
 
 // NewKeeper makes a keeper whose facts are in memory. It asks the name servers, "" for those of the host, about clients.
-func NewKeeper(rules judge.Rules, servers func() []string, log *slog.Logger) *Keeper {
+func NewKeeper(rules judge.Rules, clock func() time.Time, servers func() []string, log *slog.Logger) *Keeper {
 	k := &Keeper{
-		Book: judge.NewBook(rules), Listed: make(chan judge.Entry, waitingListed), log: log, servers: servers,
-		places: make(chan struct{}, vouchesAtOnce), well: map[netip.Addr]bool{}, ticked: time.Now(), read: make(chan struct{}),
+		Book: judge.NewBook(rules), Listed: make(chan judge.Entry, waitingListed), log: log, clock: clock, servers: servers,
+		places: make(chan struct{}, vouchesAtOnce), well: map[netip.Addr]bool{}, ticked: clock(), read: make(chan struct{}),
 	}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	return k
@@ -74,7 +75,7 @@ func (k *Keeper) take(folder string) {
 		k.log.Warn("left out damaged lines of the sightings", "file", facts, "lines", damaged)
 	}
 	if err == nil {
-		err = k.Book.Write(facts, time.Now().Unix())
+		err = k.Book.Write(facts, k.clock().Unix())
 	}
 	if err == nil {
 		err = k.Book.ReadPardons(pardons)
@@ -100,10 +101,11 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 	default:
 		return
 	}
+	at := k.clock().Add(-time.Since(seen.At))
 	k.running.Go(func() {
 		defer func() { <-k.places }()
 		fact := &judge.Sighting{
-			At: seen.At.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Helo: seen.Helo, Sender: seen.Sender,
+			At: at.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Helo: seen.Helo, Sender: seen.Sender,
 			Recipients: seen.Recipients, NoSMTP: seen.Early || seen.Foreign, Tried: seen.Tried, Data: seen.Data,
 		}
 		fact.Name, fact.Vouched = resolve.Vouches(k.ctx, k.servers(), fact.Client, fact.Helo, fact.Sender)
@@ -111,7 +113,7 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 			return
 		}
 		k.note(k.Book.Add(judge.Fact{Sighting: fact}))
-		if l := k.Book.Judge(fact.Client, time.Now().Unix()); l != nil {
+		if l := k.Book.Judge(fact.Client, k.clock().Unix()); l != nil {
 			select {
 			case k.Listed <- judge.Entry{Client: judge.Narrow(fact.Client), Listing: *l}:
 			default:
@@ -123,7 +125,7 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 // Visited notes that a client came to a real host. Its forward-confirmed name is "" where it has none.
 func (k *Keeper) Visited(client netip.Addr, name string) {
 	for _, from := range judge.Surroundings(client, name) {
-		k.note(k.Book.Add(judge.Fact{Visit: &judge.Visit{At: time.Now().Unix(), From: from}}))
+		k.note(k.Book.Add(judge.Fact{Visit: &judge.Visit{At: k.clock().Unix(), From: from}}))
 	}
 }
 
@@ -136,7 +138,7 @@ func (k *Keeper) note(err error) {
 
 // Tick does what is due for the facts: it notes which owners have a real exchange that is not well, after it was, and forgets what is old.
 func (k *Keeper) Tick(sites map[netip.Addr]*catch.Site) {
-	now := time.Now()
+	now := k.clock()
 	k.watchOutages(sites, now.Unix())
 	k.note(k.Book.Tick(now.Unix(), now.Sub(k.ticked)))
 	k.ticked = now

@@ -152,7 +152,7 @@ func TestALogIsFollowedThroughItsRotations(t *testing.T) {
 func TestAKeeperTakesVisitsFromALog(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mail.log")
-	k := NewKeeper(judge.Rules{Keep: time.Hour}, nil, slog.New(slog.DiscardHandler))
+	k := NewKeeper(judge.Rules{Keep: time.Hour}, time.Now, nil, slog.New(slog.DiscardHandler))
 	defer k.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	wait := k.RunLog(ctx, path, "bl.a.test")

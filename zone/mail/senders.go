@@ -15,8 +15,8 @@ type Shares struct {
 type Sender struct {
 	Name   string `json:"sender"`
 	Honest bool   `json:"honest"`
-	// choose returns the exchanges among which the sender takes one by chance, for his first connection that comes to a host.
-	choose func(d *Domain) []Exchange
+	// Choose returns the exchanges among which the sender takes one by chance, for his first connection that comes to a host.
+	Choose func(d *Domain) []Exchange `json:"-"`
 }
 
 // Senders are the kinds of sender, honest ones first.
@@ -36,7 +36,7 @@ var Senders = []Sender{
 
 // Simulate tells where the sender's connections go.
 func (s Sender) Simulate(d *Domain) Shares {
-	chosen := s.choose(d)
+	chosen := s.Choose(d)
 	if len(chosen) == 0 {
 		return Shares{Waits: 1}
 	}
