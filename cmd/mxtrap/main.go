@@ -67,7 +67,7 @@ func rootCommand() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2 // letters
 	root.SetVersionTemplate("mxtrap {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), healthCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), demoCommand(), healthCommand(), versionCommand())
 	return root
 }
 

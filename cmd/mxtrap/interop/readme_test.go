@@ -29,8 +29,12 @@ func TestInteropReadme(t *testing.T) {
 			for _, c := range strings.Split("\n"+body, "\n$ ")[1:] {
 				command, want, _ := strings.Cut(strings.TrimSuffix(c, "\n")+"\n", "\n")
 				commands++
-				if strings.HasPrefix(command, "go run") {
+				switch command {
+				case "go run ./cmd/mxtrap serve":
 					serveExample(t, want)
+					continue
+				case "go run ./cmd/mxtrap demo":
+					playDemo(t, want)
 					continue
 				}
 				shell := exec.Command("sh", "-c", command)
@@ -44,6 +48,20 @@ func TestInteropReadme(t *testing.T) {
 	}
 	if commands < 6 || files < 2 {
 		t.Errorf("only %d commands and %d files found in the README", commands, files)
+	}
+}
+
+// playDemo runs the demonstration, which tells more than the README shows, and by another clock.
+func playDemo(t *testing.T, want string) {
+	t.Helper()
+	timeless := func(text string) string { return regexp.MustCompile(`(?m)^\+\d:\d\d`).ReplaceAllString(text, "") }
+	told := timeless(output(t, "mxtrap", "demo", "--fast"))
+	for _, part := range strings.Split(timeless(want), "...\n") {
+		_, rest, ok := strings.Cut(told, part)
+		if !ok {
+			t.Fatalf("the demonstration does not tell\n%s\nin what is left of it:\n%s", part, told)
+		}
+		told = rest
 	}
 }
 
