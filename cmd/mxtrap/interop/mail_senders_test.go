@@ -109,7 +109,10 @@ type exim struct{ listens, program, conf, log string }
 const eximVariable = "EXIM"
 
 // newExim starts an Exim that takes itself for the host of these addresses.
-func newExim(t *testing.T, port, addresses string) *exim {
+func newExim(t *testing.T, port, addresses string) *exim { return newEximWith(t, port, addresses, "") }
+
+// newEximWith is newExim with rules before that which takes all recipients.
+func newEximWith(t *testing.T, port, addresses, rules string) *exim {
 	e := &exim{listens: port, program: os.Getenv(eximVariable)}
 	if e.program == "" {
 		t.Fatal("set " + eximVariable + " to an exim4 binary")
@@ -137,6 +140,7 @@ keep_environment =
 tls_advertise_hosts =
 begin acl
 take:
+%[4]s
   accept
 begin routers
 out:
@@ -153,7 +157,7 @@ remote:
   utf8_downconvert = 0
 begin retry
 * * F,2h,1s
-`, dir, addresses, port)
+`, dir, addresses, port, rules)
 	os.WriteFile(e.conf, []byte(text), 0o644)
 	os.Chown(e.conf, 0, 0)
 	background(t, e.program, "-C", e.conf, "-bdf")

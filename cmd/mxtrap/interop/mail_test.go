@@ -56,6 +56,7 @@ func TestInteropMail(t *testing.T) {
 	t.Run("which addresses Postfix keeps", func(t *testing.T) { h.keeps(t, postfix) })
 	t.Run("bots go where simulate says", h.bots)
 	t.Run("postscreen", h.postscreen)
+	t.Run("mail hosts ask the DNSBL", h.asked)
 	t.Run("nft takes what export prints", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "rules")
 		os.WriteFile(file, []byte(output(t, binary, "export", "nftables", "--config", h.config(), scenarios[0].domain()+".test")), 0o644)
@@ -110,9 +111,9 @@ func newMailHost(t *testing.T) *mailHost {
 	}
 	run("ip addr add " + clientIP + "/32 dev lo")
 	h := &mailHost{sinks: map[string]*sink{}}
-	for _, ip := range append([]string{primaryIP, fallbackIP, decoyIP1, decoyIP2, postboxIP, "192.0.2.53"}, fiveIPs...) {
+	for _, ip := range append([]string{primaryIP, fallbackIP, decoyIP1, decoyIP2, postboxIP, "192.0.2.53", dnsblIP}, fiveIPs...) {
 		run("ip addr add " + ip + "/32 dev lo")
-		if ip != "192.0.2.53" {
+		if ip != "192.0.2.53" && ip != dnsblIP {
 			h.sinks[ip] = &sink{ip: ip, manner: refuses}
 		}
 	}
@@ -157,6 +158,9 @@ remote-control:
 stub-zone:
  name: test
  stub-addr: 192.0.2.53
+stub-zone:
+ name: bl.test
+ stub-addr: `+dnsblIP+`
 `), 0o644)
 	background(t, "unbound", "-d", "-c", unbound)
 	eventually(t, "unbound resolves through mxtrap", func() bool {
