@@ -45,7 +45,7 @@ func (h *mailHost) asked(t *testing.T) {
 	eventually(t, "unbound knows whom mxtrap lists", func() bool { return listed("127.0.0.1") })
 	takes := "mynetworks =\nsmtpd_relay_restrictions = reject_unauth_destination\nsmtpd_recipient_restrictions =\nrelay_domains = s0.test\n"
 	smtpd := newPostfix(t, "2533", "", takes+recipe(t, "main.cf smtpd"), "")
-	newPostfix(t, "2534", "", takes+"postscreen_greet_wait = 1s\npostscreen_cache_map = internal:x\npostscreen_access_list =\npostscreen_dnsbl_min_ttl = 1s\n"+recipe(t, "main.cf postscreen"),
+	screen := newPostfix(t, "2534", "", takes+"postscreen_greet_wait = 1s\npostscreen_cache_map = internal:x\npostscreen_access_list =\npostscreen_dnsbl_min_ttl = 1s\n"+recipe(t, "main.cf postscreen"),
 		"2535 inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\ndnsblog unix - - n - 0 dnsblog\n")
 	exim := newEximWith(t, "2536", "", recipe(t, "exim.conf"))
 	offer := func(from, port string) string {
@@ -76,6 +76,11 @@ func (h *mailHost) asked(t *testing.T) {
 	hosts := []struct{ name, port, refusal string }{
 		{"reject_rbl_client", smtpd.port(), "blocked using bl.test; went on to DATA"}, {"postscreen", "2535", "blocked using bl.test"}, {"Exim", exim.port(), "is listed at bl.test: "},
 	}
+	told := h.readsLogs(t, map[string]func(client string){
+		smtpd.log:             func(client string) { offer(client, smtpd.port()) },
+		screen.log:            func(client string) { offer(client, "2535") },
+		exim.log + "/mainlog": func(client string) { offer(client, exim.port()) },
+	})
 	for _, host := range hosts {
 		if said := offer(clientIP, host.port); !strings.HasPrefix(said, "5") || !strings.Contains(said, host.refusal) {
 			t.Errorf("%s says to a bot that is listed: %s", host.name, said)
@@ -96,6 +101,41 @@ func (h *mailHost) asked(t *testing.T) {
 	neighbour := strings.TrimSuffix(clientIP, "7") + "200"
 	visits(t, "10040", neighbour)
 	eventually(t, "a visit of its neighbour pardons the bot", func() bool { return !listed(dnsblIP) })
+	told()
+}
+
+// readsLogs has a mxtrap read the log of each mail host while a client of its own comes there. The function that it returns waits until it knows
+// of each that somebody came.
+func (h *mailHost) readsLogs(t *testing.T, hosts map[string]func(client string)) (wait func()) {
+	t.Helper()
+	var waits []func()
+	for log, comes := range hosts {
+		network := fmt.Sprintf("198.18.%d.", len(waits))
+		output(t, "ip", "addr", "add", network+"1/32", "dev", "lo")
+		m := &instance{}
+		startInstance(t, m, fmt.Sprintf("[server]\nlisten = [\"%s:%s\"]\nmetrics = \"\"\nstate = %q\n[list]\nlog = %q\n", dnsblIP, freePort(t), sightedIn(t, network+"66"), log),
+			map[string]string{"a.toml": "name = \"a.invalid\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.54\"]\n"})
+		eventually(t, "mxtrap reads the log", func() bool { return strings.Contains(m.out.String(), "reading visits from a mail log") })
+		time.Sleep(2 * time.Second) // it looks at the file each second
+		comes(network + "1")
+		waits = append(waits, func() {
+			for until := time.Now().Add(90 * time.Second); ; time.Sleep(time.Second) {
+				facts := said(t, binary, "list", "show", "--config", m.config(), network+"66")
+				if strings.Contains(facts, "somebody of "+network+"0/24 came to a real host") {
+					return
+				}
+				if time.Now().After(until) {
+					t.Errorf("%s tells of nobody:\n%s\n%s", log, facts, readFile(t, log))
+					return
+				}
+			}
+		})
+	}
+	return func() {
+		for _, wait := range waits {
+			wait()
+		}
+	}
 }
 
 // rspamd are the symbols that rspamd finds for a message of a client, with the guide's list.
