@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -368,14 +369,22 @@ func (b *Book) judge(client netip.Prefix, now int64) *Listing {
 	return Judge(e, now)
 }
 
+// judgedAtOnce is how many clients are judged while those wait who bring facts: Postfix is answered once they are noted.
+const judgedAtOnce = 100
+
 // Listed are all clients that are listed at a time, in the order of their addresses.
 func (b *Book) Listed(now int64) (entries []Entry) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	for client := range b.clients {
-		if l := b.judge(client, now); l != nil {
-			entries = append(entries, Entry{client, *l})
+	clients := slices.Collect(maps.Keys(b.clients))
+	b.mu.Unlock()
+	for some := range slices.Chunk(clients, judgedAtOnce) {
+		b.mu.Lock()
+		for _, client := range some {
+			if l := b.judge(client, now); l != nil {
+				entries = append(entries, Entry{client, *l})
+			}
 		}
+		b.mu.Unlock()
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return a.Client.Compare(b.Client) })
 	return entries

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -134,6 +135,14 @@ func TestWhateverTheFacts(t *testing.T) {
 		turned.Sightings, turned.Visits, turned.Outages = reversed(e.Sightings), reversed(e.Visits), reversed(e.Outages)
 		if other := Judge(turned, now); !reflect.DeepEqual(l, other) {
 			t.Fatalf("the order of the facts tells: %+v and %+v of %+v", l, other, e)
+		}
+		renamed := e
+		renamed.Sightings = slices.Clone(e.Sightings)
+		for i := range renamed.Sightings {
+			renamed.Sightings[i].Helo = "other.example" // one HELO stands for hundreds of hosts at large senders, and need not be the client's name
+		}
+		if other := Judge(renamed, now); (l == nil) != (other == nil) || l != nil && (l.Grade != other.Grade || l.End != other.End) {
+			t.Fatalf("the HELO tells: %+v and %+v of %+v", l, other, e)
 		}
 		if l == nil {
 			continue
