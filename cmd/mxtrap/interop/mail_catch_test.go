@@ -78,7 +78,7 @@ func (h *mailHost) catch(t *testing.T, senders ...mta) {
 	}
 	for _, name := range []string{
 		"all up", "the primary refuses", "the primary drops packets", "the primary greets with 421", "every real host refuses", "every real host drops packets",
-		"one real host", "an address in UTF-8, all up", "an address in UTF-8, decoys greet with 421",
+		"one real host", "three megabytes in 8 bits, every real host refuses", "an address in UTF-8, all up", "an address in UTF-8, decoys greet with 421",
 		"warning: one real host that defers sends honest mail to decoys",
 	} {
 		for _, s := range scenarios {

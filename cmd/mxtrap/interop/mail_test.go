@@ -192,6 +192,7 @@ type scenario struct {
 
 	fromFallback bool   // the sender is the fallback itself
 	from         string // "": a@sender.test
+	body         string // "": hello
 
 	messages int    // 0: one
 	want     string // connections to primary, fallback and decoys, after the first attempt; "": any
@@ -232,6 +233,8 @@ var scenarios = []scenario{
 	{name: "an address in UTF-8, decoys greet with 421", from: "é@sender.test", manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses}, decoys: "some", ends: "queued"},
 	{name: "an address in UTF-8, decoys offer SMTPUTF8 and answer 451", from: "é@sender.test",
 		manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses, decoyIP1: defers, decoyIP2: defers}, decoys: "some", ends: "queued"},
+	{name: "three megabytes in 8 bits, every real host refuses", body: strings.Repeat("é é é é é é é é é é é é é é é é é é é é\r\n", 50_000),
+		manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses}, decoys: "some", ends: "queued"},
 	{name: "warning: decoys that offer no SMTPUTF8 bounce honest mail that needs it", from: "é@sender.test",
 		manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses, decoyIP1: lacks, decoyIP2: lacks}, decoys: "some", ends: "bounced"},
 	// What the guide warns of.
@@ -291,7 +294,7 @@ func (h *mailHost) play(t *testing.T, m mta, s scenario) {
 		subject := fmt.Sprintf("message-%d", h.sent)
 		subjects[subject] = true
 		from := cmp.Or(s.from, "a@sender.test")
-		body := fmt.Sprintf("From: <%s>\r\nTo: <b@%s>\r\nSubject: %s\r\n\r\nhello\r\n", from, domain, subject)
+		body := fmt.Sprintf("From: <%s>\r\nTo: <b@%s>\r\nSubject: %s\r\n\r\n%s\r\n", from, domain, subject, cmp.Or(s.body, "hello"))
 		if err := smtp.SendMail("127.0.0.1:"+m.port(), nil, from, []string{"b@" + domain}, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
