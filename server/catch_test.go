@@ -31,10 +31,13 @@ func mailPort(t *testing.T) uint16 {
 	return l.Addr().(*net.TCPAddr).AddrPort().Port()
 }
 
+// asBot connects from an address that can be listed.
+var asBot = &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 66)}}
+
 // visit is what a decoy says to a bot.
 func visit(t *testing.T, addr string, lines ...string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	conn, err := asBot.Dial("tcp", addr)
 	if err != nil {
 		return err.Error()
 	}
@@ -120,7 +123,7 @@ func TestTheCatchGreetsWhileAllRealExchangesAreWell(t *testing.T) {
 	r.reload()
 	says(at(26), "refused")
 	r.stop()
-	if log := r.log.String(); !strings.Contains(log, "msg=catch client=127.0.0.1") || !strings.Contains(log, "a real exchange is not well") {
+	if log := r.log.String(); !strings.Contains(log, "msg=catch client=127.0.0.66") || !strings.Contains(log, "a real exchange is not well") {
 		t.Error(log)
 	}
 }
@@ -150,7 +153,7 @@ func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 		s.catcher = s.newCatcher()
 		s.zonesChanged()
 	})
-	bot := netip.MustParseAddr("127.0.0.1")
+	bot := netip.MustParseAddr("127.0.0.66")
 	listed := func(when string, want judge.Grade) {
 		t.Helper()
 		var got judge.Grade
@@ -178,7 +181,7 @@ func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		conn, err := net.Dial("tcp", at(26))
+		conn, err := asBot.Dial("tcp", at(26))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +197,7 @@ func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer postfix.Close()
-	fmt.Fprint(postfix, "request=smtpd_access_policy\nclient_address=127.0.0.1\n\n")
+	fmt.Fprint(postfix, "request=smtpd_access_policy\nclient_address=127.0.0.66\n\n")
 	postfix.SetReadDeadline(time.Now().Add(patience))
 	if line, err := bufio.NewReader(postfix).ReadString('\n'); line != "action=DUNNO\n" {
 		t.Fatalf("%q, %v", line, err)

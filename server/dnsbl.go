@@ -37,6 +37,7 @@ const freshenAfter = 50 * time.Millisecond
 // newKeeper makes the keeper of what the catch sees.
 func (s *Server) newKeeper(c *Config) *list.Keeper {
 	k := list.NewKeeper(c.rules(), s.Clock, s.resolver.Servers, s.Log)
+	k.Use(c.rules(), c.list.Lists)
 	if c.keeps() {
 		k.Open(c.state)
 	}
@@ -54,9 +55,12 @@ func (s *Server) rulesChanged(c *Config) {
 		s.Log.Warn("a change of list.policy or list.log takes effect at the next start")
 		c.list.Policy, c.list.Log = old.Policy, old.Log
 	}
-	s.keeper.Use(c.rules())
+	s.keeper.Use(c.rules(), c.list.Lists)
 	if c.keeps() {
 		s.keeper.Open(c.state)
+	}
+	if folder := s.keeper.Folder(); folder != "" && folder != c.state {
+		s.Log.Warn("a change of server.state takes effect for sightings and pardons at the next start", "folder", folder)
 	}
 }
 

@@ -94,7 +94,9 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 		t.Errorf("an answer for nobody: %v, %v", reply, err)
 	}
 
-	r.keeper.Visited(netip.MustParseAddr("203.0.113.200"), "")
+	if err := r.keeper.Book.Visit(netip.MustParseAddr("203.0.113.200"), "", time.Now().Unix(), true); err != nil {
+		t.Error(err)
+	}
 	r.soon("after a neighbour's visit to a real host", func() string { return r.ask("7.113.0.203.bl.a.test.", dns.TypeA) }, "NXDOMAIN")
 	r.stop()
 	again := start(t, map[string]string{
@@ -193,4 +195,19 @@ func TestTheDNSBLIsEmptyWhileTheOperatorLooks(t *testing.T) {
 	r.write("mxtrap.toml", serverFile)
 	r.reload()
 	r.want("without a DNSBL", r.ask("2.0.0.127.bl.a.test.", dns.TypeA), "NOERROR") // the delegation
+}
+
+// TestADNSBLWhoseNewNameIsTakenIsGone: under its old name its clients would stay for ever.
+func TestADNSBLWhoseNewNameIsTakenIsGone(t *testing.T) {
+	t.Parallel()
+	r := blocklist(t, "", nil)
+	r.bot("203.0.113.7")
+	r.soon("a bot", func() string { return r.ask("7.113.0.203.bl.a.test.", dns.TypeA) }, "127.0.0.5")
+	r.write("mxtrap.toml", serverFile+"state = \"state\"\n[list]\nmode = \"list\"\nzone = \"a.test\"\n")
+	r.reload()
+	r.want("a bot", r.ask("7.113.0.203.bl.a.test.", dns.TypeA), "NOERROR") // the delegation
+	r.want("the zone that has the name", r.ask("ns1.a.test.", dns.TypeA), "192.0.2.53")
+	if log := r.log.String(); !strings.Contains(log, "list.zone") || !strings.Contains(log, "a zone has one file") {
+		t.Error(log)
+	}
 }

@@ -165,7 +165,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		s.listeners.Shut()
 		return err
 	}
-	logDone := s.keeper.RunLog(ctx, s.config.list.Log, s.config.list.Zone)
+	logDone := s.keeper.RunLog(ctx, s.config.list.Log)
 	catcherDone := s.runCatcher(ctx)
 	looked := s.resolver.Run(ctx)
 	notifierDone, refresherDone := s.notifier.Run(ctx), s.refresher.Run(ctx)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +32,11 @@ no right, and leaves nothing behind. The exit code is 1 where an honest sender w
 		if *fast {
 			lasts = demoFastTime
 		}
-		return demo.Run(c.Context(), lasts, os.Stdout)
+		// It ends in good order, and takes what it has written with it, whatever becomes of the terminal.
+		signal.Ignore(syscall.SIGPIPE)
+		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP)
+		defer stop()
+		return demo.Run(ctx, lasts, os.Stdout)
 	}
 	return c
 }

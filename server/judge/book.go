@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -30,7 +31,10 @@ type Rules struct {
 type Book struct {
 	mu        sync.Mutex
 	rules     Rules
-	log       *log
+	path      string                      // of the file; "": there is none
+	log       *log                        // nil where it could not be opened
+	torn      bool                        // not all that is in memory is in the file, so that it is to be written anew before anything is added to it
+	anew      bool                        // the file has what is to be kept no longer
 	clients   map[netip.Prefix][]Sighting // by the narrow prefix, in the order of their coming
 	around    map[Surrounding]int         // how many sightings there are
 	sightings int
@@ -45,7 +49,6 @@ type Book struct {
 	compact   int64  // octets of the file when that was done last
 	compacted int64  // when
 	forgotten bool   // something of the file has been forgotten since
-	empty     bool   // the file is to be written anew, for nothing of it is to be kept
 }
 
 // NewBook makes an empty book that is kept in memory alone.
@@ -59,7 +62,7 @@ func (b *Book) Use(rules Rules) {
 	defer b.mu.Unlock()
 	b.rules = rules
 	if rules.Keep == 0 {
-		b.empty = b.sightings > 0
+		b.anew = b.anew || b.sightings > 0
 		clear(b.clients)
 		clear(b.around)
 		b.sightings = 0
@@ -93,19 +96,26 @@ func (b *Book) ReadPardons(path string) error {
 }
 
 // Write has the book keep its facts in a file, from now on. The time since the process last ran is an outage of all, in which nobody saw who
-// came to the real hosts.
-func (b *Book) Write(path string, now int64) error {
+// came to the real hosts. The error says that the file cannot be had; what there is is in memory then, until [Book.Compact] can write it.
+func (b *Book) Write(path string, now int64) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l, err := openLog(path, 0o600)
-	if err != nil {
-		return err
-	}
-	b.log = l
+	b.path = path
+	b.log, err = openLog(path, 0o600)
+	b.torn = err != nil
 	if b.alive > 0 {
-		b.add(Fact{Outage: &Outage{From: min(b.alive, now), To: max(b.alive, now)}})
+		err = errors.Join(err, b.add(Fact{Outage: &Outage{From: min(b.alive, now), To: max(b.alive, now)}}))
 	}
-	return b.add(Fact{Alive: now})
+	return errors.Join(err, b.add(Fact{Alive: now}))
+}
+
+// Missed has the time since a process last said that it runs count as an outage of all, for who reads its file while there may be none.
+func (b *Book) Missed(now int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.alive > 0 && now-b.alive > minute {
+		b.take(Fact{Outage: &Outage{From: b.alive, To: now}})
+	}
 }
 
 // Add notes a fact. The error says that it could not be written; it is in memory then.
@@ -113,6 +123,29 @@ func (b *Book) Add(f Fact) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.add(f)
+}
+
+// Visit notes that a client came to a real host, and its forward-confirmed name, "" where it has none. Where hosts turn away whom the book
+// lists, such a client has visited none: else each bot would be pardoned by its first try.
+func (b *Book) Visit(client netip.Addr, name string, now int64, turnedAway bool) (err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if turnedAway && b.judge(Narrow(client), now) != nil {
+		return b.write(b.asks(now))
+	}
+	for _, from := range Surroundings(client, name) {
+		err = errors.Join(err, b.add(Fact{Visit: &Visit{At: now, From: from}}))
+	}
+	return err
+}
+
+// asks notes that somebody tells of visits, and returns the lines for it.
+func (b *Book) asks(at int64) []byte {
+	if n := len(b.asked); n > 0 && at < b.asked[n-1]+visitStep && at >= b.asked[n-1] {
+		return nil
+	}
+	b.asked = append(b.asked, at)
+	return appendLine(nil, Fact{Asked: at})
 }
 
 // add notes a fact. Of visits the file has those alone that clear or pardon a sighting: what there is of others is lost with the process, and
@@ -123,10 +156,7 @@ func (b *Book) add(f Fact) error {
 	}
 	var lines []byte
 	if v := f.Visit; v != nil {
-		if n := len(b.asked); n == 0 || v.At >= b.asked[n-1]+visitStep || v.At < b.asked[n-1] {
-			lines = appendLine(lines, Fact{Asked: v.At})
-			b.asked = append(b.asked, v.At)
-		}
+		lines = b.asks(v.At)
 		if list := b.visits[v.From]; len(list) > 0 && v.At >= list[len(list)-1] && v.At < list[len(list)-1]+visitStep {
 			return b.write(lines)
 		}
@@ -150,15 +180,23 @@ func (b *Book) add(f Fact) error {
 	return b.write(lines)
 }
 
+// errTorn is the error of a fact that is in memory alone, because others that belong before it are.
+var errTorn = errors.New("the file lacks facts that could not be written; it will be written anew")
+
 // write adds lines to the file, where there is one.
-func (b *Book) write(lines []byte) error {
-	if b.log == nil || len(lines) == 0 {
+func (b *Book) write(lines []byte) (err error) {
+	if b.path == "" || len(lines) == 0 {
 		return nil
 	}
 	if b.rewriting {
 		b.meanwhile = append(b.meanwhile, lines...)
 	}
-	return b.log.write(lines)
+	if b.torn {
+		return errTorn
+	}
+	err = b.log.write(lines)
+	b.torn = err != nil
+	return err
 }
 
 // take notes a fact in memory.
@@ -188,7 +226,9 @@ func (b *Book) take(f Fact) {
 	if f.Asked != 0 {
 		b.asked = append(b.asked, f.Asked)
 	}
-	b.alive = max(b.alive, f.Alive)
+	if f.Alive != 0 {
+		b.alive = f.Alive // lines stand in the order of their coming, whatever the clock said
+	}
 }
 
 // count notes that there is a sighting more, or less.
@@ -217,121 +257,8 @@ func (b *Book) Down(owner string, down bool, now int64) error {
 	return b.add(Fact{Outage: &Outage{Owner: owner, From: from, To: max(now, from+1)}})
 }
 
-// Tick notes that the process runs, and forgets what is old. A clock that has jumped, by more than the time that has passed in truth, is an
-// outage of all.
-func (b *Book) Tick(now int64, passed time.Duration) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var err error
-	if jump := now - b.alive - int64(passed.Seconds()); b.alive > 0 && (jump > minute || jump < -minute) {
-		err = b.add(Fact{Outage: &Outage{From: min(b.alive, now), To: max(b.alive, now)}})
-		b.alive = now
-	}
-	if now-b.alive >= aliveStep || b.alive == 0 {
-		err = b.add(Fact{Alive: now})
-	}
-	if b.forgot += passed; b.forgot > forgetStep {
-		b.forgot = 0
-		b.forget(now)
-	}
-	return err
-}
-
-// Compact writes the file anew, where half of it is old, or some of it for a day. What is added meanwhile does not wait for it.
-func (b *Book) Compact(now int64) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	old := b.forgotten && now >= b.compacted+day // what is to be kept no longer is not to lie about either
-	if b.rewriting || b.log == nil || !b.empty && !old && (b.log.size <= compactSize || b.log.size <= 2*b.compact) {
-		return nil
-	}
-	facts := b.facts()
-	b.rewriting, b.meanwhile, b.empty, b.forgotten, b.compacted = true, nil, false, false, now
-	next, err := func() (*log, error) {
-		b.mu.Unlock()
-		defer b.mu.Lock()
-		return writeLog(b.log.path, facts)
-	}()
-	defer func() { b.rewriting, b.meanwhile = false, nil }()
-	if err != nil {
-		return err
-	}
-	b.compact = next.size
-	return b.log.giveWay(next, b.meanwhile)
-}
-
-// Forget drops what is old, and what is too much.
-func (b *Book) Forget(now int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.forget(now)
-}
-
-func (b *Book) forget(now int64) {
-	keep := now - int64(b.rules.Keep.Seconds())
-	b.forgetSightings(keep)
-	for b.sightings > mostSightings {
-		keep += (now-keep)/4 + 1
-		b.forgetSightings(keep)
-	}
-	for since := now - visitKeep; ; since += (now-since)/4 + 1 {
-		for from, list := range b.visits {
-			if last := list[len(list)-1]; last < since && b.around[from] == 0 || last < keep {
-				delete(b.visits, from)
-			}
-		}
-		if len(b.visits) <= mostVisitors || since > now {
-			break
-		}
-	}
-	b.asked = slices.DeleteFunc(b.asked, func(at int64) bool { return at < keep })
-	for owner, list := range b.outages {
-		if list = slices.DeleteFunc(list, func(o Outage) bool { return o.To != 0 && o.To < keep }); len(list) == 0 {
-			delete(b.outages, owner)
-		} else {
-			b.outages[owner] = list
-		}
-	}
-}
-
-func (b *Book) forgetSightings(before int64) {
-	for key, list := range b.clients {
-		kept := slices.DeleteFunc(list, func(s Sighting) bool {
-			if s.At < before {
-				b.count(&s, -1)
-			}
-			return s.At < before
-		})
-		b.forgotten = b.forgotten || len(kept) < len(list)
-		if b.clients[key] = kept; len(kept) == 0 {
-			delete(b.clients, key)
-		}
-	}
-}
-
-// facts are all that the file has to hold.
-func (b *Book) facts() []Fact {
-	list := make([]Fact, 0, b.sightings+len(b.around)+len(b.outages)+1)
-	for _, sightings := range b.clients {
-		for _, s := range sightings {
-			list = append(list, Fact{Sighting: &s})
-		}
-	}
-	for from := range b.around {
-		for _, at := range b.visits[from] {
-			list = append(list, Fact{Visit: &Visit{at, from}})
-		}
-	}
-	for _, outages := range b.outages {
-		for _, o := range outages {
-			list = append(list, Fact{Outage: &o})
-		}
-	}
-	for _, at := range b.asked {
-		list = append(list, Fact{Asked: at})
-	}
-	return append(list, Fact{Alive: b.alive})
-}
+// never are addresses that a DNSBL must not list (RFC 5782 5), and that packet filters must not drop: this host's own.
+var never = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 
 // Entry is a client that is listed, or would be.
 type Entry struct {
@@ -348,7 +275,7 @@ func (b *Book) Judge(client netip.Addr, now int64) *Listing {
 
 func (b *Book) judge(client netip.Prefix, now int64) *Listing {
 	list := b.clients[client]
-	if len(list) == 0 || slices.ContainsFunc(b.rules.Exempt, client.Overlaps) {
+	if len(list) == 0 || slices.ContainsFunc(never, client.Contains) || slices.ContainsFunc(b.rules.Exempt, client.Overlaps) {
 		return nil
 	}
 	e := Evidence{Sightings: list, Asked: b.asked}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,12 +63,12 @@ func add[T any](t *testing.T, b *Book, fact T) {
 func TestTheBookOutlivesTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	b := bookIn(t, dir, noon)
-	b.Tick(noon+100*minute, 100*time.Minute)
+	b.Tick(noon+100*minute, 100*time.Minute, false)
 	stranger := Surroundings(netip.MustParseAddr("198.51.100.1"), "")[0]
 	add(t, b, Visit{noon + 90*minute, stranger})
 	add(t, b, at(100, "tried"))
 	add(t, b, Visit{noon + 110*minute, stranger})
-	b.Tick(noon+200*minute, 100*time.Minute)
+	b.Tick(noon+200*minute, 100*time.Minute, false)
 	b.wants(t, "before", noon+200*minute, Passed)
 	b = bookIn(t, dir, noon+201*minute) // nothing was closed
 	b.wants(t, "after a kill", noon+201*minute, Passed)
@@ -141,7 +142,8 @@ func TestWhatIsKeptHasBounds(t *testing.T) {
 		add(t, b, s)
 		add(t, b, Visit{now, Surroundings(netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}), "")[0]})
 		if i%100 == 0 {
-			if err := errors.Join(b.Tick(now, 100*time.Minute), b.Compact(now)); err != nil {
+			_, err := b.Tick(now, 100*time.Minute, false)
+			if err := errors.Join(err, b.Compact(now)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -151,7 +153,7 @@ func TestWhatIsKeptHasBounds(t *testing.T) {
 	}
 	now += 40 * day
 	b.alive = now // the clock is right: time has passed
-	b.Tick(now+120, 2*forgetStep)
+	b.Tick(now+120, 2*forgetStep, false)
 	b.Compact(now)
 	if b.sightings != 0 || len(b.clients) != 0 || len(b.around) != 0 || len(b.visits) != 0 || len(b.outages) != 0 {
 		t.Errorf("%d sightings, %d clients, %d visitors, %d outages after the time of keeping", b.sightings, len(b.clients), len(b.visits), len(b.outages))
@@ -169,18 +171,18 @@ func TestAClockThatJumpsListsNobody(t *testing.T) {
 	now := int64(noon)
 	for range 100 {
 		now += aliveStep
-		b.Tick(now, aliveStep*time.Second)
+		b.Tick(now, aliveStep*time.Second, false)
 	}
 	s := at(0, "tried")
 	s.At = now
 	add(t, b, s)
 	b.asked = []int64{now - minute, now + 10, now + 30*minute}
 	ahead := now + 2*hour
-	b.Tick(ahead, aliveStep*time.Second)
+	b.Tick(ahead, aliveStep*time.Second, false)
 	b.wants(t, "ahead", ahead, 0)
-	b.Tick(now+20, aliveStep*time.Second)
+	b.Tick(now+20, aliveStep*time.Second, false)
 	b.wants(t, "back", now+20, 0)
-	b.Tick(now+70*minute, 70*time.Minute)
+	b.Tick(now+70*minute, 70*time.Minute, false)
 	b.wants(t, "in the end", now+70*minute, 0)
 }
 
@@ -248,6 +250,163 @@ func TestALargeSenderIsPardonedByItsDomain(t *testing.T) {
 	b.Forget(noon + 60*day)
 	if len(b.around) > 0 || b.sightings != 0 || len(b.visits) > 0 {
 		t.Errorf("what is left: %v, %d, %v", b.around, b.sightings, b.visits)
+	}
+}
+
+// TestWhoIsTurnedAwayHasNotVisited: else each bot would be pardoned by its first try at a real host.
+func TestWhoIsTurnedAwayHasNotVisited(t *testing.T) {
+	for _, c := range []struct {
+		says, client string
+		turnedAway   bool
+		want         Grade
+	}{
+		{"a bot that mail hosts turn away", "203.0.113.9", true, Deaf},
+		{"its neighbour, which they do not", "203.0.113.10", true, 0},
+		{"a bot where the operator only looks", "203.0.113.9", false, 0},
+	} {
+		b := bookIn(t, t.TempDir(), noon-day)
+		add(t, b, at(0, "deaf"))
+		if err := b.Visit(netip.MustParseAddr(c.client), "", noon+30*minute, c.turnedAway); err != nil {
+			t.Fatal(err)
+		}
+		b.wants(t, c.says, noon+31*minute, c.want)
+		if len(b.asked) == 0 {
+			t.Errorf("%s: nothing tells that somebody looks", c.says)
+		}
+	}
+}
+
+// TestNobodyIsConvictedWhileNobodyLooks: a sighting whose hour of grace lies in a time that mxtrap did not see.
+func TestNobodyIsConvictedWhileNobodyLooks(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		after  func(b *Book, path string) *Book // what becomes of the book after two minutes
+		listed Grade
+	}{
+		{"it is seen", func(b *Book, _ string) *Book {
+			for i := int64(130); i <= 5400; i += 10 {
+				b.Tick(noon+i, 10*time.Second, false)
+			}
+			return b
+		}, Passed},
+		{"the server is down, and somebody reads its file", func(_ *Book, path string) *Book {
+			b := NewBook(Rules{Keep: 30 * 24 * time.Hour})
+			b.Read(path)
+			b.Missed(noon + 5400)
+			return b
+		}, 0},
+		{"it was down and its file cannot be written", func(_ *Book, path string) *Book {
+			b := NewBook(Rules{Keep: 30 * 24 * time.Hour})
+			b.Read(path)
+			os.Remove(path)
+			os.Mkdir(path, 0o700)
+			if b.Write(path, noon+5400) == nil {
+				t.Error("a folder can be written")
+			}
+			return b
+		}, 0},
+		{"the process stood still", func(b *Book, _ string) *Book {
+			b.Tick(noon+5400, 5280*time.Second, true)
+			return b
+		}, 0},
+		{"the host stood still", func(b *Book, _ string) *Book {
+			b.Tick(noon+5400, 10*time.Second, false)
+			return b
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			b := bookIn(t, dir, noon-day)
+			for i := int64(-3600); i <= 120; i += 10 {
+				b.Tick(noon+i, 10*time.Second, false)
+				if i == 0 {
+					add(t, b, at(0, "tried"))
+				}
+				if i%600 == 0 {
+					add(t, b, Visit{noon + i, Surroundings(netip.MustParseAddr("192.0.2.1"), "")[0]})
+				}
+			}
+			b.outages = map[string][]Outage{}
+			b = c.after(b, filepath.Join(dir, "facts"))
+			b.asked = always
+			b.wants(t, "an hour and a half later", noon+5400, c.listed)
+		})
+	}
+}
+
+// TestWhatAFullDiskLostIsWrittenLater: until then nothing is added to the file, for a part of the facts may convict whom the whole clears.
+func TestWhatAFullDiskLostIsWrittenLater(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon-day)
+	add(t, b, at(0, "deaf"))
+	file := b.log.file
+	b.log.file, _ = os.Open(file.Name()) // cannot be written
+	if err := b.Down("example.com", true, noon+10*minute); err == nil {
+		t.Fatal("an outage is written to a file that is read only")
+	}
+	b.log.file = file // the disk has room again
+	if err := b.Add(Fact{Alive: noon + 20*minute}); !errors.Is(err, errTorn) {
+		t.Fatalf("a fact is added behind one that is missing: %v", err)
+	}
+	if err := b.Compact(noon + 20*minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Down("example.com", false, noon+30*minute); err != nil {
+		t.Fatal(err)
+	}
+	again := bookIn(t, dir, noon+300*minute)
+	again.outages[""] = nil // of the restart
+	again.wants(t, "after a restart", noon+301*minute, 0)
+}
+
+// TestAVisitClearsAsLongAsTheSightingIsKept, however short that is.
+func TestAVisitClearsAsLongAsTheSightingIsKept(t *testing.T) {
+	b := NewBook(Rules{Keep: 12 * time.Hour})
+	add(t, b, Visit{noon - 10*minute, Surroundings(bot, "")[0]})
+	add(t, b, at(0, "deaf"))
+	for i := int64(0); i < 13*hour; i += minute {
+		b.Tick(noon+i, time.Minute, false)
+		b.wants(t, "greylisted, then at a decoy", noon+i, 0)
+	}
+}
+
+// TestAClockThatWasAheadIsForgotten.
+func TestAClockThatWasAheadIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon-day)
+	b.Tick(noon, 10*time.Second, false)
+	if jumped, _ := b.Tick(noon+1000*day, 10*time.Second, false); !jumped {
+		t.Error("the jump is not told")
+	}
+	future := at(0, "deaf")
+	future.At += 1000 * day
+	add(t, b, future)
+	add(t, b, Visit{noon + 1000*day, Surroundings(bot, "")[0]})
+	if jumped, _ := b.Tick(noon+20, 10*time.Second, false); !jumped {
+		t.Error("the jump back is not told")
+	}
+	if b.sightings != 0 || len(b.visits) != 0 {
+		t.Errorf("%d sightings and %v of the future", b.sightings, b.visits)
+	}
+	if err := b.Compact(noon + 30); err != nil {
+		t.Fatal(err)
+	}
+	add(t, b, at(180, "deaf"))
+	b.wants(t, "a bot three hours later", noon+181*minute, Deaf)
+	b = bookIn(t, dir, noon+400*minute)
+	b.outages[""] = slices.DeleteFunc(b.outages[""], func(o Outage) bool { return o.To > noon+181*minute }) // of the restart
+	b.wants(t, "and after a restart", noon+401*minute, Deaf)
+}
+
+func TestThisHostIsNeverListed(t *testing.T) {
+	for _, client := range []string{"127.0.0.1", "::1"} {
+		b := NewBook(Rules{Keep: time.Hour})
+		s := at(0, "deaf")
+		s.Client = netip.MustParseAddr(client)
+		add(t, b, s)
+		if l := b.Listed(noon); len(l) > 0 {
+			t.Errorf("%+v", l)
+		}
 	}
 }
 

@@ -129,7 +129,11 @@ func openLog(path string, mode fs.FileMode) (*log, error) {
 	if last[0] != '\n' {
 		err = errors.Join(err, l.write([]byte{'\n'}))
 	}
-	return l, err
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 func (l *log) write(lines []byte) error {
@@ -146,6 +150,9 @@ func (l *log) write(lines []byte) error {
 
 // writeLog writes facts to a file that is to take the place of another one.
 func writeLog(path string, facts []Fact) (*log, error) {
+	if err := noFile(path); err != nil {
+		return nil, err
+	}
 	file, err := os.CreateTemp(filepath.Dir(path), unfinished)
 	if err != nil {
 		return nil, err
@@ -183,7 +190,9 @@ func (l *log) giveWay(next *log, lines []byte) error {
 		next.discard()
 		return err
 	}
-	l.file.Close()
+	if l.file != nil {
+		l.file.Close()
+	}
 	*l = *next
 	return nil
 }

@@ -28,9 +28,11 @@ const dunno = "action=DUNNO\n\n"
 // Policy answers Postfix's policy requests (SMTPD_POLICY_README), each in the same way, and tells which client each is about.
 type Policy struct {
 	Seen func(client netip.Addr, name string) // is called from many goroutines; the name is the forward-confirmed one, "" for none
+	Lost func()                               // is called where a request may have been lost, once a minute at most
 
 	mu      sync.Mutex
 	open    map[net.Conn]bool
+	lost    time.Time
 	running sync.WaitGroup
 }
 
@@ -80,14 +82,21 @@ func (p *Policy) Serve(ctx context.Context, l net.Listener) (wait func()) {
 	return p.running.Wait
 }
 
-// admit begins to answer a connection. Where there are too many it is closed: Postfix then goes on as its settings say, which is not to
-// refuse (smtpd_policy_service_default_action).
+// admit begins to answer a connection. Where there are too many, any other makes room: Postfix connects again, and a client that was asked about
+// meanwhile is treated as its settings say, which is not to refuse (smtpd_policy_service_default_action).
 func (p *Policy) admit(conn net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.open) >= policyConnections {
-		conn.Close()
-		return
+		for other := range p.open {
+			other.Close()
+			delete(p.open, other)
+			break
+		}
+		if time.Since(p.lost) > time.Minute {
+			p.lost = time.Now()
+			p.Lost()
+		}
 	}
 	p.open[conn] = true
 	p.running.Go(func() {

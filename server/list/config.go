@@ -119,6 +119,7 @@ func OpenBook(folder string, rules judge.Rules) (*judge.Book, error) {
 	if _, err := b.Read(facts); err != nil {
 		return nil, err
 	}
+	b.Missed(time.Now().Unix())
 	b.Forget(time.Now().Unix())
 	return b, b.ReadPardons(pardons)
 }

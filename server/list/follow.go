@@ -3,11 +3,11 @@ package list
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
-	"net/netip"
 	"os"
 	"os/exec"
 	"time"
@@ -19,28 +19,63 @@ const Journal = "journal"
 const (
 	followEvery = time.Second      // between looks at a file
 	againAfter  = 10 * time.Second // until a journal that has ended is opened again
+	blindStep   = 5 * time.Minute  // between notes that a log cannot be read
 	longestLine = 8 << 10          // octets that are looked at
 	mostAtOnce  = 64 << 10         // octets that are read of a file at a time
 )
 
-// RunLog takes visits from a mail log, as they are written to it, until the context ends: from a file, or from the journal. The DNSBL is the one
-// by which the host refuses clients; "": none. The function that it returns waits for the end.
-func (k *Keeper) RunLog(ctx context.Context, source, dnsbl string) (wait func()) {
-	if source == "" {
-		return func() {}
-	}
-	v := &visits{zone: dnsbl, held: map[netip.Addr]visit{}, seen: k.Visited}
+// RunLog takes visits from a mail log, as they are written to it, until the context ends: from a file, or from the journal. The function that it
+// returns waits for the end.
+func (k *Keeper) RunLog(ctx context.Context, source string) (wait func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		k.log.Info("reading visits from a mail log", "log", source)
-		if source == Journal {
-			k.followJournal(ctx, v)
-		} else {
-			k.followFile(ctx, source, v)
+		switch source {
+		case "":
+		case Journal:
+			k.followJournal(ctx)
+		default:
+			k.followFile(ctx, source)
 		}
 	}()
 	return func() { <-ended }
+}
+
+// logged takes a line of a mail log in.
+func (k *Keeper) logged(line string) {
+	v := visitorOf(line)
+	if decoys := k.decoys.Load(); v.at.IsValid() && decoys != nil && (*decoys)[v.at] != nil {
+		return // postscreen stands at a decoy
+	}
+	if v.client.IsValid() {
+		k.visited(v.client, v.name)
+	}
+}
+
+// sight is since when a log has not been read.
+type sight struct {
+	*Keeper
+	lost time.Time
+	told bool // that it cannot be
+}
+
+// lose notes that the log cannot be read, and tells of it once.
+func (s *sight) lose(log string, err error) {
+	if !s.told {
+		s.told = true
+		s.log.Error("cannot read the mail log; until mxtrap can, nobody is listed for a lack of visits", "log", log, "error", err)
+	}
+	if time.Since(s.lost) > blindStep {
+		s.regain()
+	}
+}
+
+// regain notes that the log can be read again, and that nobody saw what came meanwhile.
+func (s *sight) regain() {
+	if s.told || time.Since(s.lost) > 2*againAfter {
+		s.blind(s.lost)
+	}
+	s.lost = time.Now()
 }
 
 // tail is a file that another program writes to, and moves out of the way now and then.
@@ -99,36 +134,24 @@ func (t *tail) moved() bool {
 }
 
 // followFile reads a file as it grows, from its end on, and what comes in its place from the beginning.
-func (k *Keeper) followFile(ctx context.Context, path string, v *visits) {
+func (k *Keeper) followFile(ctx context.Context, path string) {
+	k.log.Info("reading visits from a mail log", "log", path)
 	t := &tail{path: path}
 	defer func() {
 		if t.file != nil {
 			t.file.Close()
 		}
 	}()
-	first, told := true, false
+	s := &sight{Keeper: k, lost: time.Now()}
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	for {
-		var err error
-		if t.file == nil {
-			err = t.open(first)
+	for first := true; ; first = false {
+		if err := k.look(ctx, t, first); err != nil {
+			s.lose(path, err)
+		} else {
+			s.regain()
+			s.told = false
 		}
-		if t.file != nil {
-			moved := t.moved() // before it is read: what was written last is read too
-			for more := true; more && err == nil && ctx.Err() == nil; {
-				more, err = t.read(func(line string) { v.take(line, time.Now()) })
-			}
-			if moved || err != nil {
-				t.file.Close()
-				t.file = nil
-			}
-		}
-		if err != nil && !told {
-			k.log.Error("cannot read the mail log; mxtrap knows of no visits until it can, and lists nobody for a lack of them", "log", path, "error", err)
-		}
-		told, first = err != nil, first && err != nil && !errors.Is(err, fs.ErrNotExist)
-		v.pass(time.Now())
 		select {
 		case <-ctx.Done():
 			return
@@ -137,13 +160,34 @@ func (k *Keeper) followFile(ctx context.Context, path string, v *visits) {
 	}
 }
 
-// followJournal reads the journal as it grows.
-func (k *Keeper) followJournal(ctx context.Context, v *visits) {
-	for ctx.Err() == nil {
-		err := readJournal(ctx, v)
-		if ctx.Err() == nil {
-			k.log.Error("cannot read the journal; mxtrap knows of no visits until it can, and lists nobody for a lack of them", "error", err)
+// look reads what is new of a file. The first look begins at its end.
+func (k *Keeper) look(ctx context.Context, t *tail, first bool) (err error) {
+	if t.file == nil {
+		if err = t.open(first); err != nil {
+			return err
 		}
+	}
+	moved := t.moved() // before it is read: what was written last is read too
+	for more := true; more && err == nil && ctx.Err() == nil; {
+		more, err = t.read(k.logged)
+	}
+	if moved {
+		t.file.Close()
+		t.file = nil
+	}
+	return err
+}
+
+// followJournal reads the journal as it grows.
+func (k *Keeper) followJournal(ctx context.Context) {
+	k.log.Info("reading visits from the journal")
+	s := &sight{Keeper: k, lost: time.Now()}
+	for ctx.Err() == nil {
+		err := k.readJournal(ctx, s)
+		if ctx.Err() != nil {
+			return
+		}
+		s.lose(Journal, err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(againAfter):
@@ -152,7 +196,7 @@ func (k *Keeper) followJournal(ctx context.Context, v *visits) {
 }
 
 // readJournal has journalctl tell what mail software says (syslog's facility mail), until that ends.
-func readJournal(ctx context.Context, v *visits) error {
+func (k *Keeper) readJournal(ctx context.Context, s *sight) error {
 	cmd := exec.CommandContext(ctx, "journalctl", "--follow", "--lines=0", "--output=short", "--facility=mail")
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -161,34 +205,17 @@ func readJournal(ctx context.Context, v *visits) error {
 	if err != nil {
 		return err
 	}
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		in := bufio.NewReaderSize(out, longestLine)
-		for {
-			line, err := in.ReadSlice('\n')
-			if len(line) > 0 {
-				lines <- string(bytes.TrimRight(line, "\r\n"))
-			}
-			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-				return
-			}
-		}
-	}()
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
+	s.regain()
+	in := bufio.NewReaderSize(out, longestLine)
 	for {
-		select {
-		case line, ok := <-lines:
-			if !ok {
-				if err := cmd.Wait(); err != nil {
-					return err
-				}
-				return errors.New("journalctl has ended")
-			}
-			v.take(line, time.Now())
-		case <-tick.C:
-			v.pass(time.Now())
+		line, err := in.ReadSlice('\n')
+		if len(line) > 0 {
+			k.logged(string(bytes.TrimRight(line, "\r\n")))
+			s.told = false
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			s.lost = time.Now()
+			return cmp.Or(cmd.Wait(), errors.New("journalctl has ended"))
 		}
 	}
 }

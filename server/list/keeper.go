@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mxtrap/server/catch"
@@ -14,7 +15,7 @@ import (
 	"mxtrap/server/resolve"
 )
 
-// Keeper keeps the facts of a running server. What it exports belongs to one goroutine, but for [Keeper.Sighted] and [Keeper.Visited].
+// Keeper keeps the facts of a running server. What it exports belongs to one goroutine, but for [Keeper.Sighted].
 type Keeper struct {
 	Book *judge.Book
 	// Listed receives clients that are listed for what they have just done. One that nobody receives in time is among the next
@@ -29,12 +30,18 @@ type Keeper struct {
 	ctx     context.Context // of the look-ups
 	stop    func()
 	broken  pace.PerMinute
-	well    map[netip.Addr]bool // the sites that have been well since the start
-	ticked  time.Time
+	well    map[netip.Addr]bool          // the sites that have been well since the start
+	ticked  time.Time                    // by the clock
+	awake   time.Time                    // when that was, in truth
+	lists   atomic.Bool                  // mail hosts turn away whom the book lists
+	decoys  atomic.Pointer[sites]        // where the catch may stand
 	folder  string                       // of the files in which facts are kept; "": they are in memory alone
 	read    chan struct{}                // closed when what was kept has been read
 	told    map[netip.Prefix]judge.Entry // as the clients were told last
 }
+
+// sites are what is known of the addresses of decoys.
+type sites = map[netip.Addr]*catch.Site
 
 // Every is how often outages are noted, what is old is looked for, and clients are judged again.
 const Every = 10 * time.Second
@@ -49,7 +56,7 @@ const waitingListed = 1024
 func NewKeeper(rules judge.Rules, clock func() time.Time, servers func() []string, log *slog.Logger) *Keeper {
 	k := &Keeper{
 		Book: judge.NewBook(rules), Listed: make(chan judge.Entry, waitingListed), log: log, clock: clock, servers: servers,
-		places: make(chan struct{}, vouchesAtOnce), well: map[netip.Addr]bool{}, ticked: clock(), read: make(chan struct{}),
+		places: make(chan struct{}, vouchesAtOnce), well: map[netip.Addr]bool{}, ticked: clock(), awake: time.Now(), read: make(chan struct{}),
 	}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	return k
@@ -69,7 +76,8 @@ func (k *Keeper) Open(folder string) {
 
 // take reads what was kept in a folder, and goes on keeping there.
 func (k *Keeper) take(folder string) {
-	facts, pardons := filesIn(folder)
+	facts, _ := filesIn(folder)
+	k.readPardons()
 	damaged, err := k.Book.Read(facts)
 	if damaged > 0 {
 		k.log.Warn("left out damaged lines of the sightings", "file", facts, "lines", damaged)
@@ -77,11 +85,19 @@ func (k *Keeper) take(folder string) {
 	if err == nil {
 		err = k.Book.Write(facts, k.clock().Unix())
 	}
-	if err == nil {
-		err = k.Book.ReadPardons(pardons)
-	}
 	if err != nil {
-		k.log.Error("cannot keep sightings; they are in memory alone", "file", facts, "error", err)
+		k.log.Error("cannot keep sightings; they are in memory until mxtrap can", "file", facts, "error", err)
+	}
+}
+
+// readPardons has the pardons hold that there are now.
+func (k *Keeper) readPardons() {
+	if k.folder == "" {
+		return
+	}
+	_, pardons := filesIn(k.folder)
+	if err := k.Book.ReadPardons(pardons); err != nil {
+		k.log.Error("cannot read the pardons", "file", pardons, "error", err)
 	}
 }
 
@@ -122,11 +138,15 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 	})
 }
 
-// Visited notes that a client came to a real host. Its forward-confirmed name is "" where it has none.
-func (k *Keeper) Visited(client netip.Addr, name string) {
-	for _, from := range judge.Surroundings(client, name) {
-		k.note(k.Book.Add(judge.Fact{Visit: &judge.Visit{At: k.clock().Unix(), From: from}}))
-	}
+// visited notes that a client came to a real host. Its forward-confirmed name is "" where it has none.
+func (k *Keeper) visited(client netip.Addr, name string) {
+	k.note(k.Book.Visit(client, name, k.clock().Unix(), k.lists.Load()))
+}
+
+// blind notes that visits may have been missed since a time: nobody is to be listed for a lack of them.
+func (k *Keeper) blind(since time.Time) {
+	now := k.clock()
+	k.note(k.Book.Add(judge.Fact{Outage: &judge.Outage{From: now.Add(-time.Since(since)).Unix(), To: now.Unix()}}))
 }
 
 // note tells of facts that could not be written.
@@ -136,12 +156,21 @@ func (k *Keeper) note(err error) {
 	}
 }
 
-// Tick does what is due for the facts: it notes which owners have a real exchange that is not well, after it was, and forgets what is old.
-func (k *Keeper) Tick(sites map[netip.Addr]*catch.Site) {
+// stoodStill is from how long on it counts that the process did nothing, such as when it was stopped by a signal.
+const stoodStill = time.Minute
+
+// Tick does what is due for the facts, with what is known of the addresses of decoys: it notes which owners have a real exchange that is not
+// well, after it was, and forgets what is old.
+func (k *Keeper) Tick(decoys map[netip.Addr]*catch.Site) {
 	now := k.clock()
-	k.watchOutages(sites, now.Unix())
-	k.note(k.Book.Tick(now.Unix(), now.Sub(k.ticked)))
-	k.ticked = now
+	k.decoys.Store(&decoys)
+	k.watchOutages(decoys, now.Unix())
+	jumped, err := k.Book.Tick(now.Unix(), now.Sub(k.ticked), time.Since(k.awake) > stoodStill)
+	if jumped {
+		k.log.Warn("the clock has jumped, or mxtrap stood still; what clients do near that time is no evidence")
+	}
+	k.note(err)
+	k.ticked, k.awake = now, time.Now()
 	k.running.Go(func() { k.note(k.Book.Compact(now.Unix())) })
 }
 
@@ -163,17 +192,15 @@ func (k *Keeper) watchOutages(sites map[netip.Addr]*catch.Site, now int64) {
 	}
 }
 
-// Use has facts judged by other rules, and by the pardons that there are now.
-func (k *Keeper) Use(rules judge.Rules) {
+// Use has facts judged by other rules, and by the pardons that there are now. Lists says that mail hosts turn away whom the book lists.
+func (k *Keeper) Use(rules judge.Rules, lists bool) {
 	k.Book.Use(rules)
-	if k.folder == "" {
-		return
-	}
-	_, pardons := filesIn(k.folder)
-	if err := k.Book.ReadPardons(pardons); err != nil {
-		k.log.Error("cannot read the pardons", "file", pardons, "error", err)
-	}
+	k.lists.Store(lists)
+	k.readPardons()
 }
+
+// Folder is where facts are kept; "": in memory alone.
+func (k *Keeper) Folder() string { return k.folder }
 
 // RunPolicy answers Postfix at an address. The function that it returns waits for the end of that, which comes with the context's.
 func (k *Keeper) RunPolicy(ctx context.Context, address string) (wait func(), err error) {
@@ -185,6 +212,6 @@ func (k *Keeper) RunPolicy(ctx context.Context, address string) (wait func(), er
 		return nil, fmt.Errorf("list.policy: %q: %w", address, err)
 	}
 	k.log.Info("answering policy requests", "listen", address)
-	p := &judge.Policy{Seen: k.Visited}
+	p := &judge.Policy{Seen: k.visited, Lost: func() { k.blind(time.Now()) }}
 	return p.Serve(ctx, l), nil
 }

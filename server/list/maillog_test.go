@@ -2,7 +2,6 @@ package list
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mxtrap/server/catch"
 	"mxtrap/server/judge"
 )
 
@@ -43,61 +43,26 @@ func TestVisitsAreReadFromWhatMailSoftwareLogs(t *testing.T) {
 		{"Nov 26 09:43:01 mail postfix/smtpd[1234]: warning: Illegal address syntax from unknown[192.0.2.66] in MAIL command: <postfix/smtpd[1]: connect from a[192.0.2.1]>", ""},
 		{"Nov 26 09:43:01 mail other[1234]: connect from mail.example.com[192.0.2.1]", ""},
 		{"2026-11-26 09:43:01 rejected EHLO from [192.0.2.66]: syntactically invalid argument(s): H=x [192.0.2.1]", ""},
+		{"Nov 26 10:00:00 mx dovecot: lmtp(bob@example.com)<123><AbC>: sieve: msgid=<x postfix/smtpd[1]: connect from a[203.0.114.9]>: stored mail", ""},
+		{"2026-11-26 10:00:00 H=([203.0.113.9]) [192.0.2.66] F=<a@b.test> rejected RCPT <c@d.test>", "192.0.2.66"},
+		{"2026-11-26 10:00:00 H=mail.honest.test ([10.0.0.5]) [192.0.2.1] F=<a@b.test> rejected RCPT <c@d.test>", "192.0.2.1"},
+		{"2026-11-26 10:00:00 SMTP connection from mail.honest.test (h [203.0.113.9]) [192.0.2.66]:25 closed by QUIT", ""},
+		{`2026-11-26 10:00:00 1vOdXx-00000000ABC-1234 <= "x H=y [203.0.113.9] z"@b.test H=(me) [192.0.2.66] P=esmtp S=9`, ""},
+		{`2026-11-26 10:00:00 H=(me) [192.0.2.66] F=<"x postfix/smtpd[1]: connect from a[203.0.113.9]"@b.test> rejected RCPT <c@d.test>`, "192.0.2.66"},
+		{`2026-11-26 10:00:00 SMTP protocol synchronization error (next input sent too soon): rejected "EHLO a" H=[192.0.2.66] next input="x postfix/smtpd[1]: connect from a[203.0.113.9]"`, ""},
+		{`Nov 26 10:00:00 mx sm-mta[77]: X1: ruleset=check_rcpt, arg1=<"a, relay=b [203.0.113.9]"@other.test>, relay=evil.test [192.0.2.66], reject=550 5.7.1 <"a, relay=b [203.0.113.9]"@other.test>... Relaying denied`, ""},
+		{`Nov 26 10:00:00 mx sm-mta[77]: X1: from=<"a, relay=b [203.0.113.9]"@b.test>, size=1, relay=evil.test [192.0.2.66]`, ""},
+		{`Nov 26 10:00:00 mx sm-mta[77]: X1: from=<a@b.test>, size=1, msgid=<x, relay=b [203.0.113.9]>, proto=ESMTP, daemon=MTA, relay=evil.test [192.0.2.66]`, "192.0.2.66"},
 		{"connect from mail.example.com[192.0.2.1]", ""},
 		{"]: ", ""}, {"", ""},
 	} {
 		got := ""
-		if a, name := visitOf(c.line); a.IsValid() {
-			got = strings.TrimSpace(name + " " + a.String())
+		if v := visitorOf(c.line); v.client.IsValid() {
+			got = strings.TrimSpace(v.name + " " + v.client.String())
 		}
 		if got != c.want {
 			t.Errorf("%s\ngot %q, want %q", c.line, got, c.want)
 		}
-	}
-}
-
-// TestWhoIsTurnedAwayForBeingListedHasNotVisited: else each bot would be pardoned by its first try.
-func TestWhoIsTurnedAwayForBeingListedHasNotVisited(t *testing.T) {
-	began := time.Unix(1_000_000, 0)
-	for _, c := range []struct {
-		name  string
-		lines []string
-		want  string
-	}{
-		{"a visitor", []string{"h postfix/smtpd[1]: connect from a.test[192.0.2.1]"}, "[192.0.2.1]"},
-		{"one whom smtpd turns away", []string{
-			"h postfix/smtpd[1]: connect from a.test[192.0.2.1]",
-			"h postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.1]: 554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using bl.a.test; went on to DATA; from=<x@y.test>",
-		}, "[]"},
-		{"one whom postscreen turns away", []string{
-			"h postfix/postscreen[1]: CONNECT from [192.0.2.1]:4000 to [198.51.100.1]:25", "h postfix/dnsblog[1]: addr 192.0.2.1 listed by domain bl.a.test as 127.0.0.5",
-		}, "[]"},
-		{"one whom Exim turns away", []string{
-			"2026-11-26 09:43:01 SMTP connection from [192.0.2.1]:40000 (TCP/IP connection count = 1)",
-			"2026-11-26 09:43:01 H=(x) [192.0.2.1] F=<x@y.test> rejected RCPT <a@a.test>: 192.0.2.1 is in a black list at bl.a.test",
-		}, "[]"},
-		{"one beside another who is turned away", []string{
-			"h postfix/smtpd[1]: connect from a.test[192.0.2.1]", "h postfix/smtpd[1]: connect from a.test[192.0.2.2]",
-			"h postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.2]: 554 Client host [192.0.2.2] blocked using bl.a.test",
-		}, "[192.0.2.1]"},
-		{"one whom another list turns away", []string{
-			"h postfix/smtpd[1]: connect from a.test[192.0.2.1]", "h postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.1]: 554 Client host [192.0.2.1] blocked using zen.test",
-		}, "[192.0.2.1]"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			seen := []netip.Addr{}
-			v := &visits{zone: "bl.a.test", held: map[netip.Addr]visit{}, seen: func(a netip.Addr, _ string) { seen = append(seen, a) }}
-			for _, line := range c.lines {
-				v.take(line, began)
-			}
-			if v.pass(began.Add(heldFor - 1)); len(seen) > 0 {
-				t.Error("a visit before it was known what becomes of it")
-			}
-			v.pass(began.Add(heldFor))
-			if got := fmt.Sprint(seen); got != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
-			}
-		})
 	}
 }
 
@@ -149,31 +114,53 @@ func TestALogIsFollowedThroughItsRotations(t *testing.T) {
 	}
 }
 
+// TestAKeeperTakesVisitsFromALog, but those of postscreen at a decoy; and while it cannot read the log, it lists nobody for a lack of them.
 func TestAKeeperTakesVisitsFromALog(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "mail.log")
 	k := NewKeeper(judge.Rules{Keep: time.Hour}, time.Now, nil, slog.New(slog.DiscardHandler))
 	defer k.Close()
+	k.Tick(map[netip.Addr]*catch.Site{netip.MustParseAddr("192.0.2.26"): catch.NewSite([]catch.Decoy{{}}, func() bool { return false })})
+	visits := func(client string) int {
+		_, visits := k.Book.Sightings(netip.MustParseAddr(client))
+		return len(visits)
+	}
+	k.logged("Nov 26 09:43:01 mail postfix/postscreen[1]: CONNECT from [198.51.100.1]:40000 to [192.0.2.26]:25")
+	if n := visits("198.51.100.1"); n != 0 {
+		t.Error("who comes to a decoy has visited a real host")
+	}
+	k.logged("Nov 26 09:43:01 mail postfix/postscreen[1]: CONNECT from [198.51.100.1]:40000 to [192.0.2.25]:25")
+	if n := visits("198.51.100.1"); n != 1 {
+		t.Error("who comes to a real host has not visited it")
+	}
+	seen := deaf("203.0.113.9", time.Now().Unix(), "mx2.a.test")
+	k.Book.Add(judge.Fact{Sighting: &seen})
+	if k.Book.Judge(seen.Client, time.Now().Unix()) == nil {
+		t.Fatal("a bot is not listed: the test shows nothing")
+	}
+	s := &sight{Keeper: k, lost: time.Now().Add(-time.Second)}
+	s.regain()
+	if k.Book.Judge(seen.Client, time.Now().Unix()) == nil {
+		t.Error("a log that is read makes an outage")
+	}
+	s.lose("mail.log", os.ErrNotExist)
+	s.regain()
+	if l := k.Book.Judge(seen.Client, time.Now().Unix()); l != nil {
+		t.Errorf("a client is listed though the log could not be read: %+v", l)
+	}
 	ctx, stop := context.WithCancel(t.Context())
-	wait := k.RunLog(ctx, path, "bl.a.test")
+	wait := k.RunLog(ctx, filepath.Join(t.TempDir(), "mail.log"))
 	stop()
 	wait() // it ends, though there is no file
-	if wait := k.RunLog(t.Context(), "", ""); wait == nil {
-		t.Error("nothing to wait for")
-	}
+	k.RunLog(t.Context(), "")()
 }
 
-func FuzzVisit(f *testing.F) {
+func FuzzVisitor(f *testing.F) {
 	f.Add("Nov 26 09:43:01 mail postfix/smtpd[1234]: connect from mail.example.com[192.0.2.1]")
 	f.Add("2026-11-26 09:43:01 SMTP connection from [192.0.2.1]:40000 (TCP/IP connection count = 1)")
-	f.Add("h postfix/smtpd[1]: NOQUEUE: Client host [192.0.2.2] blocked using bl.a.test")
+	f.Add("Nov 26 09:43:01 mail sm-mta[1234]: 6AQ9h1: ruleset=check_rcpt, arg1=<c@d.test>, relay=mail.b.test [192.0.2.1], reject=451")
 	f.Fuzz(func(t *testing.T, line string) {
-		v := &visits{zone: "bl.a.test", held: map[netip.Addr]visit{}, seen: func(a netip.Addr, _ string) {
-			if !a.IsValid() || a.Is4In6() || a.Zone() != "" {
-				t.Errorf("%q: %v", line, a)
-			}
-		}}
-		v.take(line, time.Unix(0, 0))
-		v.pass(time.Unix(3600, 0))
+		v := visitorOf(line)
+		if v.client.Is4In6() || v.client.Zone() != "" || !v.client.IsValid() && v.name != "" {
+			t.Errorf("%q: %+v", line, v)
+		}
 	})
 }

@@ -226,7 +226,7 @@ func (a *arrangement) giveWay(f *File) {
 		return
 	}
 	a.refuse(f, why)
-	if old := a.served(f); old != nil && a.byApex[old.Zone.Apex()] == old {
+	if old := a.served(f); old != nil && a.byApex[old.Zone.Apex()] == old && f.Path != ListPath { // whose clients would stay for ever
 		a.Failed[f.Path] = failure{Zone: old.Zone.Name(), Kept: true}
 		a.Files.put(old)
 		return

@@ -3,7 +3,6 @@ package source
 import (
 	"encoding/hex"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/miekg/dns"
@@ -13,7 +12,7 @@ import (
 	"mxtrap/zone/dname"
 )
 
-// Listed is a client that a DNSBL lists (RFC 5782 2.1).
+// Listed is a client that a DNSBL lists (RFC 5782 2.1). 127.0.0.1 and ::FFFF:7F00:1 must not be among them (RFC 5782 5).
 type Listed struct {
 	Client netip.Prefix // an IPv4 address, or the /64 of IPv6 addresses
 	Answer netip.Addr   // of the A record: 127.0.0.2 to 127.255.255.255, by the ground
@@ -27,9 +26,6 @@ const (
 	listRefresh = 60
 	listExpire  = 3600
 )
-
-// never are addresses that a DNSBL must not list, or mail hosts take it for broken (RFC 5782 5): what comes from this host itself may be theirs.
-var never = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
 
 // tests are the entries by which mail hosts see that the list works (RFC 5782 5).
 var tests = []Listed{
@@ -53,9 +49,6 @@ func NewList(path string, apex dname.Name, servers []dname.Name, clients []Liste
 	for _, list := range [][]Listed{tests, clients} {
 		for i := range list {
 			c := &list[i]
-			if slices.ContainsFunc(never, c.Client.Contains) {
-				continue
-			}
 			owner, text := reverse(c.Client, apex), c.Text[:min(len(c.Text), 255)]
 			add(owner, dns.TypeA, c.Answer.AsSlice())
 			add(owner, dns.TypeTXT, append([]byte{byte(len(text))}, text...))

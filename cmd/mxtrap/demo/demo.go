@@ -26,7 +26,9 @@ const story = 90 * time.Minute
 // Run plays the story in so much time, and tells it.
 func Run(ctx context.Context, lasts time.Duration, out io.Writer) error {
 	s, err := newStage(ctx, story/lasts, out)
-	if err != nil {
+	if ctx.Err() != nil {
+		return nil // the operator has had enough
+	} else if err != nil {
 		return err
 	}
 	defer s.close()
@@ -121,7 +123,7 @@ func (s *stage) play() error {
 		{int(story.Minutes()), "", func() {}},
 	} {
 		if !s.until(time.Duration(step.minute) * time.Minute) {
-			return nil
+			return s.deaf
 		}
 		if step.says != "" {
 			s.tell("%s", "\n        "+step.says)

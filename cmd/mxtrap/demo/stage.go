@@ -3,6 +3,7 @@ package demo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -88,7 +89,7 @@ type stage struct {
 
 	ctx    context.Context
 	stop   func()
-	done   chan error
+	done   chan error // of the server; nil: it does not run
 	folder string
 	dns    string
 	mail   uint16
@@ -96,12 +97,13 @@ type stage struct {
 	hosts  []*host
 
 	mu   sync.Mutex
+	deaf error                 // why nobody hears the story any more
 	ever map[netip.Addr]string // what each client was listed as
 }
 
 // newStage starts the server and the real hosts, and waits until these count as well.
 func newStage(parent context.Context, factor time.Duration, out io.Writer) (s *stage, err error) {
-	s = &stage{out: out, factor: factor, began: time.Now(), done: make(chan error, 1), ever: map[netip.Addr]string{}}
+	s = &stage{out: out, factor: factor, began: time.Now(), ever: map[netip.Addr]string{}}
 	s.ctx, s.stop = context.WithCancel(parent)
 	defer func() {
 		if err != nil {
@@ -141,14 +143,18 @@ func newStage(parent context.Context, factor time.Duration, out io.Writer) (s *s
 	if err != nil {
 		return s, err
 	}
+	s.done = make(chan error, 1)
 	go func() { s.done <- running.Run(s.ctx, nil) }()
 	select {
 	case err = <-s.done:
 		s.done <- err
-		return s, err
+		return s, cmp.Or(err, s.ctx.Err())
 	case <-ready:
 	}
 	set := zone.NewSet(server.Inspect(s.ctx, config, false, load.Progress{}).Zones, func() {})
+	if s.ctx.Err() != nil {
+		return s, s.ctx.Err()
+	}
 	domains, err := mail.Domains(set.Named(domain), answer.NewAsker(set.Zones()).Ask, nil)
 	if err != nil {
 		return s, err
@@ -205,7 +211,7 @@ func (s *stage) close() {
 	for _, h := range s.hosts {
 		h.down()
 	}
-	if s.domain != nil {
+	if s.done != nil {
 		<-s.done
 	}
 	os.RemoveAll(s.folder)
@@ -240,14 +246,17 @@ func (s *stage) settled() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the catch does not greet")
+	return cmp.Or(s.ctx.Err(), errors.New("the catch does not greet"))
 }
 
 // tell says what happens, and when.
 func (s *stage) tell(format string, values ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.out, format+"\n", values...)
+	if _, err := fmt.Fprintf(s.out, format+"\n", values...); err != nil {
+		s.deaf = err
+		s.stop()
+	}
 }
 
 // event is tell with the time of the story.
