@@ -71,7 +71,7 @@ type settings struct {
 
 // New makes a catch that has no listeners yet. Its sessions have half of the processors at most: the others answer queries.
 func New(key func() []byte, processors int, counters Counters, log *slog.Logger) *Catch {
-	c := &Catch{log: log, counters: counters, key: key, listeners: map[netip.AddrPort]*net.TCPListener{}, open: map[net.Conn]bool{}, places: places{clients: map[netip.Prefix]int{}}, working: make(chan struct{}, max(1, processors/2))}
+	c := &Catch{log: log, counters: counters, key: key, listeners: map[netip.AddrPort]*net.TCPListener{}, open: map[net.Conn]bool{}, places: places{most: int(min(mostSessions, openFiles()/2)), clients: map[netip.Prefix]int{}}, working: make(chan struct{}, max(1, processors/2))}
 	c.settings.Store(&settings{})
 	return c
 }

@@ -215,7 +215,7 @@ func TestAClientHasSoManySessions(t *testing.T) {
 
 func TestThereAreSoManySessionsInAll(t *testing.T) {
 	one, other := netip.MustParsePrefix("2001:db8::/64"), netip.MustParsePrefix("2001:db8:0:1::/64")
-	p := places{clients: map[netip.Prefix]int{}}
+	p := places{most: mostSessions, clients: map[netip.Prefix]int{}}
 	if why := p.enter(one); why != "" {
 		t.Error(why)
 	}

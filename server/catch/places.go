@@ -13,6 +13,7 @@ const (
 
 // places are how many sessions there may be.
 type places struct {
+	most    int // of all clients; the rest of the files that may be open are for those who answer queries
 	mu      sync.Mutex
 	all     int
 	clients map[netip.Prefix]int
@@ -23,7 +24,7 @@ func (p *places) enter(client netip.Prefix) (refused string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.all >= mostSessions:
+	case p.all >= p.most:
 		return allTaken
 	case p.clients[client] >= mostOfAClient:
 		return clientFull
