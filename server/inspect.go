@@ -37,6 +37,9 @@ type Inspection struct {
 func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress) *Inspection {
 	r := resolve.New(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
 	loader := load.Loader{Tempo: transfer.RealTime, Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: state.NewCopies(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state), Signs: c.DNSSEC, Ring: keyring.New(c.DNSSEC, nil)}
+	if c.list.Zone != "" {
+		loader.List = &load.List{Zone: c.list.Zone, Serial: 1} // whoever is in it, it can be served, or not
+	}
 	l := loader.Load(ctx, nil)
 	if lookUp {
 		var hosts []string
@@ -61,6 +64,9 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 	for f := range l.Files.All() {
 		switch f.Down {
 		case "":
+			if f.Path == load.ListPath {
+				continue
+			}
 			in.Zones = append(in.Zones, f.Zone)
 			continue
 		case load.Unloaded: // the report says why
