@@ -10,5 +10,5 @@ func openFiles() uint64 {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 2 * mostSessions
 	}
-	return limit.Cur
+	return uint64(limit.Cur) // an int64 on some systems
 }

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -39,6 +40,23 @@ func TestInteropList(t *testing.T) {
 		}
 		if out, err := exec.Command("unshare", "--net", "sh", "-c", "nft -f "+files["nftables"]+" && nft -f "+files["nftables"]+"-empty && nft get element inet mxtrap_list listed4 '{ 203.0.113.9 }'").CombinedOutput(); err == nil {
 			t.Errorf("what is listed no more is still there: %s", out)
+		}
+	})
+	t.Run("nftables, followed", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		write(t, dir, "a.toml", "name = \"a.test\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n")
+		config := write(t, dir, "mxtrap.toml", fmt.Sprintf("[server]\nzones = [\"a.toml\"]\nstate = %q\n[list]\nmode = \"list\"\n", sightedIn(t, "203.0.113.9", "198.51.100.9")))
+		got := output(t, "unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", `
+			"$0" list export nftables --follow --config "$1" &
+			has() { nft list set inet mxtrap_list listed4 2>/dev/null | grep -q "$1"; }
+			until has 203.0.113.9 && has 198.51.100.9; do sleep 0.2; done
+			"$0" list pardon --config "$1" 203.0.113.9
+			while has 203.0.113.9; do sleep 0.2; done
+			has 198.51.100.9 && echo the other is still there
+		`, buildOnce(t), config)
+		if !strings.Contains(got, "the other is still there") {
+			t.Error(got)
 		}
 	})
 	t.Run("postscreen", func(t *testing.T) {
