@@ -119,7 +119,7 @@ func (s *Server) listAnew() {
 // listAlso takes in a client that has just been listed: the DNSBL answers for it soon, and has it in its zone with the next version.
 func (s *Server) listAlso(e judge.Entry) {
 	c := list.Client(e)
-	if s.dnsbl.zone == nil || !s.config.list.Lists || s.dnsbl.answers[c.Client] == c.Answer || s.dnsbl.since[c.Client].Answer == c.Answer {
+	if s.config.list.Zone == "" || !s.config.list.Lists || s.dnsbl.answers[c.Client] == c.Answer || s.dnsbl.since[c.Client].Answer == c.Answer {
 		return
 	}
 	s.dnsbl.since[c.Client] = newcomer{c, time.Now()}

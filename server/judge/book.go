@@ -185,7 +185,11 @@ var errTorn = errors.New("the file lacks facts that could not be written; it wil
 
 // write adds lines to the file, where there is one.
 func (b *Book) write(lines []byte) (err error) {
-	if b.path == "" || len(lines) == 0 {
+	if len(lines) == 0 {
+		return nil
+	}
+	if b.path == "" {
+		b.anew = true // should there be one
 		return nil
 	}
 	if b.rewriting {

@@ -21,12 +21,8 @@ const (
 
 // Clients are those that are listed now, as the DNSBL has them. They are not ok as long as it is not known who was listed before.
 func (k *Keeper) Clients(now int64) (clients []source.Listed, ok bool) {
-	if k.folder != "" {
-		select {
-		case <-k.read:
-		default:
-			return nil, false
-		}
+	if !k.knows() {
+		return nil, false
 	}
 	told := map[netip.Prefix]judge.Entry{}
 	for _, e := range k.Book.Listed(now) {

@@ -82,10 +82,9 @@ func (k *Keeper) take(folder string) {
 	if damaged > 0 {
 		k.log.Warn("left out damaged lines of the sightings", "file", facts, "lines", damaged)
 	}
-	if err == nil {
-		err = k.Book.Write(facts, k.clock().Unix())
-	}
 	if err != nil {
+		k.log.Error("cannot read the sightings; what comes is in memory alone", "file", facts, "error", err)
+	} else if err = k.Book.Write(facts, k.clock().Unix()); err != nil {
 		k.log.Error("cannot keep sightings; they are in memory until mxtrap can", "file", facts, "error", err)
 	}
 }
@@ -103,6 +102,16 @@ func (k *Keeper) readPardons() {
 
 // Known is closed when what was kept before is known.
 func (k *Keeper) Known() <-chan struct{} { return k.read }
+
+// knows says whether what was kept before is known, or nothing was.
+func (k *Keeper) knows() bool {
+	select {
+	case <-k.read:
+		return true
+	default:
+		return k.folder == ""
+	}
+}
 
 // Close ends the look-ups under way, and waits for the end of all that the keeper does.
 func (k *Keeper) Close() {
@@ -162,15 +171,18 @@ const stoodStill = time.Minute
 // Tick does what is due for the facts, with what is known of the addresses of decoys: it notes which owners have a real exchange that is not
 // well, after it was, and forgets what is old.
 func (k *Keeper) Tick(decoys map[netip.Addr]*catch.Site) {
-	now := k.clock()
+	now, passed, stood := k.clock(), k.clock().Sub(k.ticked), time.Since(k.awake) > stoodStill
+	k.ticked, k.awake = now, time.Now()
 	k.decoys.Store(&decoys)
+	if !k.knows() {
+		return
+	}
 	k.watchOutages(decoys, now.Unix())
-	jumped, err := k.Book.Tick(now.Unix(), now.Sub(k.ticked), time.Since(k.awake) > stoodStill)
+	jumped, err := k.Book.Tick(now.Unix(), passed, stood)
 	if jumped {
 		k.log.Warn("the clock has jumped, or mxtrap stood still; what clients do near that time is no evidence")
 	}
 	k.note(err)
-	k.ticked, k.awake = now, time.Now()
 	k.running.Go(func() { k.note(k.Book.Compact(now.Unix())) })
 }
 
