@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -34,6 +35,7 @@ type Config struct {
 	workers     int  // per UDP address; 0: one per CPU
 	zoneMetrics bool
 	user        string // that the process becomes once its sockets are open; "": it stays who it is
+	control     string // the socket of the operator's commands; "": none
 	state       string // the folder of what must outlive the process; "": none
 	tap         tap.Config
 	transfers   peer.Access
@@ -131,6 +133,11 @@ func (c *Config) readServer(t *conf.Table) {
 	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	t.String("state", &state)
 	c.state = c.beside(state)
+	if run := os.Getenv("RUNTIME_DIRECTORY"); run != "" { // systemd's RuntimeDirectory=
+		c.control = filepath.Join(run, "control.sock")
+	}
+	t.String("control", &c.control)
+	c.control = c.beside(c.control)
 	t.String("user", &c.user)
 	if t.String("nsid", &c.nsid); len(c.nsid) > maxNSID {
 		t.Fault("nsid", "", fmt.Sprintf("longer than %d octets", maxNSID))
@@ -197,13 +204,15 @@ func Reachable(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())
 }
 
-// Logger makes the log that the configuration asks for.
-func (c *Config) Logger() *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.logLevel}
+// Logger makes the log that the configuration asks for, and what its level is changed by.
+func (c *Config) Logger() (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(c.logLevel)
+	options := &slog.HandlerOptions{Level: level}
 	if c.logJSON {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), level
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
 }
 
 // Lists says whether the list may be used, and is not just to be looked at.
@@ -217,3 +226,10 @@ func (c *Config) OpenBook() (*judge.Book, error) { return list.OpenBook(c.state,
 
 // Pardon notes the operator's word that what the clients of a prefix have done is forgiven. A running server hears of it at the next reload.
 func (c *Config) Pardon(p netip.Prefix) error { return list.Pardon(c.state, p, time.Now()) }
+
+// socketOfService is that of the documented systemd unit.
+const socketOfService = "/run/mxtrap/control.sock"
+
+// Control is the socket of a server with this configuration, as a command typed in a shell finds it: that of the service, where the server file
+// names none.
+func (c *Config) Control() string { return cmp.Or(c.control, socketOfService) }

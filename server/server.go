@@ -50,6 +50,7 @@ type Options struct {
 	Health          health.Tempo     // of the watch over real exchanges; zero: that of the clock
 	MailPort        uint16           // of real exchanges; 0: 25
 	Judge           time.Duration    // between judgements; 0: [list.Every]
+	Level           *slog.LevelVar   // of the log; nil: it cannot be changed
 }
 
 // Server serves the zones of a configuration.
@@ -78,6 +79,10 @@ type Server struct {
 	zoneless  atomic.Bool // zones have no series of their own
 	lookups   []string    // hosts outside the zones that these need
 
+	ctx      context.Context // of Run
+	began    time.Time
+	loaded   loaded
+	requests chan request // of the operator
 	arrivals arrivals
 	waiting  map[string]bool // paths whose zones had to give way to others
 	refused  []*load.File    // those zones
@@ -96,7 +101,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	o.Tempo, o.Health, o.MailPort = cmp.Or(o.Tempo, transfer.RealTime), cmp.Or(o.Health, health.RealTime), cmp.Or(o.MailPort, 25)
 	workers := cmp.Or(c.workers, processors)
 	s := &Server{
-		Options: o, processors: processors, config: c,
+		Options: o, processors: processors, config: c, began: time.Now(), requests: make(chan request),
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = resolve.New(c.Resolvers, s.metrics, o.Log)
@@ -135,12 +140,14 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	}
 	s.publish(c, l)
 	s.countFailures(l)
+	s.loadedNow(l)
 	return s, nil
 }
 
 // Run serves until the context ends, then lets the queries under way finish. A receive from reload reads the configuration again.
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var err error
+	s.ctx = ctx
 	transfers := transfer.NewOutgoing(&s.state, s.Log, s.metrics.Transfers)
 	if s.listeners, err = socket.NewListeners(&s.state, s.metrics, s.Log, transfers.Serve); err == nil {
 		err = s.listeners.Listen(s.config.Listen, s.config.Metrics)
@@ -151,7 +158,10 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			err = s.catchAt(found)
 		}
 	}
-	policyDone := func() {}
+	policyDone, controlDone := func() {}, func() {}
+	if err == nil {
+		controlDone, err = s.runControl()
+	}
 	if err == nil {
 		policyDone, err = s.keeper.RunPolicy(ctx, s.config.list.Policy)
 	}
@@ -161,6 +171,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		}
 	}
 	if err != nil {
+		controlDone()
 		s.catcher.catch.Stop()
 		s.listeners.Shut()
 		return err
@@ -200,6 +211,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.Log.Info("stopping")
 			s.metrics.SetReady(false)
 			s.listeners.Shut()
+			controlDone()
 			catcherDone()
 			policyDone()
 			logDone()
@@ -216,6 +228,9 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.takeArrivals(ctx)
 			s.reload(ctx)
 			s.Notify(Ready)
+		case r := <-s.requests:
+			r.do()
+			close(r.done)
 		case u := <-s.refresher.Updates:
 			s.arrive(u)
 		case <-looked:
@@ -259,6 +274,7 @@ func (s *Server) reload(ctx context.Context) {
 	}
 	if c == nil {
 		s.logProblems(report.Problems())
+		s.notLoaded(report.Problems(), "the server file has faults")
 		s.Log.Error("not reloaded, because the server file has faults; nothing has changed")
 		s.metrics.Reloaded(false, began)
 		return
@@ -277,11 +293,13 @@ func (s *Server) reload(ctx context.Context) {
 	}
 	s.logProblems(l.Report.Problems())
 	if l.Unfound {
+		s.notLoaded(l.Report.Problems(), "server.zones has faults")
 		s.Log.Error("not reloaded, because server.zones has faults; nothing has changed")
 		s.metrics.Reloaded(false, began)
 		return
 	}
 	if err := s.listeners.Listen(c.Listen, c.Metrics); err != nil {
+		s.notLoaded(l.Report.Problems(), err.Error())
 		s.Log.Error("not reloaded; nothing has changed", "error", err)
 		s.metrics.Reloaded(false, began)
 		return
@@ -289,6 +307,13 @@ func (s *Server) reload(ctx context.Context) {
 	if c.workers != s.config.workers {
 		s.Log.Warn("a change of server.workers takes effect at the next start")
 		c.workers = s.config.workers
+	}
+	if c.control != s.config.control {
+		s.Log.Warn("a change of server.control takes effect at the next start")
+		c.control = s.config.control
+	}
+	if s.Level != nil {
+		s.Level.Set(c.logLevel)
 	}
 	if c.tap != s.config.tap {
 		s.Log.Warn("a change of [dnstap] takes effect at the next start")
@@ -301,6 +326,7 @@ func (s *Server) reload(ctx context.Context) {
 	s.use(listed)
 	s.listAnew() // as the new rules say
 	s.countFailures(l)
+	s.loadedNow(l)
 	ok := l.Report.Faults() == 0
 	s.metrics.Reloaded(ok, time.Now())
 	s.Log.Info("reloaded", "zones", s.files.Len(), "failed", len(l.Failed), "took", time.Since(began).Round(time.Millisecond))

@@ -64,10 +64,9 @@ func rootCommand() *cobra.Command {
 	}
 	version, commit := buildVersion()
 	root.Version = fmt.Sprintf("%s, commit %s, %s", version, commit, runtime.Version())
-	root.SuggestionsMinimumDistance = 2 // letters
 	root.SetVersionTemplate("mxtrap {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), demoCommand(), healthCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), statusCommand(), reloadCommand(), zoneCommand(), logLevelCommand(), demoCommand(), healthCommand(), versionCommand())
 	return root
 }
 
@@ -76,6 +75,7 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	c.SuggestionsMinimumDistance = 2 // letters
 	text := fmt.Sprintf("no command %q", args[0])
 	if meant := c.SuggestionsFor(args[0]); len(meant) > 0 {
 		text += ": did you mean " + strings.Join(meant, " or ") + "?"

@@ -41,7 +41,8 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 				return usageError{fmt.Errorf("--listen: %w", err)}
 			}
 		}
-		options := server.Options{Log: config.Logger(), Notify: notify}
+		options := server.Options{Notify: notify}
+		options.Log, options.Level = config.Logger()
 		options.Version, options.Commit = buildVersion()
 		options.Built = buildTime()
 		options.Progress = progress(options.Log)

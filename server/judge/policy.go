@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"strings"
 	"sync"
 	"time"
 )
@@ -34,26 +32,6 @@ type Policy struct {
 	open    map[net.Conn]bool
 	lost    time.Time
 	running sync.WaitGroup
-}
-
-// ListenPolicy listens at an address with a port, or behind "unix:" at a path. A socket that was left there is taken away.
-func ListenPolicy(address string) (net.Listener, error) {
-	path, unix := strings.CutPrefix(address, "unix:")
-	if !unix {
-		return net.Listen("tcp", address)
-	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-		if conn, err := net.Dial("unix", path); err == nil {
-			conn.Close()
-			return nil, errors.New("another process answers there")
-		}
-		os.Remove(path)
-	}
-	l, err := net.Listen("unix", path)
-	if err == nil {
-		err = os.Chmod(path, 0o666) // Postfix's processes have an account of their own; what they may tell does no harm
-	}
-	return l, err
 }
 
 // Serve answers what comes to a listener until the context ends. The function that it returns waits for that.

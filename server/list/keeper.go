@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"mxtrap/server/judge"
 	"mxtrap/server/pace"
 	"mxtrap/server/resolve"
+	"mxtrap/server/socket"
 )
 
 // Keeper keeps the facts of a running server. What it exports belongs to one goroutine, but for [Keeper.Sighted].
@@ -219,7 +222,12 @@ func (k *Keeper) RunPolicy(ctx context.Context, address string) (wait func(), er
 	if address == "" {
 		return func() {}, nil
 	}
-	l, err := judge.ListenPolicy(address)
+	var l net.Listener
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		l, err = socket.ListenUnix(path, 0o666) // Postfix's processes have an account of their own; what they may tell does no harm
+	} else {
+		l, err = net.Listen("tcp", address)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list.policy: %q: %w", address, err)
 	}

@@ -1,8 +1,12 @@
 package load
 
 import (
+	"fmt"
+
 	"mxtrap/server/transfer"
+	"mxtrap/zone"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // Arrival is a copy that has come, and the zone that was made of it.
@@ -67,4 +71,26 @@ func (o Loader) lookAgain(l *Loading) {
 			l.Files.put(again)
 		}
 	}
+}
+
+// Reread reads the files of one zone again. The error says that it has none of its own.
+func (o Loader) Reread(f *File, before *Files, refused []*File) (*Loading, error) {
+	switch {
+	case f.catalog != "":
+		return nil, fmt.Errorf("%q: the zone is made from the template of a catalog; reload all zones to read that again", f.Zone.Name())
+	case f.Path == catalogPath || f.Path == ListPath:
+		return nil, fmt.Errorf("%q: mxtrap makes the zone itself; it has no file", f.Zone.Name())
+	}
+	l := o.loading(before.clone())
+	l.again(refused)
+	again := o.compile(source.Load(f.Path, &l.Report), f.Path, f, &l.Report)
+	if again == nil {
+		again = o.fail(l, f.Path, f, func() *zone.Zone { return source.Unserved(f.Path) })
+	}
+	if l.Files.remove(f.Path); again != nil {
+		l.Files.put(again)
+	}
+	l.stand(before, o.Waited)
+	o.renew(l, before, refused)
+	return l, nil
 }

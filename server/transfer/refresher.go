@@ -141,6 +141,9 @@ func (r *Refresher) arrange(z *refreshing) {
 	}
 }
 
+// Refresh has a zone looked at as if its primary had said that it has changed.
+func (r *Refresher) Refresh(zone string) { r.notified(zone) }
+
 // notified has a zone looked at now, or as soon as its primary has been left alone long enough.
 func (r *Refresher) notified(zone string) {
 	r.mu.Lock()

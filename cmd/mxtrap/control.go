@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxtrap/server/control"
+)
+
+// dial makes a client of the server that a server file describes.
+func dial(named string) (*control.Client, error) {
+	config, err := readConfig(configPath(named))
+	if err != nil {
+		return nil, err
+	}
+	return control.NewClient(config.Control()), nil
+}
+
+func statusCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "status [ZONE]",
+		Short: "Show how the running server is, or one of its zones",
+		Args:  usage(cobra.MaximumNArgs(1)),
+	}
+	named, asJSON := configFlag(c), jsonFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		client, err := dial(*named)
+		if err != nil {
+			return err
+		}
+		if len(args) > 0 {
+			z, err := client.Zone(c.Context(), args[0])
+			if err == nil && *asJSON {
+				return writeJSON(os.Stdout, z)
+			} else if err == nil {
+				printZone(z)
+			}
+			return err
+		}
+		s, err := client.Status(c.Context())
+		if err == nil && *asJSON {
+			return writeJSON(os.Stdout, s)
+		} else if err == nil {
+			printStatus(s)
+		}
+		return err
+	}
+	return c
+}
+
+// table prints rows of a name and a value; rows without a value are left out.
+func table(rows [][2]string) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	for _, row := range rows {
+		if row[1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		}
+	}
+}
+
+// ago is a time as a person reads it.
+func ago(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	if left := time.Until(*t).Round(time.Second); left > 0 {
+		return fmt.Sprintf("%s, in %s", t.Format(time.DateTime+" MST"), left)
+	}
+	return fmt.Sprintf("%s, %s ago", t.Format(time.DateTime+" MST"), time.Since(*t).Round(time.Second))
+}
+
+func printStatus(s control.Status) {
+	outcome := "succeeded"
+	if !s.Succeeded {
+		outcome = "failed"
+	}
+	listed := ""
+	if s.Listed != nil {
+		listed = plural(*s.Listed, "client")
+	}
+	table([][2]string{
+		{"version", s.Version + ", commit " + s.Commit}, {"running since", ago(&s.Since)}, {"server file", s.Config}, {"listens at", strings.Join(s.Listen, ", ")},
+		{"zones", fmt.Sprint(s.Zones)}, {"last load", outcome + ", " + ago(&s.Reloaded)}, {"listed", listed}, {"not well", strings.Join(s.Unwell, ", ")},
+	})
+	for _, d := range s.Down {
+		fmt.Printf("down: %s: %s\n", d.Zone, d.Why)
+	}
+	for _, p := range s.Problems {
+		fmt.Println(p)
+	}
+}
+
+func printZone(z control.Zone) {
+	signed := "no"
+	if z.Signed {
+		signed = "yes"
+	}
+	var exchanges []string
+	for _, e := range z.Exchanges {
+		exchanges = append(exchanges, e.Host+map[bool]string{true: " is well", false: " is not well"}[e.Up])
+	}
+	table([][2]string{
+		{"zone", z.Name}, {"serial", fmt.Sprint(z.Serial)}, {"file", z.File}, {"down", z.Down}, {"primaries", strings.Join(z.Primaries, ", ")},
+		{"heard of", ago(z.Confirmed)}, {"expires", ago(z.Expires)}, {"signed", signed}, {"signatures end", ago(z.Signature)},
+		{"decoys", fmt.Sprint(z.Decoys)}, {"covers", fmt.Sprint(z.Covers)}, {"exchanges", strings.Join(exchanges, ", ")},
+	})
+}
+
+func reloadCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "reload [ZONE]",
+		Short: "Have the running server read its files again, and show what has changed",
+		Long: `Have the running server read its files again, or those of one zone, and show what has changed: each zone with its serial numbers, and each
+problem. It waits for the outcome. The exit code is 1 where a file could not be taken in; its last good version is served then.`,
+		Args: usage(cobra.MaximumNArgs(1)),
+	}
+	named, asJSON := configFlag(c), jsonFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		client, err := dial(*named)
+		if err != nil {
+			return err
+		}
+		r, err := client.Reload(c.Context(), strings.Join(args, ""))
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			err = writeJSON(os.Stdout, r)
+		} else {
+			printReloaded(r)
+		}
+		if !r.Succeeded {
+			err = errReported
+		}
+		return err
+	}
+	return c
+}
+
+func printReloaded(r control.Reloaded) {
+	for _, change := range r.Changes {
+		switch {
+		case change.Was == 0:
+			fmt.Printf("added %s, serial %d\n", change.Zone, change.Now)
+		case change.Now == 0:
+			fmt.Printf("removed %s\n", change.Zone)
+		default:
+			fmt.Printf("changed %s, serial %d → %d\n", change.Zone, change.Was, change.Now)
+		}
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintln(os.Stderr, p)
+	}
+	fmt.Printf("%s, %s changed, in %.3f s\n", plural(r.Zones, "zone"), plural(len(r.Changes), "zone"), r.Seconds)
+}
+
+func zoneCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "zone",
+		Short: "Act on a zone of the running server",
+		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return usageError{errors.New("no action given: write mxtrap zone refresh ZONE")}
+		},
+	}
+	refresh := &cobra.Command{Use: "refresh ZONE", Short: "Have the zone's primary asked for a new version at once", Args: usage(cobra.ExactArgs(1))}
+	named := configFlag(refresh)
+	refresh.RunE = func(c *cobra.Command, args []string) error {
+		client, err := dial(*named)
+		if err != nil {
+			return err
+		}
+		return client.Refresh(c.Context(), args[0])
+	}
+	c.AddCommand(refresh)
+	return c
+}
+
+func logLevelCommand() *cobra.Command {
+	c := &cobra.Command{Use: "log-level LEVEL", Short: "Set how much the running server logs: debug, info, warn or error", Args: usage(cobra.ExactArgs(1))}
+	named := configFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		client, err := dial(*named)
+		if err != nil {
+			return err
+		}
+		return client.LogLevel(c.Context(), args[0])
+	}
+	return c
+}

@@ -1,0 +1,235 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mxtrap/server/control"
+	"mxtrap/server/load"
+	"mxtrap/server/socket"
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+)
+
+// request is what the goroutine of Run does for another one.
+type request struct {
+	do   func()
+	done chan struct{}
+}
+
+// runControl answers the operator's commands, where the configuration says so. The function that it returns ends that.
+func (s *Server) runControl() (stop func(), err error) {
+	if s.config.control == "" {
+		return func() {}, nil
+	}
+	l, err := socket.ListenUnix(s.config.control, 0o660)
+	if err != nil {
+		return nil, fmt.Errorf("server.control: %q: %w", s.config.control, err)
+	}
+	c := &control.Server{
+		Status: func(ctx context.Context) (*control.Status, error) { return within(ctx, s, s.status) },
+		Zone: func(ctx context.Context, name string) (*control.Zone, error) {
+			return within(ctx, s, func() (*control.Zone, error) { return s.zoneStatus(name) })
+		},
+		Reload: func(ctx context.Context, name string) (*control.Reloaded, error) {
+			return within(ctx, s, func() (*control.Reloaded, error) { return s.reloadFor(name) })
+		},
+		Refresh: func(ctx context.Context, name string) error {
+			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.refreshFor(name) })
+			return err
+		},
+		LogLevel: s.setLogLevel,
+	}
+	return c.Serve(l, s.Log), nil
+}
+
+// within does something on the goroutine of Run, and waits for it as long as the context lasts.
+func within[T any](ctx context.Context, s *Server, do func() (T, error)) (outcome T, err error) {
+	r := request{do: func() { outcome, err = do() }, done: make(chan struct{})}
+	var none T
+	select {
+	case s.requests <- r:
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+	<-r.done // a reload is not given up half way
+	return outcome, err
+}
+
+// status is how the server is.
+func (s *Server) status() (*control.Status, error) {
+	st := &control.Status{
+		Version: s.Version, Commit: s.Commit, Since: s.began.UTC().Truncate(time.Second), Config: s.config.path, Zones: s.files.Len(), Reloaded: s.loaded.at.UTC().Truncate(time.Second),
+		Succeeded: s.loaded.ok, Problems: s.loaded.problems, Down: []control.Down{}, Unwell: []string{}, Listen: s.listeners.Addresses(s.config.Listen),
+	}
+	for f := range s.files.All() {
+		if f.Down != "" {
+			st.Down = append(st.Down, control.Down{Zone: f.Zone.Name(), Why: f.Down})
+		}
+	}
+	slices.SortFunc(st.Down, func(a, b control.Down) int { return strings.Compare(a.Zone, b.Zone) })
+	for _, e := range s.catcher.watch.States() {
+		if !e.Up {
+			st.Unwell = append(st.Unwell, e.Host)
+		}
+	}
+	if l := s.dnsbl.zone; l != nil && l.Serial != 0 {
+		n := len(l.Clients)
+		st.Listed = &n
+	}
+	return st, nil
+}
+
+// named is the zone of a name.
+func (s *Server) named(name string) (*load.File, error) {
+	set := s.state.Current.Load().Zones
+	i, ok := set.Index(name)
+	if !ok {
+		return nil, fmt.Errorf("%q: %w", name, control.ErrNoZone)
+	}
+	for f := range s.files.All() {
+		if f.Zone == set.Zones()[i] {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("%q: %w", name, control.ErrNoZone)
+}
+
+// zoneStatus is how a zone is.
+func (s *Server) zoneStatus(name string) (*control.Zone, error) {
+	f, err := s.named(name)
+	if err != nil {
+		return nil, err
+	}
+	z := &control.Zone{Name: f.Zone.Name(), Serial: f.Zone.Serial(), File: f.Path, Down: f.Down, Signed: f.Zone.Plan() != nil || f.Zone.Given()}
+	z.Decoys, z.Covers = f.Zone.Decoys()
+	if at := f.Zone.Expiration(); at != 0 {
+		z.Signature = utc(time.Unix(at, 0))
+	}
+	if from := f.Secondary; from != nil {
+		for _, p := range from.Primaries {
+			z.Primaries = append(z.Primaries, p.Address())
+		}
+		if !from.Confirmed.IsZero() {
+			z.Confirmed = utc(from.Confirmed)
+			if from.Soa != nil {
+				z.Expires = utc(from.Confirmed.Add(s.Tempo.Expiry(from.Soa)))
+			}
+		}
+	}
+	for _, e := range s.catcher.watch.States() {
+		if e.Zone == z.Name {
+			z.Exchanges = append(z.Exchanges, control.Exchange{Host: e.Host, Up: e.Up})
+		}
+	}
+	return z, nil
+}
+
+func utc(t time.Time) *time.Time {
+	t = t.UTC().Truncate(time.Second)
+	return &t
+}
+
+// loaded is the outcome of the last load.
+type loaded struct {
+	at       time.Time
+	ok       bool
+	problems []string
+}
+
+// reloadFor reloads all files, or those of one zone, and says what has changed.
+func (s *Server) reloadFor(name string) (*control.Reloaded, error) {
+	began, before := time.Now(), s.state.Current.Load().Zones
+	if name == "" {
+		s.Notify(Reloading)
+		s.takeArrivals(s.ctx)
+		s.reload(s.ctx)
+		s.Notify(Ready)
+	} else if err := s.reread(name); err != nil {
+		return nil, err
+	}
+	out := &control.Reloaded{
+		Succeeded: s.loaded.ok, Problems: append([]string{}, s.loaded.problems...), Zones: s.files.Len(), Seconds: time.Since(began).Round(time.Millisecond).Seconds(),
+		Changes: changes(before, s.state.Current.Load().Zones),
+	}
+	return out, nil
+}
+
+// changes are the zones that differ between two sets, by name.
+func changes(before, now *zone.Set) []control.Change {
+	list := []control.Change{}
+	for _, z := range now.Zones() {
+		switch old := before.Named(z.Name()); {
+		case old == nil:
+			list = append(list, control.Change{Zone: z.Name(), Now: z.Serial()})
+		case old.Serial() != z.Serial():
+			list = append(list, control.Change{Zone: z.Name(), Was: old.Serial(), Now: z.Serial()})
+		}
+	}
+	for _, z := range before.Zones() {
+		if now.Named(z.Name()) == nil {
+			list = append(list, control.Change{Zone: z.Name(), Was: z.Serial()})
+		}
+	}
+	slices.SortFunc(list, func(a, b control.Change) int { return strings.Compare(a.Zone, b.Zone) })
+	return list
+}
+
+// reread reads the files of one zone again.
+func (s *Server) reread(name string) error {
+	f, err := s.named(name)
+	if err != nil {
+		return err
+	}
+	l, err := s.loader(s.config).Reread(f, s.files, s.refused)
+	if err != nil {
+		return err
+	}
+	s.logProblems(l.Report.Problems())
+	s.publish(s.config, l)
+	s.countFailures(l)
+	s.loadedNow(l)
+	return nil
+}
+
+// loadedNow notes the outcome of a load.
+func (s *Server) loadedNow(l *load.Loading) {
+	s.loaded = loaded{at: time.Now(), ok: l.Report.Faults() == 0}
+	for _, p := range l.Report.Problems() {
+		s.loaded.problems = append(s.loaded.problems, p.String())
+	}
+}
+
+// notLoaded notes that nothing has changed, and why.
+func (s *Server) notLoaded(problems []conf.Problem, why string) {
+	s.loaded = loaded{at: time.Now()}
+	for _, p := range problems {
+		s.loaded.problems = append(s.loaded.problems, p.String())
+	}
+	s.loaded.problems = append(s.loaded.problems, "not reloaded: "+why+"; nothing has changed")
+}
+
+// refreshFor has the primary of a zone asked for a new version.
+func (s *Server) refreshFor(name string) error {
+	f, err := s.named(name)
+	if err != nil {
+		return err
+	}
+	if f.Secondary == nil {
+		return fmt.Errorf("%q: the zone comes from no primary", name)
+	}
+	s.refresher.Refresh(f.Secondary.Name)
+	return nil
+}
+
+// setLogLevel sets how much the server logs.
+func (s *Server) setLogLevel(level string) error {
+	if s.Level == nil || s.Level.UnmarshalText([]byte(level)) != nil {
+		return fmt.Errorf("%q: write debug, info, warn or error", level)
+	}
+	s.Log.Info("the operator has changed the log level", "level", strings.ToLower(level))
+	return nil
+}

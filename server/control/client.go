@@ -1,0 +1,86 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+)
+
+// Client asks the server behind a socket.
+type Client struct{ http http.Client }
+
+// NewClient makes a client of the socket at a path.
+func NewClient(path string) *Client {
+	return &Client{http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+			err = fmt.Errorf("no server answers at %s", path)
+		case errors.Is(err, fs.ErrPermission):
+			err = fmt.Errorf("%s: only the account that the server runs as, its group, and root may open it", path)
+		}
+		return conn, err
+	}}}}
+}
+
+// ask makes a request, and reads the answer into a value.
+func (c *Client) ask(ctx context.Context, method, path string, answer any) error {
+	r, err := http.NewRequestWithContext(ctx, method, "http://mxtrap"+path, nil)
+	if err != nil {
+		return err
+	}
+	reply, err := c.http.Do(r)
+	if err != nil {
+		if of := (*url.Error)(nil); errors.As(err, &of) {
+			err = of.Err
+		}
+		return err
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode == http.StatusOK {
+		return json.NewDecoder(reply.Body).Decode(answer)
+	}
+	var failed failure
+	if json.NewDecoder(reply.Body).Decode(&failed) != nil || failed.Error == "" {
+		return fmt.Errorf("the server answers %s: is it of another version?", reply.Status)
+	}
+	return errors.New(failed.Error)
+}
+
+// Status asks how the server is.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.ask(ctx, http.MethodGet, "/status", &s)
+	return s, err
+}
+
+// Zone asks how a zone is.
+func (c *Client) Zone(ctx context.Context, name string) (z Zone, err error) {
+	err = c.ask(ctx, http.MethodGet, "/zones/"+url.PathEscape(name), &z)
+	return z, err
+}
+
+// Reload has files read again, of one zone or, where the name is "", of all, and waits for the outcome.
+func (c *Client) Reload(ctx context.Context, zone string) (r Reloaded, err error) {
+	path := "/reload"
+	if zone != "" {
+		path = "/zones/" + url.PathEscape(zone) + path
+	}
+	err = c.ask(ctx, http.MethodPost, path, &r)
+	return r, err
+}
+
+// Refresh has a zone's primary asked for a new version.
+func (c *Client) Refresh(ctx context.Context, zone string) error {
+	return c.ask(ctx, http.MethodPost, "/zones/"+url.PathEscape(zone)+"/refresh", new(struct{}))
+}
+
+// LogLevel sets how much the server logs, until it starts again.
+func (c *Client) LogLevel(ctx context.Context, level string) error {
+	return c.ask(ctx, http.MethodPost, "/log-level/"+url.PathEscape(level), new(struct{}))
+}

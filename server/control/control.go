@@ -1,0 +1,68 @@
+// Package control is how the operator's commands talk to a running server: JSON over HTTP on a Unix socket. Who may open the socket may do all
+// that it offers, so that its mode is the access control.
+//
+// control.go has the shapes of what is said, server.go answers, and client.go asks. The package knows nothing of zones and their loads: the
+// server gives it functions to call.
+package control
+
+import "time"
+
+// Status is a running server.
+type Status struct {
+	Version   string    `json:"version"`
+	Commit    string    `json:"commit"`
+	Since     time.Time `json:"since"`            // when it began
+	Config    string    `json:"config,omitempty"` // the path of the server file; "": it serves the example
+	Listen    []string  `json:"listen"`
+	Zones     int       `json:"zones"`
+	Down      []Down    `json:"down"`               // zones that cannot be answered
+	Unwell    []string  `json:"unwell"`             // real exchanges that the catch has found down
+	Listed    *int      `json:"listed,omitempty"`   // clients in the DNSBL; none where there is none
+	Reloaded  time.Time `json:"reloaded"`           // when files were read last
+	Succeeded bool      `json:"reload_succeeded"`   // whether all of them could be taken in
+	Problems  []string  `json:"problems,omitempty"` // of that
+}
+
+// Down is a zone that cannot be answered.
+type Down struct {
+	Zone string `json:"zone"`
+	Why  string `json:"why"`
+}
+
+// Zone is a zone of a running server.
+type Zone struct {
+	Name      string     `json:"zone"`
+	Serial    uint32     `json:"serial"`
+	File      string     `json:"file"`
+	Down      string     `json:"down,omitempty"`      // why it cannot be answered
+	Primaries []string   `json:"primaries,omitempty"` // that it comes from
+	Confirmed *time.Time `json:"confirmed,omitempty"` // when one was heard last
+	Expires   *time.Time `json:"expires,omitempty"`   // when its copy does, if none is heard
+	Signed    bool       `json:"signed"`
+	Signature *time.Time `json:"signatures_until,omitempty"`
+	Decoys    int        `json:"decoys"`
+	Covers    int        `json:"covers"`
+	Exchanges []Exchange `json:"exchanges,omitempty"` // the real ones that the catch watches
+}
+
+// Exchange is a real exchange of a zone.
+type Exchange struct {
+	Host string `json:"host"`
+	Up   bool   `json:"up"`
+}
+
+// Reloaded is the outcome of a reload.
+type Reloaded struct {
+	Succeeded bool     `json:"succeeded"` // all files could be taken in
+	Changes   []Change `json:"changes"`
+	Problems  []string `json:"problems"`
+	Zones     int      `json:"zones"` // that are served now
+	Seconds   float64  `json:"seconds"`
+}
+
+// Change is what a reload made of a zone: it is new where Was is 0, and gone where Now is.
+type Change struct {
+	Zone string `json:"zone"`
+	Was  uint32 `json:"was,omitempty"` // serial numbers
+	Now  uint32 `json:"now,omitempty"`
+}

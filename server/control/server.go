@@ -1,0 +1,70 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Server does what the operator's commands ask for. Its functions are called from many goroutines, and return an error for the operator.
+type Server struct {
+	Status   func(ctx context.Context) (*Status, error)
+	Zone     func(ctx context.Context, name string) (*Zone, error)
+	Reload   func(ctx context.Context, zone string) (*Reloaded, error) // of all zones where the name is ""
+	Refresh  func(ctx context.Context, zone string) error
+	LogLevel func(level string) error
+}
+
+// ErrNoZone says that a name is none of a zone that is served.
+var ErrNoZone = errors.New("no such zone is served")
+
+// Bounds of a request: the operator is alone with the socket, and may be slow.
+const (
+	requestTime = 10 * time.Second // to send it
+	answerTime  = 10 * time.Minute // a reload of very many zones takes its time
+)
+
+// Serve answers what comes to a listener, until the function that it returns is called, which waits for the end.
+func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
+	mux := http.NewServeMux()
+	handle(mux, "GET /status", func(r *http.Request) (any, error) { return s.Status(r.Context()) })
+	handle(mux, "GET /zones/{zone}", func(r *http.Request) (any, error) { return s.Zone(r.Context(), r.PathValue("zone")) })
+	handle(mux, "POST /reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), "") })
+	handle(mux, "POST /zones/{zone}/reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), r.PathValue("zone")) })
+	handle(mux, "POST /zones/{zone}/refresh", func(r *http.Request) (any, error) { return struct{}{}, s.Refresh(r.Context(), r.PathValue("zone")) })
+	handle(mux, "POST /log-level/{level}", func(r *http.Request) (any, error) { return struct{}{}, s.LogLevel(r.PathValue("level")) })
+	h := &http.Server{
+		Handler: mux, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: requestTime, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.Serve(l)
+	}()
+	return func() {
+		h.Close()
+		<-done
+	}
+}
+
+// failure is what is said where a request fails.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func handle(mux *http.ServeMux, pattern string, do func(*http.Request) (any, error)) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		answer, err := do(r)
+		w.Header().Set("Content-Type", "application/json")
+		if err != nil {
+			answer = failure{err.Error()}
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		}
+		json.NewEncoder(w).Encode(answer)
+	})
+}
