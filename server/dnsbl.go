@@ -112,8 +112,40 @@ func (s *Server) listAnew() {
 		s.freshen(time.Now())
 		return
 	}
+	s.tellListed(s.dnsbl.zone, next)
 	s.use(next)
 	s.arrivals.listed = next.Zone != ""
+}
+
+// toldAtOnce is how many clients the log names that have come to the list, or gone, together.
+const toldAtOnce = 100
+
+// tellListed logs who has come to the list, and who is gone.
+func (s *Server) tellListed(before, now *load.List) {
+	gone := map[netip.Prefix]source.Listed{}
+	if before != nil {
+		for _, c := range before.Clients {
+			gone[c.Client] = c
+		}
+	}
+	told := 0
+	tell := func(what string, c source.Listed) {
+		if told++; told <= toldAtOnce {
+			s.Log.Info(what, "client", judge.Bare(c.Client), "as", c.Answer, "why", c.Text)
+		}
+	}
+	for _, c := range now.Clients {
+		if old, ok := gone[c.Client]; !ok || old.Answer != c.Answer {
+			tell("listed", c)
+		}
+		delete(gone, c.Client)
+	}
+	for _, c := range gone {
+		tell("no longer listed", c)
+	}
+	if told > toldAtOnce {
+		s.Log.Info("more clients have come to the list or gone", "clients", told-toldAtOnce)
+	}
 }
 
 // listAlso takes in a client that has just been listed: the DNSBL answers for it soon, and has it in its zone with the next version.

@@ -98,6 +98,9 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 		t.Error(err)
 	}
 	r.soon("after a neighbour's visit to a real host", func() string { return r.ask("7.113.0.203.bl.a.test.", dns.TypeA) }, "NXDOMAIN")
+	if log := r.log.String(); !strings.Contains(log, "msg=listed client=203.0.113.7 as=127.0.0.5 why=") || !strings.Contains(log, "msg=\"no longer listed\" client=203.0.113.7") {
+		t.Error(log)
+	}
 	r.stop()
 	again := start(t, map[string]string{
 		"zones/a.toml": simpleZone("a.test", 1),
