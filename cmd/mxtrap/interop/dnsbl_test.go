@@ -107,9 +107,9 @@ func TestInteropSecondariesServeTheDNSBL(t *testing.T) {
 					}
 				}
 				check()
-				visits(t, policy, "203.0.113.9")
+				visits(t, policy, "203.0.113.77") // a neighbour
 				began := time.Now()
-				eventually(t, "a bot that behaves is pardoned by the secondary", func() bool { return asks(port, "9.113.0.203") == "NXDOMAIN" })
+				eventually(t, "a bot whose neighbour behaves is pardoned by the secondary", func() bool { return asks(port, "9.113.0.203") == "NXDOMAIN" })
 				t.Logf("%v after its visit the secondary has pardoned the client", time.Since(began).Round(100*time.Millisecond))
 				if n := m.metric(t, `mxtrap_transfers_total{outcome="ixfr"}`); n < 1 {
 					t.Error("the pardon was not transferred by its differences")
