@@ -56,6 +56,13 @@ func NewBook(rules Rules) *Book {
 	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]int{}, visits: map[Surrounding][]int64{}, outages: map[string][]Outage{}}
 }
 
+// Keeps says whether sightings are kept at all.
+func (b *Book) Keeps() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rules.Keep > 0
+}
+
 // Use has facts judged by other rules.
 func (b *Book) Use(rules Rules) {
 	b.mu.Lock()

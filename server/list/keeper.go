@@ -124,6 +124,9 @@ func (k *Keeper) Close() {
 
 // Sighted notes what a client did at a decoy, once DNS was asked who it is.
 func (k *Keeper) Sighted(seen *catch.Sighting) {
+	if !k.Book.Keeps() {
+		return
+	}
 	select {
 	case k.places <- struct{}{}:
 	default:
