@@ -41,6 +41,14 @@ func (s *Server) runControl() (stop func(), err error) {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.refreshFor(name) })
 			return err
 		},
+		Pardons: func(ctx context.Context) error {
+			_, err := within(ctx, s, func() (struct{}, error) {
+				s.keeper.Use(s.config.rules(), s.config.list.Lists)
+				s.listAnew()
+				return struct{}{}, nil
+			})
+			return err
+		},
 		LogLevel: s.setLogLevel,
 	}
 	return c.Serve(l, s.Log), nil
@@ -192,6 +200,9 @@ func (s *Server) reread(name string) error {
 	s.publish(s.config, l)
 	s.countFailures(l)
 	s.loadedNow(l)
+	if f.Template != "" {
+		s.takeMembers(s.ctx, []string{f.Path})
+	}
 	return nil
 }
 

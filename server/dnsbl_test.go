@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"mxtrap/server/catch"
+	"mxtrap/server/control"
 	"mxtrap/server/fake"
 )
 
@@ -21,7 +22,7 @@ func blocklist(t *testing.T, more string, files map[string]string) *running {
 	nobody := fake.NewResolver(t)
 	nobody.Answer("192.0.2.1") // and no PTR record
 	all := map[string]string{
-		"mxtrap.toml":  serverFile + fmt.Sprintf("state = \"state\"\nresolver = [%q]\n[transfer]\nallow = [\"127.0.0.1\"]\n[list]\nmode = \"list\"\nzone = \"bl.a.test\"\n", nobody.Addr) + more,
+		"mxtrap.toml":  serverFile + fmt.Sprintf("state = \"state\"\ncontrol = \"control.sock\"\nresolver = [%q]\n[transfer]\nallow = [\"127.0.0.1\"]\n[list]\nmode = \"list\"\nzone = \"bl.a.test\"\n", nobody.Addr) + more,
 		"zones/a.toml": "name = \"a.test\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\nns2 = [\"A 192.0.2.54\"]\nbl = [\"NS ns1\", \"NS ns2\"]\n",
 	}
 	for name, text := range files {
@@ -84,6 +85,15 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 	}, "127.0.0.5")
 	r.soon("the zone as it is transferred", func() string { return r.clients(new(dns.Msg).SetAxfr("bl.a.test.")) },
 		"7.113.0.203.bl.a.test. *.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.bl.a.test.")
+	r.bot("198.51.100.7")
+	r.soon("another bot", func() string { return r.ask("7.100.51.198.bl.a.test.", dns.TypeA) }, "127.0.0.5")
+	if err := r.config.Pardon(netip.MustParsePrefix("198.51.100.7/32")); err != nil {
+		t.Fatal(err)
+	}
+	if err := control.NewClient(r.config.Control()).Pardons(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.soon("who has the operator's pardon", func() string { return r.ask("7.100.51.198.bl.a.test.", dns.TypeA) }, "NXDOMAIN")
 	r.soon("the list over HTTP", func() string { return r.get("/list.txt") }, "200 203.0.113.7\n2001:db8:1:2::/64\n")
 	if serial() == before {
 		t.Error("the serial number is the same")

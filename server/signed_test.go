@@ -95,16 +95,13 @@ func TestASignedReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for n := 1; n <= reloads; n++ {
+	for n := 1; n <= reloads || asked.Load() < reloads && !t.Failed(); n++ { // however few the clients ask beside other tests
 		r.write("zones/a.toml", version(n))
 		r.reload()
 		newest.Store(int64(n))
 	}
 	stop.Store(true)
 	clients.Wait()
-	if asked.Load() < reloads {
-		t.Errorf("%d queries are too few to tell anything", asked.Load())
-	}
 }
 
 // TestALostKeyIsToldOf in the log and in a metric, until it is back.

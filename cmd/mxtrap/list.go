@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxtrap/server"
+	"mxtrap/server/control"
 	"mxtrap/server/judge"
 )
 
@@ -194,7 +195,11 @@ func listPardonCommand() *cobra.Command {
 		if err := config.Pardon(p); err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server\n", judge.Bare(p))
+		if err := control.NewClient(config.Control()).Pardons(c.Context()); err != nil {
+			fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server, which does not know it yet: %v\n", judge.Bare(p), err)
+			return nil
+		}
+		fmt.Fprintf(os.Stderr, "%s is pardoned\n", judge.Bare(p))
 		return nil
 	}
 	return c

@@ -80,6 +80,11 @@ func (c *Client) Refresh(ctx context.Context, zone string) error {
 	return c.ask(ctx, http.MethodPost, "/zones/"+url.PathEscape(zone)+"/refresh", new(struct{}))
 }
 
+// Pardons has the pardons read again that the operator has given.
+func (c *Client) Pardons(ctx context.Context) error {
+	return c.ask(ctx, http.MethodPost, "/pardons", new(struct{}))
+}
+
 // LogLevel sets how much the server logs, until it starts again.
 func (c *Client) LogLevel(ctx context.Context, level string) error {
 	return c.ask(ctx, http.MethodPost, "/log-level/"+url.PathEscape(level), new(struct{}))

@@ -16,6 +16,7 @@ type Server struct {
 	Zone     func(ctx context.Context, name string) (*Zone, error)
 	Reload   func(ctx context.Context, zone string) (*Reloaded, error) // of all zones where the name is ""
 	Refresh  func(ctx context.Context, zone string) error
+	Pardons  func(ctx context.Context) error // the operator has pardoned somebody
 	LogLevel func(level string) error
 }
 
@@ -36,6 +37,7 @@ func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 	handle(mux, "POST /reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), "") })
 	handle(mux, "POST /zones/{zone}/reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), r.PathValue("zone")) })
 	handle(mux, "POST /zones/{zone}/refresh", func(r *http.Request) (any, error) { return struct{}{}, s.Refresh(r.Context(), r.PathValue("zone")) })
+	handle(mux, "POST /pardons", func(r *http.Request) (any, error) { return struct{}{}, s.Pardons(r.Context()) })
 	handle(mux, "POST /log-level/{level}", func(r *http.Request) (any, error) { return struct{}{}, s.LogLevel(r.PathValue("level")) })
 	h := &http.Server{
 		Handler: mux, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: requestTime, MaxHeaderBytes: 16 << 10,
