@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,29 +18,50 @@ import (
 	"mxtrap/zone/conf"
 )
 
+// checked is what check prints as JSON.
+type checked struct {
+	OK       bool           `json:"ok"`
+	Zones    int            `json:"zones"`
+	Decoys   int            `json:"decoys"`
+	Covers   int            `json:"covers"`
+	Problems []conf.Problem `json:"problems"`
+}
+
 func checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Load everything as serve would, and print every problem",
 		Args:  usage(cobra.NoArgs),
 	}
-	path, resolve := configFlag(c), resolveFlag(c)
+	path, resolve, asJSON := configFlag(c), resolveFlag(c), jsonFlag(c)
+	strict := c.Flags().Bool("strict", false, "end with exit code 1 for warnings too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		in, err := loaded(c, *path, *resolve, false)
+		in, err := inspected(c, *path, *resolve, false)
 		if err != nil {
 			return err
 		}
-		tell(in.Problems)
-		if faults := in.faults(); faults > 0 {
-			fmt.Fprintf(os.Stderr, "%s\n", plural(faults, "problem"))
+		out := checked{Zones: len(in.Zones), Problems: append([]conf.Problem{}, in.Problems...)}
+		for _, z := range in.Zones {
+			decoys, covers := z.Decoys()
+			out.Decoys, out.Covers = out.Decoys+decoys, out.Covers+covers
+		}
+		faults := in.faults()
+		out.OK = faults == 0 && (!*strict || len(in.Problems) == 0)
+		switch {
+		case *asJSON:
+			if err := writeJSON(os.Stdout, out); err != nil {
+				return err
+			}
+		case out.OK:
+			tell(in.Problems)
+			fmt.Printf("ok: %s, %s, %s, %s\n", plural(out.Zones, "zone"), plural(out.Decoys, "decoy"), plural(out.Covers, "cover"), plural(len(in.Problems), "warning"))
+		default:
+			tell(in.Problems)
+			fmt.Fprintln(os.Stderr, plural(cmp.Or(faults, len(in.Problems)), "problem"))
+		}
+		if !out.OK {
 			return errReported
 		}
-		decoys, covers := 0, 0
-		for _, z := range in.Zones {
-			d, v := z.Decoys()
-			decoys, covers = decoys+d, covers+v
-		}
-		fmt.Printf("ok: %s, %s, %s, %s\n", plural(len(in.Zones), "zone"), plural(decoys, "decoy"), plural(covers, "cover"), plural(len(in.Problems), "warning"))
 		return nil
 	}
 	return c
@@ -111,14 +133,23 @@ func (in *inspection) faults() (n int) {
 
 // loaded loads everything. Every fault is among the problems, those of zones too where the server file has some.
 func loaded(c *cobra.Command, named string, resolve, example bool) (*inspection, error) {
+	in, err := inspected(c, named, resolve, example)
+	if err == nil && in.config == nil {
+		tell(in.Problems)
+		err = errReported
+	}
+	return in, err
+}
+
+// inspected is loaded for who tells the problems himself: there is no configuration where the server file cannot be read.
+func inspected(c *cobra.Command, named string, resolve, example bool) (*inspection, error) {
 	path := configPath(named)
 	config := server.Example()
 	var report conf.Report
 	switch {
 	case path != "":
 		if config = server.CheckConfig(path, &report); config == nil {
-			tell(report.Problems())
-			return nil, errReported
+			return &inspection{&server.Inspection{Problems: report.Problems()}, nil}, nil
 		}
 		config.UseStateOfService()
 	case !example:

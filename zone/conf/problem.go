@@ -12,12 +12,12 @@ import (
 
 // Problem is one thing wrong, or doubtful, with the operator's files.
 type Problem struct {
-	File    string // as the operator named it
-	Line    int    // 0: not known
-	Key     string // the TOML key, or owner and type of a record of a master file
-	Text    string // what stands there
-	Reason  string // why that cannot be, and what to do
-	Warning bool   // doubtful only: the zone is served all the same
+	File    string `json:"file,omitempty"` // as the operator named it
+	Line    int    `json:"line,omitempty"` // 0: not known
+	Key     string `json:"key,omitempty"`  // the TOML key, or owner and type of a record of a master file
+	Text    string `json:"text,omitempty"` // what stands there
+	Reason  string `json:"reason"`         // why that cannot be, and what to do
+	Warning bool   `json:"warning"`        // doubtful only: the zone is served all the same
 }
 
 // String is a sentence for the operator: place, text, reason.
