@@ -181,13 +181,20 @@ func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		conn, err := asBot.Dial("tcp", at(26))
-		if err != nil {
-			t.Fatal(err)
+		for range 200 { // beside other tests a real exchange may look unwell at any moment
+			conn, err := asBot.Dial("tcp", at(26))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprint(conn, "HELO bot\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<x@a.test>\r\nDATA\r\nQUIT\r\n")
+			said, _ := io.ReadAll(conn)
+			conn.Close()
+			if strings.Contains(string(said), "451") {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
 		}
-		defer conn.Close()
-		fmt.Fprint(conn, "HELO bot\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<x@a.test>\r\nDATA\r\nQUIT\r\n")
-		io.ReadAll(conn)
+		t.Fatal("the catch never took the bot's session")
 	}
 	listed("at the start", 0)
 	comes()

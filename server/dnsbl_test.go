@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"mxtrap/server/catch"
 	"mxtrap/server/control"
 	"mxtrap/server/fake"
+	"mxtrap/server/list"
 )
 
 // blocklist starts a server with a DNSBL; more stands at the end of its server file, which is that of the table [list].
@@ -97,10 +99,10 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 
 	r.bot("198.51.100.7")
 	r.soon("another bot", func() string { return r.ask("7.100.51.198.bl.a.test.", dns.TypeA) }, "127.0.0.5")
-	if err := r.config.Pardon(netip.MustParsePrefix("198.51.100.7/32")); err != nil {
+	if err := list.Pardon(filepath.Join(r.dir, "state"), netip.MustParsePrefix("198.51.100.7/32"), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := control.NewClient(r.config.Control()).Pardons(t.Context()); err != nil {
+	if err := control.NewClient(filepath.Join(r.dir, "control.sock")).Pardons(t.Context()); err != nil {
 		t.Error(err)
 	}
 	r.soon("who has the operator's pardon", func() string { return r.ask("7.100.51.198.bl.a.test.", dns.TypeA) }, "NXDOMAIN")
