@@ -26,12 +26,13 @@ func listCommand() *cobra.Command {
 
 Nobody is kept out by this. mxtrap list export, where list.mode = "list" allows it, gives the list to those who do. The number tells the
 ground: 2 spoke no SMTP, or before the greeting, in two sessions; 4 tried a decoy and no real host; 5 went on to DATA though every recipient
-was refused; 6 tried decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 need list.policy, by which mxtrap knows who comes to real hosts.`,
+was refused; 6 tried decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 need list.policy or list.log, by which
+mxtrap knows who comes to real hosts.`,
 		Args: func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
 	}
 	named, asJSON := configFlag(c), jsonFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		book, _, err := openBook(*named)
+		book, lists, err := openBook(*named)
 		if err != nil {
 			return err
 		}
@@ -46,7 +47,8 @@ was refused; 6 tried decoys of two domains, or on three days, and never a real h
 			fmt.Fprintf(w, "%s\t127.0.0.%d\tuntil %s\t%s\t%s\n", judge.Bare(e.Client), e.Grade, judge.UTC(e.End), e.Grade, last.Decoy)
 		}
 		w.Flush()
-		fmt.Fprintf(os.Stderr, "%s would be listed\n", plural(len(entries), "client"))
+		verb := map[bool]string{true: "in the list", false: "would be listed"}[lists]
+		fmt.Fprintf(os.Stderr, "%s %s\n", plural(len(entries), "client"), verb)
 		return nil
 	}
 	c.AddCommand(listShowCommand(), listPardonCommand(), listExportCommand())
@@ -62,10 +64,11 @@ func listShowCommand() *cobra.Command {
 			return usageError{fmt.Errorf("%q is no address", args[0])}
 		}
 		a = a.Unmap().WithZone("")
-		book, _, err := openBook(*named)
+		book, lists, err := openBook(*named)
 		if err != nil {
 			return err
 		}
+		verb := map[bool]string{true: "is", false: "would be"}[lists]
 		sightings, visits := book.Sightings(a)
 		for _, s := range sightings {
 			fmt.Printf("%s  at %s (%s): %s\n", judge.UTC(s.At), s.Decoy, s.Owner, s.Says())
@@ -76,7 +79,9 @@ func listShowCommand() *cobra.Command {
 		}
 		switch l := book.Judge(a, time.Now().Unix()); {
 		case l != nil:
-			fmt.Printf("would be listed as 127.0.0.%d until %s: %s\n", l.Grade, judge.UTC(l.End), l.Grade)
+			fmt.Printf("%s listed as 127.0.0.%d until %s: %s\n", verb, l.Grade, judge.UTC(l.End), l.Grade)
+		case lists:
+			fmt.Println("is not listed")
 		default:
 			fmt.Println("would not be listed")
 		}
