@@ -151,16 +151,21 @@ type loaded struct {
 // reloadFor reloads all files, or those of one zone, and says what has changed.
 func (s *Server) reloadFor(name string) (*control.Reloaded, error) {
 	began, before := time.Now(), s.state.Current.Load().Zones
+	outcome := &s.loaded
 	if name == "" {
 		s.Notify(Reloading)
 		s.takeArrivals(s.ctx)
 		s.reload(s.ctx)
 		s.Notify(Ready)
-	} else if err := s.reread(name); err != nil {
-		return nil, err
+	} else {
+		l, err := s.reread(name)
+		if err != nil {
+			return nil, err
+		}
+		outcome = outcomeOf(l)
 	}
 	out := &control.Reloaded{
-		Succeeded: s.loaded.ok, Problems: append([]string{}, s.loaded.problems...), Zones: s.files.Len(), Seconds: time.Since(began).Round(time.Millisecond).Seconds(),
+		Succeeded: outcome.ok, Problems: append([]string{}, outcome.problems...), Zones: s.files.Len(), Seconds: time.Since(began).Round(time.Millisecond).Seconds(),
 		Changes: changes(before, s.state.Current.Load().Zones),
 	}
 	return out, nil
@@ -186,33 +191,35 @@ func changes(before, now *zone.Set) []control.Change {
 	return list
 }
 
-// reread reads the files of one zone again.
-func (s *Server) reread(name string) error {
+// reread reads the files of one zone again. What is known of the others' stays as it is.
+func (s *Server) reread(name string) (*load.Loading, error) {
 	f, err := s.named(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l, err := s.loader(s.config).Reread(f, s.files, s.refused)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.logProblems(l.Report.Problems())
 	s.publish(s.config, l)
-	s.countFailures(l)
-	s.loadedNow(l)
 	if f.Template != "" {
 		s.takeMembers(s.ctx, []string{f.Path})
 	}
-	return nil
+	return l, nil
 }
 
-// loadedNow notes the outcome of a load.
-func (s *Server) loadedNow(l *load.Loading) {
-	s.loaded = loaded{at: time.Now(), ok: l.Report.Faults() == 0}
+// outcomeOf is what came of a load.
+func outcomeOf(l *load.Loading) *loaded {
+	out := &loaded{at: time.Now(), ok: l.Report.Faults() == 0}
 	for _, p := range l.Report.Problems() {
-		s.loaded.problems = append(s.loaded.problems, p.String())
+		out.problems = append(out.problems, p.String())
 	}
+	return out
 }
+
+// loadedNow notes the outcome of a load of everything.
+func (s *Server) loadedNow(l *load.Loading) { s.loaded = *outcomeOf(l) }
 
 // notLoaded notes that nothing has changed, and why.
 func (s *Server) notLoaded(problems []conf.Problem, why string) {

@@ -57,8 +57,15 @@ func TestTheOperatorSeesAndActs(t *testing.T) {
 	if out := reloads("example.com", "", false); len(out.Problems) != 1 || !strings.Contains(out.Problems[0], "zones/a.toml:2") {
 		t.Errorf("%+v", out.Problems)
 	}
+	reloads("", "", false)
+	reloads("c.test", "", true)
 	if status, err := client.Status(ctx); err != nil || status.Succeeded || len(status.Problems) != 1 {
-		t.Errorf("%+v, %v", status, err)
+		t.Errorf("after a reload of another zone: %+v, %v", status, err)
+	}
+	for _, name := range []string{"..", ".", "/", "a b", "é"} {
+		if _, err := client.Reload(ctx, name); err == nil || !strings.Contains(err.Error(), "no such zone is served") {
+			t.Errorf("reload %q: %v", name, err)
+		}
 	}
 	r.want("the last good version", fmt.Sprint(strings.Contains(r.ask("example.com.", dns.TypeSOA), " 2 ")), "true")
 	r.write("zones/a.toml", version(3))

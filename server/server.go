@@ -160,15 +160,15 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	policyDone, controlDone := func() {}, func() {}
 	if err == nil {
-		controlDone, err = s.runControl()
-	}
-	if err == nil {
 		policyDone, err = s.keeper.RunPolicy(ctx, s.config.list.Policy)
 	}
 	if err == nil {
 		if err = socket.Become(s.config.user); err != nil {
 			err = fmt.Errorf("server.user: %q: %w", s.config.user, err)
 		}
+	}
+	if err == nil { // the socket is that account's
+		controlDone, err = s.runControl()
 	}
 	if err != nil {
 		controlDone()

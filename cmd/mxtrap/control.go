@@ -127,7 +127,13 @@ problem. It waits for the outcome. The exit code is 1 where a file could not be 
 		if err != nil {
 			return err
 		}
-		r, err := client.Reload(c.Context(), strings.Join(args, ""))
+		zone := ""
+		if len(args) > 0 {
+			if zone = args[0]; zone == "" {
+				return usageError{errors.New("the zone has no name")}
+			}
+		}
+		r, err := client.Reload(c.Context(), zone)
 		if err != nil {
 			return err
 		}

@@ -123,11 +123,17 @@ func listExportCommand() *cobra.Command {
 // errObserve is the error of an operator who wants a list and has not agreed to it.
 var errObserve = errors.New(`nobody is listed yet, because list.mode is "observe": look at mxtrap list, and when you agree set it to "list"`)
 
+// errStale is the error of a list that may hold whom the server has pardoned since.
+var errStale = errors.New("the server has written nothing to its sightings for five minutes: it does not run, or its disk is full; nobody is kept out by what it wrote before")
+
 // listedNow are the clients that are listed, where the operator has them kept out.
 func listedNow(named string) ([]judge.Entry, error) {
 	book, lists, err := openBook(named)
-	if err == nil && !lists {
+	switch {
+	case err == nil && !lists:
 		err = errObserve
+	case err == nil && book.Stale(time.Now().Unix()):
+		err = errStale
 	}
 	if err != nil {
 		return nil, err

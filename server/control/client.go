@@ -61,23 +61,19 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 
 // Zone asks how a zone is.
 func (c *Client) Zone(ctx context.Context, name string) (z Zone, err error) {
-	err = c.ask(ctx, http.MethodGet, "/zones/"+url.PathEscape(name), &z)
+	err = c.ask(ctx, http.MethodGet, "/zone?zone="+url.QueryEscape(name), &z)
 	return z, err
 }
 
 // Reload has files read again, of one zone or, where the name is "", of all, and waits for the outcome.
 func (c *Client) Reload(ctx context.Context, zone string) (r Reloaded, err error) {
-	path := "/reload"
-	if zone != "" {
-		path = "/zones/" + url.PathEscape(zone) + path
-	}
-	err = c.ask(ctx, http.MethodPost, path, &r)
+	err = c.ask(ctx, http.MethodPost, "/reload?zone="+url.QueryEscape(zone), &r)
 	return r, err
 }
 
 // Refresh has a zone's primary asked for a new version.
 func (c *Client) Refresh(ctx context.Context, zone string) error {
-	return c.ask(ctx, http.MethodPost, "/zones/"+url.PathEscape(zone)+"/refresh", new(struct{}))
+	return c.ask(ctx, http.MethodPost, "/refresh?zone="+url.QueryEscape(zone), new(struct{}))
 }
 
 // Pardons has the pardons read again that the operator has given.
@@ -87,5 +83,5 @@ func (c *Client) Pardons(ctx context.Context) error {
 
 // LogLevel sets how much the server logs, until it starts again.
 func (c *Client) LogLevel(ctx context.Context, level string) error {
-	return c.ask(ctx, http.MethodPost, "/log-level/"+url.PathEscape(level), new(struct{}))
+	return c.ask(ctx, http.MethodPost, "/log-level?level="+url.QueryEscape(level), new(struct{}))
 }

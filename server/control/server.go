@@ -32,13 +32,13 @@ const (
 // Serve answers what comes to a listener, until the function that it returns is called, which waits for the end.
 func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 	mux := http.NewServeMux()
+	zone := func(r *http.Request) string { return r.URL.Query().Get("zone") } // no part of the path: a name may be a dot
 	handle(mux, "GET /status", func(r *http.Request) (any, error) { return s.Status(r.Context()) })
-	handle(mux, "GET /zones/{zone}", func(r *http.Request) (any, error) { return s.Zone(r.Context(), r.PathValue("zone")) })
-	handle(mux, "POST /reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), "") })
-	handle(mux, "POST /zones/{zone}/reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), r.PathValue("zone")) })
-	handle(mux, "POST /zones/{zone}/refresh", func(r *http.Request) (any, error) { return struct{}{}, s.Refresh(r.Context(), r.PathValue("zone")) })
+	handle(mux, "GET /zone", func(r *http.Request) (any, error) { return s.Zone(r.Context(), zone(r)) })
+	handle(mux, "POST /reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), zone(r)) })
+	handle(mux, "POST /refresh", func(r *http.Request) (any, error) { return struct{}{}, s.Refresh(r.Context(), zone(r)) })
 	handle(mux, "POST /pardons", func(r *http.Request) (any, error) { return struct{}{}, s.Pardons(r.Context()) })
-	handle(mux, "POST /log-level/{level}", func(r *http.Request) (any, error) { return struct{}{}, s.LogLevel(r.PathValue("level")) })
+	handle(mux, "POST /log-level", func(r *http.Request) (any, error) { return struct{}{}, s.LogLevel(r.URL.Query().Get("level")) })
 	h := &http.Server{
 		Handler: mux, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: requestTime, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

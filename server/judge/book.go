@@ -2,6 +2,7 @@ package judge
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -31,12 +32,12 @@ type Rules struct {
 type Book struct {
 	mu        sync.Mutex
 	rules     Rules
-	path      string                      // of the file; "": there is none
-	log       *log                        // nil where it could not be opened
-	torn      bool                        // not all that is in memory is in the file, so that it is to be written anew before anything is added to it
-	anew      bool                        // the file has what is to be kept no longer
-	clients   map[netip.Prefix][]Sighting // by the narrow prefix, in the order of their coming
-	around    map[Surrounding]int         // how many sightings there are
+	path      string                               // of the file; "": there is none
+	log       *log                                 // nil where it could not be opened
+	torn      bool                                 // not all that is in memory is in the file, so that it is to be written anew before anything is added to it
+	anew      bool                                 // the file has what is to be kept no longer
+	clients   map[netip.Prefix][]Sighting          // by the narrow prefix, in the order of their coming
+	around    map[Surrounding]map[netip.Prefix]int // how many sightings of which clients there are
 	sightings int
 	visits    map[Surrounding][]int64
 	asked     []int64             // when Postfix asked about anybody, in steps
@@ -53,7 +54,7 @@ type Book struct {
 
 // NewBook makes an empty book that is kept in memory alone.
 func NewBook(rules Rules) *Book {
-	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]int{}, visits: map[Surrounding][]int64{}, outages: map[string][]Outage{}}
+	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]map[netip.Prefix]int{}, visits: map[Surrounding][]int64{}, outages: map[string][]Outage{}}
 }
 
 // Keeps says whether sightings are kept at all.
@@ -76,23 +77,40 @@ func (b *Book) Use(rules Rules) {
 	}
 }
 
-// Read takes the facts of a file in, and says how many of its lines were damaged.
-func (b *Book) Read(path string) (damaged int, err error) {
-	return readFacts(path, func(f Fact) { // a long file keeps nobody waiting
+// Read takes the facts of a file in, and says how many of its lines were damaged. What these said is not known, so that nothing that was
+// noted before is evidence any more. Where not all of the file can be read, nothing of it is taken: its rest may clear whom its beginning
+// convicts.
+func (b *Book) Read(path string, now int64) (damaged int, err error) {
+	damaged, err = readFacts(path, func(f Fact) { // a long file keeps nobody waiting
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.take(f)
 	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil {
+		clear(b.clients)
+		clear(b.around)
+		b.sightings = 0
+	}
+	if damaged > 0 {
+		b.take(Fact{Outage: &Outage{From: 1, To: now}})
+		b.anew = true
+	}
+	return damaged, err
 }
 
 // ReadPardons takes over the pardons of a file, in the place of those before.
 func (b *Book) ReadPardons(path string) error {
 	var list []Pardon
-	_, err := readFacts(path, func(f Fact) {
+	damaged, err := readFacts(path, func(f Fact) {
 		if p := f.Pardon; p != nil && p.For.IsValid() {
 			list = append(list, *p)
 		}
 	})
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("%d lines are damaged", damaged)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,10 +128,18 @@ func (b *Book) Write(path string, now int64) (err error) {
 	b.path = path
 	b.log, err = openLog(path, 0o600)
 	b.torn = err != nil
+	b.anew = b.anew || b.log != nil && b.log.cut
 	if b.alive > 0 {
 		err = errors.Join(err, b.add(Fact{Outage: &Outage{From: min(b.alive, now), To: max(b.alive, now)}}))
 	}
 	return errors.Join(err, b.add(Fact{Alive: now}))
+}
+
+// Stale says that whoever writes the file has been silent for long: he does not run, or his disk is full, and who was pardoned since is not known.
+func (b *Book) Stale(now int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.alive > 0 && now-b.alive > 5*minute
 }
 
 // Missed has the time since a process last said that it runs count as an outage of all, for who reads its file while there may be none.
@@ -167,7 +193,7 @@ func (b *Book) add(f Fact) error {
 		if list := b.visits[v.From]; len(list) > 0 && v.At >= list[len(list)-1] && v.At < list[len(list)-1]+visitStep {
 			return b.write(lines)
 		}
-		if b.around[v.From] > 0 {
+		if len(b.around[v.From]) > 0 {
 			lines = appendLine(lines, f)
 		}
 	} else {
@@ -175,7 +201,7 @@ func (b *Book) add(f Fact) error {
 	}
 	if s := f.Sighting; s != nil {
 		for _, from := range s.surroundings() {
-			if b.around[from] > 0 {
+			if len(b.around[from]) > 0 {
 				continue // they are in the file
 			}
 			for _, at := range b.visits[from] {
@@ -214,6 +240,9 @@ func (b *Book) write(lines []byte) (err error) {
 func (b *Book) take(f Fact) {
 	if s := f.Sighting; s != nil && s.Client.IsValid() {
 		key := Narrow(s.Client)
+		for _, from := range s.surroundings() {
+			s.Cleared = s.Cleared || slices.ContainsFunc(b.visits[from], s.clearedBy)
+		}
 		b.clients[key] = append(b.clients[key], *s)
 		b.count(s, 1)
 		if n := len(b.clients[key]) - mostOfClient; n > 0 {
@@ -224,6 +253,12 @@ func (b *Book) take(f Fact) {
 		}
 	}
 	if v := f.Visit; v != nil && v.From != "" {
+		for client := range b.around[v.From] {
+			for i := range b.clients[client] {
+				s := &b.clients[client][i]
+				s.Cleared = s.Cleared || slices.Contains(s.surroundings(), v.From) && s.clearedBy(v.At)
+			}
+		}
 		list := append(b.visits[v.From], v.At)
 		b.visits[v.From] = list[max(0, len(list)-mostVisits):]
 	}
@@ -231,6 +266,9 @@ func (b *Book) take(f Fact) {
 		list := b.outages[o.Owner]
 		if n := len(list); n > 0 && list[n-1].To == 0 && list[n-1].From == o.From {
 			list = list[:n-1] // it has ended
+		} else if n > 0 && list[n-1].To != 0 && o.To != 0 && o.From >= list[n-1].From && o.From <= list[n-1].To+minute {
+			o = &Outage{o.Owner, list[n-1].From, max(list[n-1].To, o.To)} // it goes on
+			list = list[:n-1]
 		}
 		b.outages[o.Owner] = append(list, *o)
 	}
@@ -245,8 +283,17 @@ func (b *Book) take(f Fact) {
 // count notes that there is a sighting more, or less.
 func (b *Book) count(s *Sighting, more int) {
 	b.sightings += more
+	client := Narrow(s.Client)
 	for _, from := range s.surroundings() {
-		if b.around[from] += more; b.around[from] == 0 {
+		clients := b.around[from]
+		if clients == nil {
+			clients = map[netip.Prefix]int{}
+			b.around[from] = clients
+		}
+		if clients[client] += more; clients[client] == 0 {
+			delete(clients, client)
+		}
+		if len(clients) == 0 {
 			delete(b.around, from)
 		}
 	}

@@ -26,7 +26,7 @@ func bookIn(t *testing.T, dir string, now int64) *Book {
 	t.Helper()
 	b := NewBook(Rules{Keep: 30 * 24 * time.Hour})
 	path := filepath.Join(dir, "facts")
-	if _, err := b.Read(path); err != nil {
+	if _, err := b.Read(path, now); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Write(path, now); err != nil {
@@ -117,7 +117,7 @@ func TestADamagedFileLosesWhatIsDamaged(t *testing.T) {
 		changed[at] ^= 0x20
 		os.WriteFile(path, changed, 0o600)
 		b := NewBook(Rules{Keep: time.Hour})
-		damaged, err := b.Read(path)
+		damaged, err := b.Read(path, noon+5400)
 		if list, _ := b.Sightings(bot); err != nil || damaged > 2 || len(list) < 3 {
 			t.Fatalf("changed at %d: %d damaged, %d sightings, %v", at, damaged, len(list), err)
 		}
@@ -291,13 +291,13 @@ func TestNobodyIsConvictedWhileNobodyLooks(t *testing.T) {
 		}, Passed},
 		{"the server is down, and somebody reads its file", func(_ *Book, path string) *Book {
 			b := NewBook(Rules{Keep: 30 * 24 * time.Hour})
-			b.Read(path)
+			b.Read(path, noon+5400)
 			b.Missed(noon + 5400)
 			return b
 		}, 0},
 		{"it was down and its file cannot be written", func(_ *Book, path string) *Book {
 			b := NewBook(Rules{Keep: 30 * 24 * time.Hour})
-			b.Read(path)
+			b.Read(path, noon+5400)
 			os.Remove(path)
 			os.Mkdir(path, 0o700)
 			if b.Write(path, noon+5400) == nil {
@@ -328,7 +328,7 @@ func TestNobodyIsConvictedWhileNobodyLooks(t *testing.T) {
 			}
 			b.outages = map[string][]Outage{}
 			b = c.after(b, filepath.Join(dir, "facts"))
-			b.asked = always
+			b.asked = slices.Clone(always)
 			b.wants(t, "an hour and a half later", noon+5400, c.listed)
 		})
 	}
@@ -385,8 +385,8 @@ func TestAClockThatWasAheadIsForgotten(t *testing.T) {
 	if jumped, _ := b.Tick(noon+20, 10*time.Second, false); !jumped {
 		t.Error("the jump back is not told")
 	}
-	if b.sightings != 0 || len(b.visits) != 0 {
-		t.Errorf("%d sightings and %v of the future", b.sightings, b.visits)
+	if b.sightings != 0 {
+		t.Errorf("%d sightings of the future", b.sightings)
 	}
 	if err := b.Compact(noon + 30); err != nil {
 		t.Fatal(err)
@@ -396,6 +396,92 @@ func TestAClockThatWasAheadIsForgotten(t *testing.T) {
 	b = bookIn(t, dir, noon+400*minute)
 	b.outages[""] = slices.DeleteFunc(b.outages[""], func(o Outage) bool { return o.To > noon+181*minute }) // of the restart
 	b.wants(t, "and after a restart", noon+401*minute, Deaf)
+}
+
+// TestAClockThatGoesBackForAMomentTakesNoVisitAway: the visit was made, whenever that was.
+func TestAClockThatGoesBackForAMomentTakesNoVisitAway(t *testing.T) {
+	b := bookIn(t, t.TempDir(), noon-4*day)
+	b.asked = slices.Clone(always)
+	for _, days := range []float64{-2.5, -1.5, -0.5} {
+		add(t, b, at(int64(days*1440), "tried"))
+	}
+	b.Tick(noon-90*minute, 0, false)
+	add(t, b, Visit{noon - hour, Surroundings(bot, "")[0]})
+	b.Tick(noon-2*hour, 10*time.Second, false)
+	b.Tick(noon+20, 10*time.Second, false)
+	b.outages = map[string][]Outage{} // of the jumps
+	b.wants(t, "after the clock went back and forth", noon+20, 0)
+}
+
+// TestWhatClearsASightingClearsItForGood, however many visits follow: of these the newest are kept alone.
+func TestWhatClearsASightingClearsItForGood(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon-day)
+	add(t, b, vouched(at(0, "deaf")))
+	here := Surroundings(bot, "")[0]
+	add(t, b, Visit{noon + minute, here})
+	for i := range int64(2 * mostVisits) {
+		add(t, b, Visit{noon + 10*hour + i*visitStep, here})
+	}
+	add(t, b, vouched(at(20*60, "deaf")))
+	b.wants(t, "the second of two sightings, whose first was cleared", noon+20*hour, 0)
+	b = bookIn(t, dir, noon+30*hour)
+	b.outages = map[string][]Outage{} // of the restart
+	b.wants(t, "and after a restart", noon+20*hour, 0)
+}
+
+// TestAFileThatIsReadInPartConvictsNobody: a line is damaged, or the rest cannot be read.
+func TestAFileThatIsReadInPartConvictsNobody(t *testing.T) {
+	dir := t.TempDir()
+	b := bookIn(t, dir, noon-day)
+	add(t, b, at(0, "deaf"))
+	add(t, b, Visit{noon + 5*minute, Surroundings(bot, "")[0]})
+	path := filepath.Join(dir, "facts")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damagedVisit := strings.Replace(string(text), "\"from\":\"203", "\"from\":\"204", 1)
+	if damagedVisit == string(text) {
+		t.Fatal("the visit is not in the file")
+	}
+	os.WriteFile(path, []byte(damagedVisit), 0o600)
+	again := NewBook(Rules{Keep: 30 * 24 * time.Hour})
+	if damaged, err := again.Read(path, noon+2*hour); damaged != 1 || err != nil {
+		t.Error(damaged, err)
+	}
+	again.wants(t, "a damaged visit", noon+2*hour, 0)
+	pardons := filepath.Join(dir, "pardons")
+	if err := AppendPardon(pardons, Pardon{At: noon, For: Narrow(bot)}); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(pardons, []byte("00000000 {\"pardon\":{}}\n"), 0o600)
+	if err := again.ReadPardons(pardons); err == nil {
+		t.Error("a damaged pardon is not told of")
+	}
+}
+
+// TestAFullBookThatIsDatedAheadIsForgotten, and keeps nobody waiting.
+func TestAFullBookThatIsDatedAheadIsForgotten(t *testing.T) {
+	b := NewBook(Rules{Keep: 30 * 24 * time.Hour})
+	for i := range mostSightings + 1 {
+		b.take(Fact{Sighting: &Sighting{At: noon + 1000, Client: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}})
+	}
+	if b.Forget(noon); b.sightings > mostSightings {
+		t.Errorf("%d sightings", b.sightings)
+	}
+}
+
+// TestATimeThatNobodySawIsOneOutage, in however many parts it is told.
+func TestATimeThatNobodySawIsOneOutage(t *testing.T) {
+	b := NewBook(Rules{Keep: time.Hour})
+	for i := range int64(100) {
+		b.Add(Fact{Outage: &Outage{From: noon + 10*i, To: noon + 10*i + 9}})
+	}
+	b.Add(Fact{Outage: &Outage{From: noon + 5*hour, To: noon + 6*hour}})
+	if got := fmt.Sprint(b.outages[""]); got != fmt.Sprintf("[{ %d %d} { %d %d}]", noon, noon+999, noon+5*hour, noon+6*hour) {
+		t.Error(got)
+	}
 }
 
 func TestThisHostIsNeverListed(t *testing.T) {
@@ -506,7 +592,7 @@ func TestWhatIsNoFileKeepsNobodyWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := NewBook(Rules{Keep: time.Hour})
-		_, err := b.Read(path)
+		_, err := b.Read(path, noon+5400)
 		for what, err := range map[string]error{"read": err, "written": b.Write(path, noon), "read for pardons": b.ReadPardons(path), "pardoned in": AppendPardon(path, Pardon{noon, Narrow(bot)})} {
 			if err == nil || !strings.Contains(err.Error(), "is no file") {
 				t.Errorf("%s is %s: %v", name, what, err)

@@ -78,7 +78,7 @@ func readFacts(path string, take func(Fact)) (damaged int, err error) {
 		line, err := in.ReadSlice('\n')
 		if f, ok := parseLine(line); ok {
 			take(f)
-		} else if len(line) > 0 {
+		} else if len(line) > 0 && !errors.Is(err, io.EOF) { // what stands last may have been cut short by the end of a process
 			damaged++
 		}
 		switch {
@@ -103,6 +103,7 @@ type log struct {
 	path string
 	file *os.File
 	size int64
+	cut  bool // its last line was cut short, and stands there as a damaged one
 }
 
 // openLog opens the file for adding. A line that was cut short before is ended.
@@ -126,7 +127,7 @@ func openLog(path string, mode fs.FileMode) (*log, error) {
 	if l.size > 0 {
 		file.ReadAt(last, l.size-1)
 	}
-	if last[0] != '\n' {
+	if l.cut = last[0] != '\n'; l.cut {
 		err = errors.Join(err, l.write([]byte{'\n'}))
 	}
 	if err != nil {

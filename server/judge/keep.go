@@ -74,13 +74,16 @@ const forgetLater = 2 * hour
 func (b *Book) forget(now int64) {
 	keep := now - int64(b.rules.Keep.Seconds())
 	b.forgetSightings(keep)
-	for b.sightings > mostSightings {
+	for b.sightings > mostSightings && keep <= now {
 		keep += (now-keep)/4 + 1
 		b.forgetSightings(keep)
 	}
+	if b.sightings > mostSightings {
+		b.forgetFuture(now)
+	}
 	for since := now - visitKeep; ; since += (now-since)/4 + 1 {
 		for from, list := range b.visits {
-			if last := list[len(list)-1]; last < since && b.around[from] == 0 || last < keep-forgetLater {
+			if last := list[len(list)-1]; last < since && len(b.around[from]) == 0 || last < keep-forgetLater {
 				delete(b.visits, from)
 			}
 		}
@@ -113,7 +116,7 @@ func (b *Book) forgetSightings(before int64) {
 	}
 }
 
-// forgetFuture drops what a clock that was ahead has dated behind a time.
+// forgetFuture drops what a clock that was ahead has dated behind a time, but for visits, which were made all the same.
 func (b *Book) forgetFuture(now int64) {
 	for key, list := range b.clients {
 		kept := slices.DeleteFunc(list, func(s Sighting) bool {
@@ -127,9 +130,9 @@ func (b *Book) forgetFuture(now int64) {
 		}
 	}
 	future := func(at int64) bool { return at > now }
-	for from, list := range b.visits {
-		if b.visits[from] = slices.DeleteFunc(list, future); len(b.visits[from]) == 0 {
-			delete(b.visits, from)
+	for _, list := range b.visits { // whom they cleared they clear still
+		for i := range list {
+			list[i] = min(list[i], now)
 		}
 	}
 	b.asked = slices.DeleteFunc(b.asked, future)
@@ -146,12 +149,7 @@ func (b *Book) forgetFuture(now int64) {
 // facts are all that the file has to hold.
 func (b *Book) facts() []Fact {
 	list := make([]Fact, 0, b.sightings+len(b.around)+len(b.outages)+1)
-	for _, sightings := range b.clients {
-		for _, s := range sightings {
-			list = append(list, Fact{Sighting: &s})
-		}
-	}
-	for from := range b.around {
+	for from := range b.around { // what clears stands before what convicts
 		for _, at := range b.visits[from] {
 			list = append(list, Fact{Visit: &Visit{at, from}})
 		}
@@ -159,6 +157,11 @@ func (b *Book) facts() []Fact {
 	for _, outages := range b.outages {
 		for _, o := range outages {
 			list = append(list, Fact{Outage: &o})
+		}
+	}
+	for _, sightings := range b.clients {
+		for _, s := range sightings {
+			list = append(list, Fact{Sighting: &s})
 		}
 	}
 	for _, at := range b.asked {

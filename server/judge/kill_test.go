@@ -47,7 +47,7 @@ func TestNothingIsLostByAKill(t *testing.T) {
 		}
 		cmd.Wait()
 		b := NewBook(Rules{Keep: time.Hour})
-		if _, err := b.Read(filepath.Join(dir, "facts")); err != nil || b.sightings < last+1 || b.sightings > last+2 {
+		if _, err := b.Read(filepath.Join(dir, "facts"), time.Now().Unix()); err != nil || b.sightings < last+1 || b.sightings > last+2 {
 			t.Fatalf("round %d: %d sightings, and %d were noted; %v", round, b.sightings, last+1, err)
 		}
 	}

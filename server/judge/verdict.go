@@ -26,6 +26,7 @@ type Sighting struct {
 	Data       bool       `json:"data,omitempty"`    // and went on to DATA, though every recipient was refused
 	Vouched    bool       `json:"vouched,omitempty"` // its name is forward-confirmed, and SPF passes for the sender's domain
 	Name       string     `json:"name,omitempty"`    // its forward-confirmed name
+	Cleared    bool       `json:"cleared,omitempty"` // a visit to a real host cleared it, which is known for longer than the visit
 }
 
 // Outage is a time in which not all was known to be well.
@@ -83,7 +84,7 @@ var life = map[Grade]int64{NoSMTP: 6 * hour, Passed: day, Deaf: day, Passed2: 7 
 // Judge says whether a client is listed at a time, and why; nil: it is not. It does not matter in which order the facts stand.
 func Judge(e Evidence, now int64) *Listing {
 	sightings := slices.DeleteFunc(slices.Clone(e.Sightings), func(s Sighting) bool {
-		return s.At > now || s.At <= e.Pardoned || e.cleared(s)
+		return s.Cleared || s.At > now || s.At <= e.Pardoned || e.cleared(s)
 	})
 	slices.SortFunc(sightings, func(a, b Sighting) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Decoy, b.Decoy))
@@ -132,7 +133,7 @@ func again(before []Sighting, s Sighting) bool {
 
 // cleared says whether a sighting is no evidence: a visit to a real host around it, or an outage.
 func (e *Evidence) cleared(s Sighting) bool {
-	if slices.ContainsFunc(e.Visits, func(v int64) bool { return v >= s.At-visitBefore && v <= s.At+visitAfter }) {
+	if slices.ContainsFunc(e.Visits, s.clearedBy) {
 		return true
 	}
 	return slices.ContainsFunc(e.Outages, func(o Outage) bool {
@@ -144,6 +145,11 @@ func (e *Evidence) cleared(s Sighting) bool {
 		}
 		return o.From <= to && (o.To == 0 || o.To >= from)
 	})
+}
+
+// clearedBy says whether a visit clears the sighting.
+func (s *Sighting) clearedBy(visit int64) bool {
+	return visit >= s.At-visitBefore && visit <= s.At+visitAfter
 }
 
 // watched says whether visits to real hosts were seen around a sighting: somebody's were, both in the hour before and in the time in which

@@ -116,7 +116,7 @@ func OpenBook(folder string, rules judge.Rules) (*judge.Book, error) {
 	}
 	b := judge.NewBook(rules)
 	facts, pardons := filesIn(folder)
-	if _, err := b.Read(facts); err != nil {
+	if _, err := b.Read(facts, time.Now().Unix()); err != nil {
 		return nil, err
 	}
 	b.Missed(time.Now().Unix())

@@ -19,7 +19,7 @@ const Journal = "journal"
 const (
 	followEvery = time.Second      // between looks at a file
 	againAfter  = 10 * time.Second // until a journal that has ended is opened again
-	blindStep   = 5 * time.Minute  // between notes that a log cannot be read
+	blindStep   = 30 * time.Second // between notes that a log cannot be read
 	longestLine = 8 << 10          // octets that are looked at
 	mostAtOnce  = 64 << 10         // octets that are read of a file at a time
 )
@@ -85,6 +85,7 @@ type tail struct {
 	at   int64
 	line []byte // what there is of one that is not whole
 	room [mostAtOnce]byte
+	lost bool // something of it was gone before it was read
 }
 
 // open opens the file, at its end or at its beginning.
@@ -108,7 +109,7 @@ func (t *tail) open(end bool) error {
 // read takes in what has been written since, and says whether there is more.
 func (t *tail) read(take func(line string)) (more bool, err error) {
 	if info, err := t.file.Stat(); err == nil && info.Size() < t.at { // cut short, as "copytruncate" of logrotate does
-		t.at, t.line = 0, nil
+		t.at, t.line, t.lost = 0, nil, true
 	}
 	n, err := t.file.ReadAt(t.room[:], t.at)
 	t.at += int64(n)
@@ -149,11 +150,15 @@ func (k *Keeper) followFile(ctx context.Context, path string) {
 		if err := k.look(ctx, t, first); err != nil {
 			s.lose(path, err)
 		} else {
+			s.told = s.told || t.lost
 			s.regain()
-			s.told = false
+			s.told, t.lost = false, false
 		}
 		select {
 		case <-ctx.Done():
+			if s.told {
+				s.regain()
+			}
 			return
 		case <-tick.C:
 		}
@@ -207,9 +212,11 @@ func (k *Keeper) readJournal(ctx context.Context, s *sight) error {
 	}
 	s.regain()
 	in := bufio.NewReaderSize(out, longestLine)
-	for {
+	for goesOn := false; ; {
 		line, err := in.ReadSlice('\n')
-		if len(line) > 0 {
+		begins := !goesOn
+		goesOn = errors.Is(err, bufio.ErrBufferFull)
+		if len(line) > 0 && begins {
 			k.logged(string(bytes.TrimRight(line, "\r\n")))
 			s.told = false
 		}

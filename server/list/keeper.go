@@ -80,10 +80,12 @@ func (k *Keeper) Open(folder string) {
 // take reads what was kept in a folder, and goes on keeping there.
 func (k *Keeper) take(folder string) {
 	facts, _ := filesIn(folder)
-	k.readPardons()
-	damaged, err := k.Book.Read(facts)
+	if !k.readPardons() { // whom the operator has pardoned is not known
+		k.note(k.Book.Add(judge.Fact{Outage: &judge.Outage{From: 1, To: k.clock().Unix()}}))
+	}
+	damaged, err := k.Book.Read(facts, k.clock().Unix())
 	if damaged > 0 {
-		k.log.Warn("left out damaged lines of the sightings", "file", facts, "lines", damaged)
+		k.log.Warn("lines of the sightings are damaged; what clients did until now is no evidence", "file", facts, "lines", damaged)
 	}
 	if err != nil {
 		k.log.Error("cannot read the sightings; what comes is in memory alone", "file", facts, "error", err)
@@ -92,15 +94,17 @@ func (k *Keeper) take(folder string) {
 	}
 }
 
-// readPardons has the pardons hold that there are now.
-func (k *Keeper) readPardons() {
+// readPardons has the pardons hold that there are now; where they cannot be read, those before.
+func (k *Keeper) readPardons() (ok bool) {
 	if k.folder == "" {
-		return
+		return true
 	}
 	_, pardons := filesIn(k.folder)
-	if err := k.Book.ReadPardons(pardons); err != nil {
+	err := k.Book.ReadPardons(pardons)
+	if err != nil {
 		k.log.Error("cannot read the pardons", "file", pardons, "error", err)
 	}
+	return err == nil
 }
 
 // Known is closed when what was kept before is known.
@@ -139,12 +143,13 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 			At: at.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Helo: seen.Helo, Sender: seen.Sender,
 			Recipients: seen.Recipients, NoSMTP: seen.Early || seen.Foreign, Tried: seen.Tried, Data: seen.Data,
 		}
-		fact.Name, fact.Vouched = resolve.Vouches(k.ctx, k.servers(), fact.Client, fact.Helo, fact.Sender)
-		if k.ctx.Err() != nil {
-			return
+		var err error
+		fact.Name, fact.Vouched, err = resolve.Vouches(k.ctx, k.servers(), fact.Client, fact.Helo, fact.Sender)
+		if err != nil || k.ctx.Err() != nil {
+			return // whose friend it is cannot be told
 		}
 		k.note(k.Book.Add(judge.Fact{Sighting: fact}))
-		if l := k.Book.Judge(fact.Client, k.clock().Unix()); l != nil {
+		if l := k.Book.Judge(fact.Client, k.clock().Unix()); l != nil && k.knows() {
 			select {
 			case k.Listed <- judge.Entry{Client: judge.Narrow(fact.Client), Listing: *l}:
 			default:

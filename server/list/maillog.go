@@ -26,8 +26,11 @@ var (
 	// Exim: a connection where log_selector has smtp_connection; or else a message that it takes, or a recipient that it refuses. A client is
 	// told as "name (helo) [address]", and what it calls itself may be an address in brackets.
 	eximArrival = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]+ (?:[+-][0-9]{4} )?(?:\[[0-9]+\] )?(?:SMTP connection from |[0-9A-Za-z-]+ <= [^ "]+ H=|H=)` +
-		`(?:[^ ()\[\]"]+ )?(?:\((?:[^ ()\[\]"]*|\[[0-9A-Fa-f.:]+\])\) )?\[(?P<client>[0-9A-Fa-f.:]+)\](.*)$`)
+		`(?:[^ ()\[\]"]+ )?(?:\((?:[^ ()\[\]"]*|\[(?:IPv6:)?[0-9A-Fa-f.:]+\])\) )?\[(?P<client>[0-9A-Fa-f.:]+)\](.*)$`)
 )
+
+// eximUser is what Exim adds where the client is a user of the host's own: A=plain_login:user.
+var eximUser = regexp.MustCompile(` P=[^ ]* (?:[^ ]+ )*A=[a-z0-9_]+(?::| |$)`)
 
 // visitor is a client of which a mail log says that it came to the host.
 type visitor struct {
@@ -70,7 +73,7 @@ func patternsOf(program string) []*regexp.Regexp {
 // visitorIn reads what a program says by a pattern.
 func visitorIn(said string, p *regexp.Regexp) (v visitor, ok bool) {
 	m := p.FindStringSubmatch(said)
-	if m == nil || p == eximArrival && strings.Contains(m[len(m)-1], " A=") { // a user of the host's own
+	if m == nil || p == eximArrival && eximUser.MatchString(m[len(m)-1]) {
 		return v, false
 	}
 	part := func(name string) string {

@@ -45,6 +45,8 @@ func TestVisitsAreReadFromWhatMailSoftwareLogs(t *testing.T) {
 		{"2026-11-26 09:43:01 rejected EHLO from [192.0.2.66]: syntactically invalid argument(s): H=x [192.0.2.1]", ""},
 		{"Nov 26 10:00:00 mx dovecot: lmtp(bob@example.com)<123><AbC>: sieve: msgid=<x postfix/smtpd[1]: connect from a[203.0.114.9]>: stored mail", ""},
 		{"2026-11-26 10:00:00 H=([203.0.113.9]) [192.0.2.66] F=<a@b.test> rejected RCPT <c@d.test>", "192.0.2.66"},
+		{"2026-11-26 10:00:00 H=([IPv6:2001:db8::1]) [2001:db8::1] F=<a@b.test> rejected RCPT <c@d.test>", "2001:db8::1"},
+		{"2026-11-26 10:00:00 1vOdXx-00000000ABC-1234 <= a@b.test H=mail.b.test [192.0.2.1] P=esmtp S=9 T=\"Plan A=B\"", "192.0.2.1"},
 		{"2026-11-26 10:00:00 H=mail.honest.test ([10.0.0.5]) [192.0.2.1] F=<a@b.test> rejected RCPT <c@d.test>", "192.0.2.1"},
 		{"2026-11-26 10:00:00 SMTP connection from mail.honest.test (h [203.0.113.9]) [192.0.2.66]:25 closed by QUIT", ""},
 		{`2026-11-26 10:00:00 1vOdXx-00000000ABC-1234 <= "x H=y [203.0.113.9] z"@b.test H=(me) [192.0.2.66] P=esmtp S=9`, ""},

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -16,9 +17,8 @@ import (
 const vouchTime = 20 * time.Second
 
 // Vouches says whether DNS speaks for a mail client: its address has a name that leads back to it, and SPF lets it send for a domain (RFC
-// 7208). Where that could not be found out, such as when no resolver answers, the client has the benefit of the doubt. The name is "" where
-// none leads back.
-func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, domain string) (name string, vouches bool) {
+// 7208). The name is "" where none leads back. The error says that this could not be found out, such as when no resolver answers.
+func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, domain string) (name string, vouches bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, vouchTime)
 	defer cancel()
 	resolver := &net.Resolver{PreferGo: true, Dial: func(dialing context.Context, network, address string) (net.Conn, error) {
@@ -32,24 +32,29 @@ func Vouches(ctx context.Context, servers []string, client netip.Addr, helo, dom
 		return conn, err
 	}}
 	names, err := resolver.LookupAddr(ctx, client.String())
-	if err != nil {
-		return "", !isNone(err)
+	if isNone(err) {
+		return "", false, nil
+	} else if err != nil {
+		return "", false, err
 	}
 	for _, n := range names[:min(len(names), mostNames)] {
 		n = strings.TrimSuffix(n, ".")
 		addrs, err := resolver.LookupNetIP(ctx, "ip", n)
 		if err != nil && !isNone(err) {
-			return "", true
+			return "", false, err
 		}
 		if name == "" && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client }) {
 			name = n
 		}
 	}
 	if name == "" || domain == "" {
-		return name, false
+		return name, false, nil
 	}
-	result, _ := spf.CheckHostWithSender(client.AsSlice(), helo, "postmaster@"+domain, spf.WithContext(ctx), spf.WithResolver(resolver))
-	return name, result == spf.Pass || result == spf.TempError
+	result, why := spf.CheckHostWithSender(client.AsSlice(), helo, "postmaster@"+domain, spf.WithContext(ctx), spf.WithResolver(resolver))
+	if result == spf.TempError {
+		return name, false, cmp.Or(why, errors.New("no answer to the look-ups of SPF"))
+	}
+	return name, result == spf.Pass, nil
 }
 
 // mostNames is how many names of an address are looked at.

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -42,13 +43,17 @@ func TestForWhomDNSSpeaks(t *testing.T) {
 	server := conn.LocalAddr().String()
 	for _, c := range []struct {
 		client, domain string
-		want           bool
+		want           string
 	}{
-		{"203.0.113.9", "honest.test", true}, {"203.0.113.9", "other.test", false}, {"203.0.113.9", "none.test", false}, {"203.0.113.9", "", false},
-		{"203.0.113.10", "honest.test", false}, {"203.0.113.11", "honest.test", false}, {"203.0.113.13", "honest.test", false},
-		{"203.0.113.12", "honest.test", true}, // nobody knows
+		{"203.0.113.9", "honest.test", "true <nil>"}, {"203.0.113.9", "other.test", "false <nil>"}, {"203.0.113.9", "none.test", "false <nil>"}, {"203.0.113.9", "", "false <nil>"},
+		{"203.0.113.10", "honest.test", "false <nil>"}, {"203.0.113.11", "honest.test", "false <nil>"}, {"203.0.113.13", "honest.test", "false <nil>"},
+		{"203.0.113.12", "honest.test", "not known"}, // the name server fails
 	} {
-		name, got := Vouches(t.Context(), []string{server}, netip.MustParseAddr(c.client), "helo.test", c.domain)
+		name, vouches, err := Vouches(t.Context(), []string{server}, netip.MustParseAddr(c.client), "helo.test", c.domain)
+		got := fmt.Sprint(vouches, " ", err)
+		if err != nil && !vouches {
+			got = "not known"
+		}
 		if got != c.want {
 			t.Errorf("%s for %s: %v, want %v", c.client, c.domain, got, c.want)
 		}
@@ -56,8 +61,8 @@ func TestForWhomDNSSpeaks(t *testing.T) {
 			t.Errorf("%s: its name is %q", c.client, name)
 		}
 	}
-	if _, vouches := Vouches(t.Context(), []string{"127.0.0.1:1"}, netip.MustParseAddr("203.0.113.9"), "helo.test", "honest.test"); !vouches {
-		t.Error("without a resolver a client has no benefit of the doubt")
+	if _, _, err := Vouches(t.Context(), []string{"127.0.0.1:1"}, netip.MustParseAddr("203.0.113.9"), "helo.test", "honest.test"); err == nil {
+		t.Error("without a resolver something is known")
 	}
 }
 
