@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,13 +14,17 @@ import (
 	"mxtrap/server/control"
 )
 
-// dial makes a client of the server that a server file describes.
-func dial(named string) (*control.Client, error) {
-	config, err := readConfig(configPath(named))
-	if err != nil {
-		return nil, err
+// controls makes a command one that talks to the server that a server file describes.
+func controls(c *cobra.Command, do func(ctx context.Context, client *control.Client, args []string) error) *cobra.Command {
+	named := configFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		config, err := readConfig(configPath(*named))
+		if err != nil {
+			return err
+		}
+		return do(c.Context(), control.NewClient(config.Control()), args)
 	}
-	return control.NewClient(config.Control()), nil
+	return c
 }
 
 func statusCommand() *cobra.Command {
@@ -28,14 +33,10 @@ func statusCommand() *cobra.Command {
 		Short: "Show how the running server is, or one of its zones",
 		Args:  usage(cobra.MaximumNArgs(1)),
 	}
-	named, asJSON := configFlag(c), jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		client, err := dial(*named)
-		if err != nil {
-			return err
-		}
+	asJSON := jsonFlag(c)
+	return controls(c, func(ctx context.Context, client *control.Client, args []string) error {
 		if len(args) > 0 {
-			z, err := client.Zone(c.Context(), args[0])
+			z, err := client.Zone(ctx, args[0])
 			if err == nil && *asJSON {
 				return writeJSON(os.Stdout, z)
 			} else if err == nil {
@@ -43,15 +44,14 @@ func statusCommand() *cobra.Command {
 			}
 			return err
 		}
-		s, err := client.Status(c.Context())
+		s, err := client.Status(ctx)
 		if err == nil && *asJSON {
 			return writeJSON(os.Stdout, s)
 		} else if err == nil {
 			printStatus(s)
 		}
 		return err
-	}
-	return c
+	})
 }
 
 // table prints rows of a name and a value; rows without a value are left out.
@@ -121,19 +121,15 @@ func reloadCommand() *cobra.Command {
 problem. It waits for the outcome. The exit code is 1 where a file could not be taken in; its last good version is served then.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 	}
-	named, asJSON := configFlag(c), jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		client, err := dial(*named)
-		if err != nil {
-			return err
-		}
+	asJSON := jsonFlag(c)
+	return controls(c, func(ctx context.Context, client *control.Client, args []string) error {
 		zone := ""
 		if len(args) > 0 {
 			if zone = args[0]; zone == "" {
 				return usageError{errors.New("the zone has no name")}
 			}
 		}
-		r, err := client.Reload(c.Context(), zone)
+		r, err := client.Reload(ctx, zone)
 		if err != nil {
 			return err
 		}
@@ -146,8 +142,7 @@ problem. It waits for the outcome. The exit code is 1 where a file could not be 
 			err = errReported
 		}
 		return err
-	}
-	return c
+	})
 }
 
 func printReloaded(r control.Reloaded) {
@@ -177,27 +172,15 @@ func zoneCommand() *cobra.Command {
 		},
 	}
 	refresh := &cobra.Command{Use: "refresh ZONE", Short: "Have the zone's primary asked for a new version at once", Args: usage(cobra.ExactArgs(1))}
-	named := configFlag(refresh)
-	refresh.RunE = func(c *cobra.Command, args []string) error {
-		client, err := dial(*named)
-		if err != nil {
-			return err
-		}
-		return client.Refresh(c.Context(), args[0])
-	}
-	c.AddCommand(refresh)
+	c.AddCommand(controls(refresh, func(ctx context.Context, client *control.Client, args []string) error {
+		return client.Refresh(ctx, args[0])
+	}))
 	return c
 }
 
 func logLevelCommand() *cobra.Command {
 	c := &cobra.Command{Use: "log-level LEVEL", Short: "Set how much the running server logs: debug, info, warn or error", Args: usage(cobra.ExactArgs(1))}
-	named := configFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		client, err := dial(*named)
-		if err != nil {
-			return err
-		}
-		return client.LogLevel(c.Context(), args[0])
-	}
-	return c
+	return controls(c, func(ctx context.Context, client *control.Client, args []string) error {
+		return client.LogLevel(ctx, args[0])
+	})
 }

@@ -102,40 +102,37 @@ func (b *Book) forget(now int64) {
 }
 
 func (b *Book) forgetSightings(before int64) {
+	forgotten := b.drop(func(s *Sighting) bool { return s.At < before })
+	b.forgotten = b.forgotten || forgotten
+}
+
+// drop drops sightings, and says whether there were any.
+func (b *Book) drop(which func(*Sighting) bool) (any bool) {
 	for key, list := range b.clients {
 		kept := slices.DeleteFunc(list, func(s Sighting) bool {
-			if s.At < before {
+			drops := which(&s)
+			if drops {
 				b.count(&s, -1)
 			}
-			return s.At < before
+			return drops
 		})
-		b.forgotten = b.forgotten || len(kept) < len(list)
+		any = any || len(kept) < len(list)
 		if b.clients[key] = kept; len(kept) == 0 {
 			delete(b.clients, key)
 		}
 	}
+	return any
 }
 
 // forgetFuture drops what a clock that was ahead has dated behind a time, but for visits, which were made all the same.
 func (b *Book) forgetFuture(now int64) {
-	for key, list := range b.clients {
-		kept := slices.DeleteFunc(list, func(s Sighting) bool {
-			if s.At > now {
-				b.count(&s, -1)
-			}
-			return s.At > now
-		})
-		if b.clients[key] = kept; len(kept) == 0 {
-			delete(b.clients, key)
-		}
-	}
-	future := func(at int64) bool { return at > now }
+	b.drop(func(s *Sighting) bool { return s.At > now })
 	for _, list := range b.visits { // whom they cleared they clear still
 		for i := range list {
 			list[i] = min(list[i], now)
 		}
 	}
-	b.asked = slices.DeleteFunc(b.asked, future)
+	b.asked = slices.DeleteFunc(b.asked, func(at int64) bool { return at > now })
 	for owner, list := range b.outages {
 		list = slices.DeleteFunc(list, func(o Outage) bool { return o.From > now && o.To != 0 })
 		for i := range list {

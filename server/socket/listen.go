@@ -3,9 +3,12 @@ package socket
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -282,4 +285,24 @@ func (s *Listeners) survive(counters *metrics.Worker) {
 	if s.faults.Allow(time.Now()) {
 		s.log.Error("a query has brought a fault of mxtrap to light, and gets no answer; please report it with these lines", "fault", fault, "stack", string(debug.Stack()))
 	}
+}
+
+// ListenUnix makes a Unix socket at a path, with a mode, and its folder where that is missing. A socket that a process has left there is taken
+// away.
+func ListenUnix(path string, mode fs.FileMode) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+		if conn, err := net.Dial("unix", path); err == nil {
+			conn.Close()
+			return nil, errors.New("another process answers there")
+		}
+		os.Remove(path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err == nil {
+		err = os.Chmod(path, mode)
+	}
+	return l, err
 }
