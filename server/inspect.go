@@ -53,7 +53,7 @@ func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress
 			l.Report.Add(conf.Problem{File: c.name(), Text: host, Reason: "cannot be looked up; mxtrap would serve its exchange as written, without decoys: " + why, Warning: true})
 		}
 	}
-	c.checkState(loader.Numbers, &l.Report)
+	c.checkState(loader.Numbers, l)
 	if lookUp {
 		c.checkParents(ctx, l, loader.Ring)
 	}
@@ -135,13 +135,17 @@ func (c *Config) checkCatch(ctx context.Context, l *load.Loading, r *resolve.Res
 }
 
 // checkState warns of serial numbers that may go back with the next start.
-func (c *Config) checkState(n *state.Numbering, report *conf.Report) {
+func (c *Config) checkState(n *state.Numbering, l *load.Loading) {
+	secondaries := len(c.transfers.Allow) > 0
+	for f := range l.Files.All() {
+		secondaries = secondaries || f.Access != nil && len(f.Access.Allow) > 0
+	}
 	file, err := n.Unreadable()
 	switch {
 	case err != nil:
-		report.Add(conf.Problem{File: file, Reason: "this account cannot read the serial numbers that were served: " + conf.Plain(err).Error(), Warning: true})
-	case c.state == "" && len(c.transfers.Allow) > 0:
-		report.Add(conf.Problem{
+		l.Report.Add(conf.Problem{File: file, Reason: "this account cannot read the serial numbers that were served: " + conf.Plain(err).Error(), Warning: true})
+	case c.state == "" && secondaries:
+		l.Report.Add(conf.Problem{
 			File: c.name(), Key: "transfer.allow", Warning: true,
 			Reason: "server.state is not set: after a restart a serial number may be lower than that of the secondaries, which then keep old content; set server.state to a folder",
 		})
@@ -170,6 +174,19 @@ func (c *Config) UseStateOfService() {
 	if _, err := os.Lstat(stateOfService); c.state == "" && err == nil {
 		c.state = stateOfService
 	}
+}
+
+// ControlOf is the socket of the operator's commands that a server file names, even one that has faults at the moment, or secrets that this
+// account may not read.
+func ControlOf(path string) string {
+	if path == "" {
+		return Example().Control()
+	}
+	var report conf.Report
+	if c := CheckConfig(path, &report); c != nil {
+		return c.Control()
+	}
+	return socketOfService
 }
 
 // MetricsOf is the HTTP address that a server file names, even one that is no TOML at the moment: the running server has read an earlier version.

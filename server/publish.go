@@ -11,6 +11,7 @@ import (
 	"mxtrap/server/answer"
 	"mxtrap/server/load"
 	"mxtrap/server/pace"
+	"mxtrap/server/peer"
 	"mxtrap/server/state"
 	"mxtrap/server/transfer"
 	"mxtrap/zone"
@@ -27,7 +28,10 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 		s.waiting = l.Waiting
 	}
 	s.refused = l.Refused
-	next := &answer.Snapshot{Expires: map[*zone.Zone]uint32{}, Tap: s.tap, Zones: l.Set, Nsid: c.nsid, Access: &c.transfers, Histories: map[*zone.Zone]zone.History{}, Cookies: c.cookies, Limiter: s.limiter(c)}
+	next := &answer.Snapshot{
+		Zones: l.Set, Access: &c.transfers, Own: map[*zone.Zone]*peer.Access{}, Histories: map[*zone.Zone]zone.History{}, Expires: map[*zone.Zone]uint32{},
+		Tap: s.tap, Nsid: c.nsid, Cookies: c.cookies, Limiter: s.limiter(c),
+	}
 	next.List = s.publishList(c, l.Files, l.Set)
 	if c.chaos {
 		next.Version = "mxtrap " + s.Version
@@ -40,6 +44,9 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 		rest()
 		if f.History != nil {
 			next.Histories[f.Zone] = f.History
+		}
+		if f.Access != nil {
+			next.Own[f.Zone] = c.transfers.Of(f.Access)
 		}
 		if f.Down != "" {
 			down[f.Zone] = true
@@ -126,7 +133,7 @@ func indexes(set *zone.Set, of map[*zone.Zone]bool) map[int]bool {
 
 // tell tells the other servers which versions are new.
 func (s *Server) tell(before, now *answer.Snapshot) {
-	if len(now.Access.Notify) == 0 {
+	if len(now.Access.Notify) == 0 && len(now.Own) == 0 {
 		return
 	}
 	for i, z := range now.Zones.Zones() {
@@ -138,7 +145,7 @@ func (s *Server) tell(before, now *answer.Snapshot) {
 			old = before.Zones.Named(z.Name())
 		}
 		if old == nil || old.Serial() != z.Serial() {
-			s.notifier.Tell(z.SOA(), now.Access.Notify)
+			s.notifier.Tell(z.SOA(), now.AccessTo(z).Notify)
 		}
 	}
 }

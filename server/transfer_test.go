@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +20,15 @@ import (
 )
 
 func TestTransferConfiguration(t *testing.T) {
-	t.Parallel()
+	folder := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", folder)
+	for name, text := range map[string]string{
+		"good.key": "# shared with ns2\nhmac-sha256 " + fake.Secret + "\n", "open.key": "hmac-sha256 " + fake.Secret, "bad.key": fake.Secret, "empty.key": "\n",
+		"cookies": "445536bcd2513298075a5d379663c962\n8d2b3f9c1a7e4d6f5c0b9a8e7d6c5b4a\n",
+	} {
+		os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600)
+	}
+	os.Chmod(filepath.Join(folder, "open.key"), 0o644)
 	keys := "[keys]\nns2 = \"hmac-sha256 " + fake.Secret + "\"\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"addresses, prefixes and keys", keys + "[transfer]\nallow = [\"192.0.2.2\", \"2001:db8::/32 key ns2\", \"key NS2.\"]\nnotify = [\"192.0.2.2\", \"[2001:db8::2]:5353 key ns2\"]", ""},
@@ -32,11 +42,26 @@ func TestTransferConfiguration(t *testing.T) {
 		{"a secret that is no base64", "[keys]\nns2 = \"hmac-sha256 secret!\"", "not base64"},
 		{"a secret that can be guessed", "[keys]\nns2 = \"hmac-sha256 c2VjcmV0\"", "the secret has 6 octets"},
 		{"an unknown key", "[transfer]\npermit = []", "permit"},
+		{"addresses to send from", "[transfer]\nsource = [\"192.0.2.53\", \"2001:db8::53\"]", ""},
+		{"two addresses of a family", "[transfer]\nsource = [\"192.0.2.53\", \"192.0.2.54\"]", `transfer.source[1]: "192.0.2.54": there is one of this family`},
+		{"all addresses to send from", "[transfer]\nsource = [\"::\"]", "not an address of this host"},
+		{"a key in a file", "keys.ns2 = { file = \"good.key\" }\n[transfer]\nallow = [\"key ns2\"]", ""},
+		{"a key that is a credential", "keys.ns2 = { credential = \"good.key\" }\n[transfer]\nallow = [\"key ns2\"]", ""},
+		{"a credential elsewhere", "keys.ns2 = { credential = \"../good.key\" }", "not the name of a credential"},
+		{"a key in two places", "keys.ns2 = { file = \"good.key\", credential = \"ns2\" }", "name one place"},
+		{"a key nowhere", "keys.ns2 = {}", "name one place"},
+		{"a file that is not there", "keys.ns2 = { file = \"none.key\" }", "cannot be read: no such file"},
+		{"a file that is empty", "keys.ns2 = { file = \"empty.key\" }", "the file holds nothing"},
+		{"a file that holds no key", "keys.ns2 = { file = \"bad.key\" }", "keys.ns2: not a key: write"},
+		{"a file that everybody can read", "keys.ns2 = { file = \"open.key\" }", "warning: " + folder + "/m.toml:1: keys.ns2: \"" + folder + "/open.key\": everybody on this host can read the secret"},
+		{"cookies in a file", "cookies.secrets = { file = \"cookies\" }", ""},
+		{"no cookies in a file", "cookies.secrets = { file = \"good.key\" }", "cookies.secrets: a secret is 32 hexadecimal digits"},
+		{"a secret of DNSSEC that is a credential", "dnssec.secret = { credential = \"dnssec\" }", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var report conf.Report
 			got := ""
-			parseConfig("m.toml", []byte(c.text), &report)
+			parseConfig(filepath.Join(folder, "m.toml"), []byte(c.text), &report)
 			for _, p := range report.Problems() {
 				got += p.String() + "\n"
 			}
@@ -250,5 +275,94 @@ func TestASignedQueryGetsASignedAnswer(t *testing.T) {
 				t.Error(reply)
 			}
 		})
+	}
+}
+
+func TestAZoneSaysItselfWhoMayTransferItAndWhoIsTold(t *testing.T) {
+	t.Parallel()
+	told := make(chan string, 10)
+	listen := func() string {
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
+			host, _, _ := net.SplitHostPort(w.RemoteAddr().String())
+			told <- m.Question[0].Name + " at " + conn.LocalAddr().String() + " from " + host
+			w.WriteMsg(new(dns.Msg).SetReply(m))
+		})}
+		go server.ActivateAndServe()
+		t.Cleanup(func() { server.Shutdown() })
+		return conn.LocalAddr().String()
+	}
+	all, one := listen(), listen()
+	plain := func(name, more string) string {
+		return "name = \"" + name + "\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n" + more
+	}
+	primary, asked := fake.NewPrimary(t), make(chan string, 10)
+	primary.Plays(func(conn net.Conn, _ *dns.Msg) {
+		select {
+		case asked <- conn.RemoteAddr().(*net.TCPAddr).IP.String():
+		default:
+		}
+	})
+	open, closed, other := plain("open.test", ""), plain("closed.test", "[transfer]\nallow = []\n"), plain("other.test", "[transfer]\nnotify = [\""+one+"\"]\n")
+	r := start(t, map[string]string{
+		"mxtrap.toml":     serverFile + "[transfer]\nallow = [\"127.0.0.1\"]\nnotify = [\"" + all + "\"]\nsource = [\"127.0.0.9\"]\n",
+		"zones/open.toml": open, "zones/closed.toml": closed, "zones/other.toml": other,
+		"zones/elsewhere.toml": "name = \"elsewhere.test\"\n[primary]\naddress = [\"" + primary.Address() + "\"]\n",
+	})
+	if from := <-asked; from != "127.0.0.9" {
+		t.Error("the primary was asked from", from)
+	}
+	heard := map[string]bool{}
+	for range 3 {
+		heard[<-told] = true
+	}
+	for _, want := range []string{"open.test. at " + all + " from 127.0.0.9", "closed.test. at " + all + " from 127.0.0.9", "other.test. at " + one + " from 127.0.0.9"} {
+		if !heard[want] {
+			t.Errorf("nobody heard of %s, but of %v", want, heard)
+		}
+	}
+	outcome := func(zone string, qtype uint16) string {
+		conn, err := dns.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		m := new(dns.Msg).SetAxfr(zone)
+		if qtype == dns.TypeIXFR {
+			m.SetIxfr(zone, 0, ".", ".")
+		}
+		conn.WriteMsg(m)
+		reply, err := conn.ReadMsg()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dns.RcodeToString[reply.Rcode]
+	}
+	wants := func(zone, want string) {
+		t.Helper()
+		for _, qtype := range []uint16{dns.TypeAXFR, dns.TypeIXFR} {
+			if got := outcome(zone, qtype); got != want {
+				t.Errorf("%s of %s: %s, want %s", dns.TypeToString[qtype], zone, got, want)
+			}
+		}
+	}
+	wants("open.test.", "NOERROR")
+	wants("other.test.", "NOERROR")
+	wants("closed.test.", "REFUSED")
+	r.write("zones/closed.toml", open[:len("name = \"")]+"closed"+open[len("name = \"open"):])
+	r.write("zones/open.toml", open+"[transfer]\nallow = [\"192.0.2.1\"]\n")
+	r.reload()
+	wants("open.test.", "REFUSED")
+	wants("closed.test.", "NOERROR")
+	r.write("mxtrap.toml", serverFile) // what stands in no zone file is the server file's word
+	r.reload()
+	wants("other.test.", "REFUSED")
+	r.write("zones/other.toml", plain("other.test", "[transfer]\nallow = [\"key none\"]\n"))
+	r.reload()
+	if !strings.Contains(r.log.String(), `transfer.allow[0]`) {
+		t.Error(r.log)
 	}
 }

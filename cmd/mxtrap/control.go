@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mxtrap/server"
 	"mxtrap/server/control"
 )
 
@@ -18,11 +19,7 @@ import (
 func controls(c *cobra.Command, do func(ctx context.Context, client *control.Client, args []string) error) *cobra.Command {
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		config, err := readConfig(configPath(*named))
-		if err != nil {
-			return err
-		}
-		return do(c.Context(), control.NewClient(config.Control()), args)
+		return do(c.Context(), control.NewClient(server.ControlOf(configPath(*named))), args)
 	}
 	return c
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dchest/siphash"
 
+	"mxtrap/server/secret"
 	"mxtrap/zone/conf"
 )
 
@@ -29,18 +30,28 @@ type Cookies []cookieSecret
 // cookieSecret is a key of SipHash-2-4.
 type cookieSecret [16]byte
 
-// CookiesOf reads the table [cookies]. Where no secret is given, the one that this process has made is used.
-func CookiesOf(t *conf.Table) Cookies {
+// CookiesOf reads the table [cookies]. Where no secret is given, the one that this process has made is used. Paths are relative as beside has
+// them.
+func CookiesOf(t *conf.Table, beside func(path string) string) Cookies {
 	enabled := true
 	t.Bool("enabled", &enabled)
 	var secrets Cookies
-	for _, item := range t.Strings("secrets") {
-		s, err := parseCookieSecret(item.Text)
+	add := func(text string) {
+		s, err := parseCookieSecret(text)
 		if err != nil {
 			t.Fault("secrets", "", err.Error()) // without the text: it is secret
-			continue
+			return
 		}
 		secrets = append(secrets, s)
+	}
+	if path := secret.File(t, "secrets", beside); path != "" {
+		for _, line := range secret.Lines(t, "secrets", path) {
+			add(line)
+		}
+	} else if !t.IsTable("secrets") {
+		for _, item := range t.Strings("secrets") {
+			add(item.Text)
+		}
 	}
 	t.Close()
 	switch {

@@ -245,7 +245,7 @@ func TestLimitConfiguration(t *testing.T) {
 		var report conf.Report
 		all := conf.Parse("m.toml", []byte(text), &report)
 		LimitOf(all.Table("rate_limit"))
-		CookiesOf(all.Table("cookies"))
+		CookiesOf(all.Table("cookies"), func(path string) string { return path })
 		got := ""
 		for _, p := range report.Problems() {
 			got += p.String()

@@ -157,7 +157,7 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 	case q.notify:
 		rcode = snap.judge(q, sig, c)
 		authoritative = rcode == dns.RcodeSuccess
-	case q.ixfr && (!snap.Access.Permits(c.Addr, sig.Verified()) || q.Zone < 0 || q.Answer.Apex() > 0):
+	case q.ixfr && (!snap.permits(q, c.Addr, sig) || q.Answer.Apex() > 0):
 		rcode = dns.RcodeRefused
 		q.Edns.Error = dns.ExtendedErrorCodeProhibited
 	case q.Class == dns.ClassCHAOS:
@@ -165,7 +165,7 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 	case q.Zone < 0:
 		rcode = dns.RcodeRefused
 		q.Edns.Error = dns.ExtendedErrorCodeNotAuthoritative
-	case snap.hides(q, c.Addr) && !snap.Access.Permits(c.Addr, sig.Verified()):
+	case snap.hides(q, c.Addr) && !snap.permits(q, c.Addr, sig):
 		rcode = dns.RcodeRefused
 		q.Edns.Error = dns.ExtendedErrorCodeProhibited
 	case len(snap.Down) > 0 && snap.Down[q.Zone]:

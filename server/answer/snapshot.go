@@ -34,14 +34,28 @@ type Snapshot struct {
 	Notify    Notify       // nil: no zone comes from a primary
 	Counts    []ZoneCounts // by index in zones; none where zones have no series of their own
 	Access    *peer.Access
-	Limiter   *Limiter // nil: nothing is limited
-	Cookies   Cookies  // none: cookies are passed over
+	Own       map[*zone.Zone]*peer.Access // to zones that have a word of their own
+	Limiter   *Limiter                    // nil: nothing is limited
+	Cookies   Cookies                     // none: cookies are passed over
 	Histories map[*zone.Zone]zone.History
 	Expires   map[*zone.Zone]uint32 // when the copies of primaries expire that zones are made of, in seconds since 1970
 	Tap       *tap.Tap
 	Nsid      string
 	Version   string // in CH TXT; "" where that is switched off
 	Id        string
+}
+
+// AccessTo is who may transfer a zone, and who is notified of its changes.
+func (s *Snapshot) AccessTo(z *zone.Zone) *peer.Access {
+	if own := s.Own[z]; own != nil {
+		return own
+	}
+	return s.Access
+}
+
+// permits says whether a client may transfer the zone of a question.
+func (s *Snapshot) permits(q *Query, from netip.Addr, sig *peer.Signature) bool {
+	return q.Zone >= 0 && s.AccessTo(s.Zones.Zones()[q.Zone]).Permits(from, sig.Verified())
 }
 
 // List is the DNSBL that is made here.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/secret"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/sign"
@@ -36,8 +37,10 @@ func ConfigOf(t *conf.Table, beside func(path string) string, state string) Conf
 	}
 	t.String("keys", &d.Keys)
 	d.Keys = beside(d.Keys)
-	if t.String("secret", &d.secret); d.secret != "" {
-		d.secret = beside(d.secret)
+	if d.secret = secret.File(t, "secret", beside); d.secret == "" && !t.IsTable("secret") {
+		if t.String("secret", &d.secret); d.secret != "" {
+			d.secret = beside(d.secret)
+		}
 	}
 	t.Close()
 	return d

@@ -32,6 +32,7 @@ type File struct {
 	Secondary *transfer.Secondary // nil where the zone comes from no primary
 	Template  string              // of a catalog's members; "" where the zone is no catalog
 	catalog   string              // the path of the catalog that lists the zone; "" for none
+	Access    *peer.Own           // who may transfer the zone, where it has a word of its own; else nil
 	Hidden    bool                // answered only to clients that may transfer the zone, because it lists zones
 	Down      string              // why it cannot be answered now; "" where it can
 	served    state.Served        // what it is served as; while it is down what it was served as last
@@ -137,7 +138,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
-		if known != nil && known.Secondary == nil && o.signedAlike(known) {
+		if known != nil && known.Secondary == nil && known.Access == nil && o.signedAlike(known) {
 			files[i] = known
 			return
 		}
@@ -210,10 +211,18 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 	if source == nil {
 		return nil
 	}
-	if source.Primary() != nil {
-		return o.secondary(source, path, before, report)
+	own, ok := o.access(source, report)
+	if !ok {
+		return nil
 	}
-	f := &File{Path: path, files: source.Files()}
+	if source.Primary() != nil {
+		f := o.secondary(source, path, before, report)
+		if f != nil {
+			f.Access = own
+		}
+		return f
+	}
+	f := &File{Path: path, files: source.Files(), Access: own}
 	o.prepareSigning(f, source)
 	z := source.Compile(o.Look, report)
 	if z == nil {
@@ -223,6 +232,16 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 		source.Release()
 	}
 	return f
+}
+
+// access is who may transfer a zone, as its file says it; nil: as the server file does.
+func (o Loader) access(source *source.Zone, report *conf.Report) (own *peer.Own, ok bool) {
+	if source.Access() == nil {
+		return nil, true
+	}
+	before := report.Faults()
+	own = o.Keys.OwnOf(source.Access())
+	return own, report.Faults() == before
 }
 
 // serve makes a version of a zone the one that is served: under its serial number, behind the version before.
@@ -265,7 +284,7 @@ func (o Loader) follow(f, before *File) {
 		f.Zone, f.History = before.Zone, before.History
 		return
 	}
-	if f.Zone.Inherit(before.Zone); o.History {
+	if f.Zone.Inherit(before.Zone); o.History || f.Access != nil {
 		f.History = before.History.Then(before.Zone, f.Zone)
 	}
 }

@@ -240,7 +240,7 @@ func (a *arrangement) giveWay(f *File) {
 		if f.Secondary != nil { // the primary may have another version by now
 			from := *f.Secondary
 			from.Soa, from.Lost = nil, false
-			stub.Secondary, stub.files, stub.Template, stub.Hidden, stub.Down = &from, f.files, f.Template, f.Hidden, unfit
+			stub.Secondary, stub.files, stub.Template, stub.Access, stub.Hidden, stub.Down = &from, f.files, f.Template, f.Access, f.Hidden, unfit
 		}
 		if by, _, _ := a.conflict(stub, nil); by == nil {
 			a.byApex[z.Apex()] = stub

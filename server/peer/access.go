@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/secret"
 	"mxtrap/zone/conf"
 )
 
@@ -17,11 +18,12 @@ type Peer struct {
 	Prefix netip.Prefix // not valid: any address
 	port   uint16       // to send to
 	Key    *Key         // nil: no signature is needed
+	source netip.Addr   // to send from; not valid: the kernel chooses
 }
 
 // Same says whether two peers are one, of whichever load of the configuration.
 func (p Peer) Same(other Peer) bool {
-	return p.Prefix == other.Prefix && p.port == other.port && (p.Key == other.Key || p.Key != nil && p.Key.Same(other.Key))
+	return p.Prefix == other.Prefix && p.port == other.port && p.source == other.source && (p.Key == other.Key || p.Key != nil && p.Key.Same(other.Key))
 }
 
 // Address is where a peer is sent to.
@@ -34,6 +36,25 @@ type Access struct {
 	Allow  []Peer
 	Notify []Peer
 	Keys   map[string]*Key // by name
+	source [2]netip.Addr   // that peers of IPv4 and IPv6 are sent to from; not valid: the kernel chooses
+}
+
+// Own is the word of one zone: what it says of itself takes the place of what the server file says of all.
+type Own struct {
+	Allow, Notify []Peer
+	allow, notify bool // whether it says something
+}
+
+// Of is the access to a zone that has a word of its own.
+func (t *Access) Of(own *Own) *Access {
+	its := *t
+	if own.allow {
+		its.Allow = own.Allow
+	}
+	if own.notify {
+		its.Notify = own.Notify
+	}
+	return &its
 }
 
 // Permits says whether a client may transfer zones.
@@ -46,19 +67,31 @@ func (t *Access) Permits(from netip.Addr, by *Key) bool {
 	return false
 }
 
-// AccessOf reads the tables [keys] and [transfer].
-func AccessOf(keys, transfer *conf.Table) (t Access) {
-	t.readKeys(keys)
-	t.readPeers(transfer)
+// AccessOf reads the tables [keys] and [transfer]. Paths are relative as beside has them.
+func AccessOf(keys, transfer *conf.Table, beside func(path string) string) (t Access) {
+	t.readKeys(keys, beside)
+	t.readSource(transfer)
+	t.Allow, t.Notify = t.clients(transfer.Strings("allow")), t.servers(transfer.Strings("notify"))
+	transfer.Close()
 	return t
 }
 
 // readKeys reads the table of keys.
-func (t *Access) readKeys(table *conf.Table) {
+func (t *Access) readKeys(table *conf.Table, beside func(path string) string) {
 	t.Keys = map[string]*Key{}
 	for _, name := range table.Keys() {
 		text := ""
-		table.String(name, &text)
+		if path := secret.File(table, name, beside); path != "" {
+			lines := secret.Lines(table, name, path)
+			if len(lines) == 0 {
+				continue
+			}
+			text = lines[0]
+		} else if !table.IsTable(name) {
+			table.String(name, &text)
+		} else {
+			continue
+		}
 		k, err := ParseKey(name, text)
 		if err != nil {
 			table.Fault(name, "", err.Error())
@@ -69,9 +102,40 @@ func (t *Access) readKeys(table *conf.Table) {
 	table.Close()
 }
 
-// readPeers reads the table [transfer].
-func (t *Access) readPeers(table *conf.Table) {
-	for _, item := range table.Strings("allow") {
+// readSource reads the addresses that other servers are sent to from.
+func (t *Access) readSource(table *conf.Table) {
+	for _, item := range table.Strings("source") {
+		a, err := netip.ParseAddr(item.Text)
+		switch {
+		case err != nil || a.IsUnspecified() || a.Is4In6():
+			item.Fault(`not an address of this host: write "192.0.2.53" or "2001:db8::53"`)
+		case t.source[family(a)].IsValid():
+			item.Fault("there is one of this family already; name one IPv4 and one IPv6 address at most")
+		default:
+			t.source[family(a)] = a
+		}
+	}
+}
+
+// family is 0 of IPv4, and 1 of IPv6.
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// OwnOf reads the table [transfer] of a zone file.
+func (t *Access) OwnOf(table *conf.Table) *Own {
+	own := &Own{allow: table.Has("allow"), notify: table.Has("notify")}
+	own.Allow, own.Notify = t.clients(table.Strings("allow")), t.servers(table.Strings("notify"))
+	table.Close()
+	return own
+}
+
+// clients reads who may transfer zones.
+func (t *Access) clients(items []conf.Item) (list []Peer) {
+	for _, item := range items {
 		p, err := t.ParsePeer(item.Text)
 		switch {
 		case err != nil:
@@ -79,10 +143,15 @@ func (t *Access) readPeers(table *conf.Table) {
 		case p.port != 0:
 			item.Fault("an allowed client has no port; leave it out")
 		default:
-			t.Allow = append(t.Allow, p)
+			list = append(list, p)
 		}
 	}
-	for _, item := range table.Strings("notify") {
+	return list
+}
+
+// servers reads who is notified.
+func (t *Access) servers(items []conf.Item) (list []Peer) {
+	for _, item := range items {
 		p, err := t.ParsePeer(item.Text)
 		switch {
 		case err != nil:
@@ -94,9 +163,9 @@ func (t *Access) readPeers(table *conf.Table) {
 		case p.port == 0:
 			p.port = 53
 		}
-		t.Notify = append(t.Notify, p)
+		list = append(list, p)
 	}
-	table.Close()
+	return list
 }
 
 // ErrNotPeer says that a text names no server.
@@ -104,6 +173,11 @@ var ErrNotPeer = errors.New(`not a server: write "192.0.2.2", "192.0.2.0/24", "1
 
 // ParsePeer reads "[ADDRESS[:PORT]|PREFIX] [key NAME]".
 func (t *Access) ParsePeer(text string) (p Peer, err error) {
+	defer func() {
+		if p.Prefix.IsSingleIP() {
+			p.source = t.source[family(p.Prefix.Addr())]
+		}
+	}()
 	words := strings.Fields(text)
 	if n := len(words); n >= 2 && words[n-2] == "key" {
 		if p.Key = t.Keys[dns.CanonicalName(words[n-1])]; p.Key == nil {

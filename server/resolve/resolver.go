@@ -286,9 +286,9 @@ func orSystem(servers []string) ([]string, error) {
 func exchange(ctx context.Context, server, host string, typ uint16) (*dns.Msg, error) {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(host), typ)
 	m.SetEdns0(zone.MaxUDP, false)
-	reply, err := peer.Ask(ctx, "udp", server, m, nil, lookupWait)
+	reply, err := peer.Ask(ctx, "udp", server, m, lookupWait)
 	if err == nil && reply.Truncated {
-		reply, err = peer.Ask(ctx, "tcp", server, m, nil, lookupWait)
+		reply, err = peer.Ask(ctx, "tcp", server, m, lookupWait)
 	}
 	if err != nil {
 		return nil, err

@@ -69,7 +69,9 @@ type rcodeError int
 func (e rcodeError) Error() string { return "the primary answers " + dns.RcodeToString[int(e)] }
 
 func fetchOnce(ctx context.Context, room *fetchRoom, from peer.Peer, name string, have *dns.SOA, copied func() ([]rr.Record, error)) (*incoming, error) {
-	conn, err := (&net.Dialer{Timeout: fetchDial}).DialContext(ctx, "tcp", from.Address())
+	dialer := from.Dialer("tcp")
+	dialer.Timeout = fetchDial
+	conn, err := dialer.DialContext(ctx, "tcp", from.Address())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}

@@ -60,7 +60,7 @@ func (n *Notifier) Tell(soa rr.Record, peers []peer.Peer) {
 			q = &queue{waiting: map[string]rr.Record{}}
 			n.queues[name] = q
 		}
-		q.peer = p
+		q.peer = p // as the configuration has it now
 		if _, ok := q.waiting[soa.Owner]; !ok {
 			q.order = append(q.order, soa.Owner)
 		}
@@ -126,7 +126,7 @@ func (n *Notifier) send(ctx context.Context, to peer.Peer, soa rr.Record) {
 	var why error
 	for range notifyTries {
 		began := time.Now()
-		reply, err := peer.Ask(ctx, "udp", address, m, to.Key, timeout)
+		reply, err := to.Ask(ctx, "udp", m, timeout)
 		switch {
 		case reply != nil && reply.Rcode != dns.RcodeSuccess: // it has heard, and will hear no better
 			n.failures.Inc()

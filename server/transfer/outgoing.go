@@ -114,10 +114,13 @@ func transferable(s *answer.Snapshot, q *answer.Query, name string, sig *peer.Si
 	if rcode := sig.Rcode(); rcode != dns.RcodeSuccess {
 		return nil, rcode
 	}
-	if q.Class != dns.ClassINET || !s.Access.Permits(c.Addr, sig.Verified()) {
+	if q.Class != dns.ClassINET {
 		return nil, dns.RcodeRefused
 	}
-	if z = s.Zones.Named(name); z == nil {
+	if z = s.Zones.Named(name); !s.AccessTo(z).Permits(c.Addr, sig.Verified()) {
+		return nil, dns.RcodeRefused
+	}
+	if z == nil {
 		return nil, dns.RcodeNotAuth // RFC 5936 2.2.1
 	}
 	if len(s.Down) > 0 && s.Down[slices.Index(s.Zones.Zones(), z)] {

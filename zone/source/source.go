@@ -35,6 +35,7 @@ type Zone struct {
 	catalog *catalogTable // nil where the zone is no catalog
 	member  bool          // made from such a template
 	primary *Primary      // nil where the records are in files here
+	access  *conf.Table   // who may transfer the zone and is notified, where the zone file says it; else nil
 	dnssec  *bool         // whether the zone is signed; nil where the server file says it
 	nsec3   bool
 	signing *Signing // nil: the zone is not signed
@@ -103,6 +104,9 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 	t.Seconds("ttl", &s.ttl)
 	s.readDNSSEC(t)
 	t.String("file", &master)
+	if t.Has("transfer") {
+		s.access = t.Table("transfer")
+	}
 	if t.Has("primary") || t.Has("catalog") {
 		if t.Has("primary") {
 			s.readPrimary(t.Table("primary"))
@@ -160,6 +164,9 @@ func (s *Zone) Release() {
 	}
 	s.text = nil
 }
+
+// Access is the table [transfer]: who may transfer the zone, and who is notified of its changes. It is nil where the server file says it.
+func (s *Zone) Access() *conf.Table { return s.access }
 
 // Apex is the zone's name in wire format.
 func (s *Zone) Apex() dname.Name { return s.apex }
