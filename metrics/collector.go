@@ -83,8 +83,8 @@ type Metrics struct {
 
 	// Exchanges tells how the real exchanges are that are watched; nil: none is.
 	Exchanges func() []Exchange
-	// Notifies counts NOTIFYs of primaries, by what came of them.
-	Notifies *prometheus.CounterVec
+	// Notifies counts NOTIFYs of primaries, and Updates dynamic updates, by what came of them.
+	Notifies, Updates *prometheus.CounterVec
 }
 
 // Exchange is a real exchange of a zone.
@@ -121,6 +121,9 @@ func New(workers int, version, commit string) *Metrics {
 		Notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_notifies_total", Help: "NOTIFYs received, by outcome: taken, refused.",
 		}, []string{"outcome"}),
+		Updates: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mxtrap_updates_total", Help: "Dynamic updates, by outcome: taken, refused, failed.",
+		}, []string{"outcome"}),
 		CatchSessions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mxtrap_catch_sessions_total", Help: "Sessions of the catch, by the zone of the decoy and how far the client went: E0 connected, E1 spoke SMTP, E2 spoke too early or not SMTP, E3 named a recipient of the decoy's domain, E4 went on to DATA.",
 		}, []string{"zone", "rung"}),
@@ -133,6 +136,9 @@ func New(workers int, version, commit string) *Metrics {
 	}
 	for _, outcome := range []string{"taken", "refused"} {
 		m.Notifies.WithLabelValues(outcome)
+	}
+	for _, outcome := range []string{"taken", "refused", "failed"} {
+		m.Updates.WithLabelValues(outcome)
 	}
 	for _, outcome := range []string{"axfr", "ixfr", "current", "refused", "failed"} {
 		m.Transfers.WithLabelValues(outcome)
@@ -148,7 +154,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.ZonesDown, m.TapLost, m.KeysLost, m.LateWindows, m.CatchSessions, m.CatchRefused, (*collector)(m),
+		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Transfers, m.NotifyFailures, m.Refreshes, m.Notifies, m.Updates, m.ZonesDown, m.TapLost, m.KeysLost, m.LateWindows, m.CatchSessions, m.CatchRefused, (*collector)(m),
 	)
 	return m
 }

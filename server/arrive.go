@@ -147,6 +147,7 @@ func (s *Server) loader(c *Config) load.Loader {
 	return load.Loader{
 		Tempo:   s.Tempo,
 		Sources: c.sources, Look: s.resolver.Known, Progress: s.Progress, Threads: max(1, s.processors/2), // the others answer
+		Updates: s.updatesIn(c.state), Updated: c.updates.On(),
 		History: len(c.transfers.Allow) > 0, Copies: s.copiesIn(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: s.waiting,
 		Signs: c.DNSSEC, Ring: s.ring, Now: s.Clock, Built: s.Built, List: s.dnsbl.zone,
 	}

@@ -19,6 +19,7 @@ import (
 	"mxtrap/server/peer"
 	"mxtrap/server/resolve"
 	"mxtrap/server/tap"
+	"mxtrap/server/update"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/source"
 )
@@ -39,6 +40,7 @@ type Config struct {
 	state       string // the folder of what must outlive the process; "": none
 	tap         tap.Config
 	transfers   peer.Access
+	updates     update.Config
 	rateLimit   answer.RateLimit
 	cookies     answer.Cookies
 	DNSSEC      keyring.Config
@@ -92,6 +94,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.rateLimit = answer.LimitOf(t.Table("rate_limit"))
 	c.cookies = answer.CookiesOf(t.Table("cookies"), c.beside)
 	c.transfers = peer.AccessOf(t.Table("keys"), t.Table("transfer"), c.beside)
+	c.updates = update.ConfigOf(t.Table("update"), &c.transfers)
 	c.tap = tap.ConfigOf(t.Table("dnstap"), c.beside)
 	c.DNSSEC = keyring.ConfigOf(t.Table("dnssec"), c.beside, c.state)
 	c.list = list.ConfigOf(t.Table("list"), c.beside)

@@ -41,6 +41,10 @@ func (s *Server) runControl() (stop func(), err error) {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.refreshFor(name) })
 			return err
 		},
+		Drop: func(ctx context.Context, zone, name string) error {
+			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.dropUpdates(zone, name) })
+			return err
+		},
 		Pardons: func(ctx context.Context) error {
 			_, err := within(ctx, s, func() (struct{}, error) {
 				s.keeper.Use(s.config.rules(), s.config.list.Lists)
@@ -128,6 +132,7 @@ func (s *Server) zoneStatus(name string) (*control.Zone, error) {
 			}
 		}
 	}
+	z.Updates = updatesOf(f)
 	for _, e := range s.catcher.watch.States() {
 		if e.Zone == z.Name {
 			z.Exchanges = append(z.Exchanges, control.Exchange{Host: e.Host, Up: e.Up})

@@ -36,7 +36,10 @@ type Inspection struct {
 // Inspect loads everything as a server would, and serves nothing. Hosts outside the zones are looked up only where that is asked for.
 func Inspect(ctx context.Context, c *Config, lookUp bool, progress load.Progress) *Inspection {
 	r := resolve.New(c.Resolvers, metrics.New(1, "", ""), slog.New(slog.DiscardHandler))
-	loader := load.Loader{Tempo: transfer.RealTime, Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0), Copies: state.NewCopies(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state), Signs: c.DNSSEC, Ring: keyring.New(c.DNSSEC, nil)}
+	loader := load.Loader{
+		Tempo: transfer.RealTime, Sources: c.sources, Look: r.Known, Progress: progress, Threads: runtime.GOMAXPROCS(0),
+		Copies: state.NewCopies(c.state), Updates: state.NewUpdates(c.state), Numbers: state.NewNumbering(c.state), Keys: &c.transfers, Waited: state.ReadWaiting(c.state), Signs: c.DNSSEC, Ring: keyring.New(c.DNSSEC, nil),
+	}
 	if c.list.Zone != "" {
 		loader.List = &load.List{Zone: c.list.Zone, Serial: 1} // whoever is in it, it can be served, or not
 	}
@@ -144,6 +147,11 @@ func (c *Config) checkState(n *state.Numbering, l *load.Loading) {
 	switch {
 	case err != nil:
 		l.Report.Add(conf.Problem{File: file, Reason: "this account cannot read the serial numbers that were served: " + conf.Plain(err).Error(), Warning: true})
+	case c.state == "" && c.updates.On():
+		l.Report.Add(conf.Problem{
+			File: c.name(), Key: "update.allow", Warning: true,
+			Reason: "server.state is not set: mxtrap takes no dynamic update, for it could not keep it; set server.state to a folder",
+		})
 	case c.state == "" && secondaries:
 		l.Report.Add(conf.Problem{
 			File: c.name(), Key: "transfer.allow", Warning: true,

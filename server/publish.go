@@ -30,7 +30,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	s.refused = l.Refused
 	next := &answer.Snapshot{
 		Zones: l.Set, Access: &c.transfers, Own: map[*zone.Zone]*peer.Access{}, Histories: map[*zone.Zone]zone.History{}, Expires: map[*zone.Zone]uint32{},
-		Tap: s.tap, Nsid: c.nsid, Cookies: c.cookies, Limiter: s.limiter(c),
+		Updates: c.updates.On(), Tap: s.tap, Nsid: c.nsid, Cookies: c.cookies, Limiter: s.limiter(c),
 	}
 	next.List = s.publishList(c, l.Files, l.Set)
 	if c.chaos {

@@ -65,6 +65,7 @@ type Server struct {
 	config    *Config
 	files     *load.Files
 	copies    *state.Copies
+	updates   *state.Updates
 	ring      *keyring.Ring
 	sweeper   *sweeper
 	renewals  renewals
@@ -149,7 +150,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var err error
 	s.ctx = ctx
 	transfers := transfer.NewOutgoing(&s.state, s.Log, s.metrics.Transfers)
-	if s.listeners, err = socket.NewListeners(&s.state, s.metrics, s.Log, transfers.Serve); err == nil {
+	if s.listeners, err = socket.NewListeners(&s.state, s.metrics, s.Log, socket.Handlers{Transfer: transfers.Serve, Update: s.updateHandler()}); err == nil {
 		err = s.listeners.Listen(s.config.Listen, s.config.Metrics)
 	}
 	if err == nil && s.config.catch.On() { // its ports are below 1024

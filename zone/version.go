@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"iter"
 	"math/bits"
 	"slices"
 
@@ -80,4 +81,47 @@ func (z *Zone) Renewed(plan *sign.Plan, serial uint32) *Zone {
 func (z *Zone) Same(other *Zone) bool {
 	return bytes.Equal(z.body, other.body) && slices.Equal(z.lookups, other.lookups) && z.signatures.same(other.signatures) &&
 		(z.Plan() == nil || z.Plan().SameFuture(other.Plan()))
+}
+
+// RRsetName tells an RRset from others of its zone.
+type RRsetName struct {
+	Owner dname.Name
+	Type  uint16
+}
+
+// Changed are the RRsets that two versions of a zone do not have alike, but for its SOA record and what signing adds.
+func Changed(older, newer *Zone) (changed []RRsetName) {
+	before := map[RRsetName][]byte{}
+	for name, records := range older.unsigned() {
+		before[name] = records
+	}
+	for name, records := range newer.unsigned() {
+		if old, both := before[name]; !both || !bytes.Equal(old, records) {
+			changed = append(changed, name)
+		}
+		delete(before, name)
+	}
+	for name := range before {
+		changed = append(changed, name)
+	}
+	return changed
+}
+
+// unsigned are the RRsets that the operator or the trap has put into the zone, but for the SOA record, in wire format.
+func (z *Zone) unsigned() iter.Seq2[RRsetName, []byte] {
+	return func(yield func(RRsetName, []byte) bool) {
+		for owner, set := range z.body.All() {
+			switch set.Type() {
+			case dns.TypeSOA, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+				continue
+			}
+			var wire []byte
+			for _, r := range z.body.Records(owner, set) {
+				wire = r.AppendWire(wire)
+			}
+			if !yield(RRsetName{owner, set.Type()}, wire) {
+				return
+			}
+		}
+	}
 }

@@ -108,6 +108,14 @@ func printZone(z control.Zone) {
 		{"heard of", ago(z.Confirmed)}, {"expires", ago(z.Expires)}, {"signed", signed}, {"signatures end", ago(z.Signature)},
 		{"decoys", fmt.Sprint(z.Decoys)}, {"covers", fmt.Sprint(z.Covers)}, {"exchanges", strings.Join(exchanges, ", ")},
 	})
+	for _, u := range z.Updates {
+		for _, record := range u.Records {
+			fmt.Printf("updated: %s %s %s\n", u.Name, u.Type, record)
+		}
+		if len(u.Records) == 0 {
+			fmt.Printf("updated: %s has no %s any more\n", u.Name, u.Type)
+		}
+	}
 }
 
 func reloadCommand() *cobra.Command {
@@ -171,6 +179,22 @@ func zoneCommand() *cobra.Command {
 	refresh := &cobra.Command{Use: "refresh ZONE", Short: "Have the zone's primary asked for a new version at once", Args: usage(cobra.ExactArgs(1))}
 	c.AddCommand(controls(refresh, func(ctx context.Context, client *control.Client, args []string) error {
 		return client.Refresh(ctx, args[0])
+	}))
+	return c
+}
+
+func updateCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "update",
+		Short: "Act on what dynamic updates have made of a zone of the running server",
+		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return usageError{errors.New("no action given: write mxtrap update drop ZONE NAME")}
+		},
+	}
+	drop := &cobra.Command{Use: "drop ZONE NAME", Short: "Make the records of a name again what the files of its zone say", Args: usage(cobra.ExactArgs(2))}
+	c.AddCommand(controls(drop, func(ctx context.Context, client *control.Client, args []string) error {
+		return client.Drop(ctx, args[0], args[1])
 	}))
 	return c
 }

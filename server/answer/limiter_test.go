@@ -269,7 +269,7 @@ func BenchmarkLimiter(b *testing.B) {
 			}
 			r.state.Current.Store(&snap)
 			for i := range b.N {
-				out[0] = Packet{append(room[:0], query...), netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), 1}), 53)}
+				out[0] = Packet{Data: append(room[:0], query...), From: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), 1}), 53)}
 				r.RespondAll(out, Client{Now: now{micros: uint32(i)}})
 			}
 		})

@@ -33,6 +33,7 @@ type Query struct {
 	Edns    edns
 	Signed  int  // where the TSIG record begins that the packet ends with; 0: it has none
 	notify  bool // a primary says that its zone has changed (RFC 1996)
+	update  bool // a client wants a zone changed (RFC 2136)
 	ixfr    bool // over UDP an incremental transfer is asked what the SOA record is (RFC 1995 2)
 	Verdict int
 	nothing bool   // no question: the client wants a cookie alone (RFC 7873 5.4)
@@ -54,6 +55,9 @@ func (q *Query) read(packet []byte) {
 
 // permit is the verdict on a well-formed question.
 func (q *Query) permit() (verdict int) {
+	if q.update {
+		return dns.RcodeNotImplemented // unless the server takes them
+	}
 	if q.notify {
 		if q.Class != dns.ClassINET || q.Type != dns.TypeSOA {
 			return dns.RcodeNotImplemented
@@ -82,7 +86,7 @@ func (q *Query) permit() (verdict int) {
 
 // Parse reads what the packet says. Its OPT record is read whatever else is wrong, for the answer has one too then (RFC 6891 7).
 func (q *Query) Parse(packet []byte) {
-	q.Packet, q.End, q.Type, q.Edns, q.Signed, q.notify, q.ixfr, q.nothing = packet, 0, dns.TypeNone, edns{}, 0, false, false, false
+	q.Packet, q.End, q.Type, q.Edns, q.Signed, q.notify, q.update, q.ixfr, q.nothing = packet, 0, dns.TypeNone, edns{}, 0, false, false, false, false
 	q.Zone, q.Class = -1, 0 // until it is looked up: what the query before was counts no more
 	if q.Verdict = NoAnswer; len(packet) < HeaderSize {
 		return
@@ -96,12 +100,12 @@ func (q *Query) Parse(packet []byte) {
 	if at := q.behindQuestions(); at != -1 {
 		q.Verdict = q.parseRecords(at)
 	}
-	q.notify = q.flags&OpcodeMask == dns.OpcodeNotify<<11
+	q.notify, q.update = q.flags&OpcodeMask == dns.OpcodeNotify<<11, q.flags&OpcodeMask == dns.OpcodeUpdate<<11
 	q.nothing = q.Edns.cookies && binary.BigEndian.Uint16(packet[4:]) == 0
 	switch {
-	case q.flags&OpcodeMask != dns.OpcodeQuery && !q.notify:
+	case q.flags&OpcodeMask != dns.OpcodeQuery && !q.notify && !q.update:
 		q.Verdict = dns.RcodeNotImplemented
-	case !question && (!q.nothing || q.notify):
+	case !question && (!q.nothing || q.notify || q.update):
 		q.Verdict = dns.RcodeFormatError
 	}
 }
@@ -176,6 +180,18 @@ func (q *Query) parseRecords(at int) (verdict int) {
 	return dns.RcodeSuccess
 }
 
+// Reply is a response without records.
+func (q *Query) Reply(rcode int, nsid string) []byte {
+	out := append([]byte(nil), q.Packet[:max(HeaderSize, q.End)]...)
+	var count [3]uint16
+	if q.Edns.Present {
+		out = q.Edns.AppendOPT(out, rcode, nsid)
+		count[AdditionalSection]++
+	}
+	q.PutHeader(out, rcode, 0, count)
+	return out
+}
+
 // SkipName returns the offset behind a name that may be compressed, -1 where the packet ends first.
 func SkipName(packet []byte, at int) int {
 	for at < len(packet) {
@@ -191,6 +207,11 @@ func SkipName(packet []byte, at int) int {
 		}
 	}
 	return -1
+}
+
+// IsUpdate says whether a packet asks for a zone to be changed (RFC 2136).
+func IsUpdate(packet []byte) bool {
+	return len(packet) >= HeaderSize && packet[2]&0xf8 == dns.OpcodeUpdate<<3
 }
 
 // AsksTransfer says whether a packet asks for a zone (RFC 5936, RFC 1995).

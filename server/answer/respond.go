@@ -14,8 +14,9 @@ import (
 
 // Packet is a query, and then its response.
 type Packet struct {
-	Data []byte
-	From netip.AddrPort
+	Data  []byte
+	From  netip.AddrPort
+	Place int // in the batch
 }
 
 // Client is what a response depends on beside the query.
@@ -41,8 +42,12 @@ func NowOf(t time.Time) now {
 // epoch is when the process began.
 var epoch = time.Now()
 
+// Later has an update answered that came as the packet of a batch, and is signed with a key that we know. The answer takes its time.
+type Later func(p *Packet, update []byte, c Client)
+
 // Responder answers queries by rounds. It belongs to one goroutine. Between rounds it holds nothing but memory that it uses again.
 type Responder struct {
+	Later    Later // nil: updates are refused
 	state    *State
 	counters *metrics.Worker
 	queries  [zone.Round]Query
@@ -77,8 +82,24 @@ func (r *Responder) round(packets []Packet, c Client) {
 	for i := range packets {
 		p := &packets[i]
 		c.Addr, c.Port = p.From.Addr(), p.From.Port()
+		if q := &r.queries[i]; q.update && r.postpones(p, q, c, snap) {
+			p.Data = nil
+			continue
+		}
 		p.Data = r.write(&r.queries[i], p.Data[:0], c, snap)
 	}
+}
+
+// postpones has an update answered later, if it is one that may be taken.
+func (r *Responder) postpones(p *Packet, q *Query, c Client, snap *Snapshot) bool {
+	if !snap.Updates || r.Later == nil || q.Signed == 0 {
+		return false
+	}
+	if sig, err := peer.Verify(q.Packet, q.Signed, snap.Access.Keys); err != nil || sig.Verified() == nil {
+		return false
+	}
+	r.Later(p, q.Packet, c)
+	return true
 }
 
 // Respond answers one packet into out, which must have room for the largest response of the transport. It returns nil for what gets
@@ -146,6 +167,9 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 	e.begin(q, out, c, snap.Nsid, sig.Room())
 	rcode, authoritative := q.Verdict, false
 	switch {
+	case q.update && rcode == dns.RcodeNotImplemented && snap.Updates:
+		rcode = dns.RcodeRefused
+		q.Edns.Error = dns.ExtendedErrorCodeProhibited
 	case rcode != dns.RcodeSuccess:
 		if q.Type == dns.TypeAXFR {
 			q.Edns.Error = dns.ExtendedErrorCodeProhibited

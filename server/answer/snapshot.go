@@ -32,6 +32,7 @@ type Snapshot struct {
 	Down      map[int]bool // zones, by index, that cannot be answered now
 	List      *List        // nil: no DNSBL is made here
 	Notify    Notify       // nil: no zone comes from a primary
+	Updates   bool         // some keys may change zones
 	Counts    []ZoneCounts // by index in zones; none where zones have no series of their own
 	Access    *peer.Access
 	Own       map[*zone.Zone]*peer.Access // to zones that have a word of their own

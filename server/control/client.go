@@ -76,6 +76,11 @@ func (c *Client) Refresh(ctx context.Context, zone string) error {
 	return c.ask(ctx, http.MethodPost, "/refresh?zone="+url.QueryEscape(zone), new(struct{}))
 }
 
+// Drop makes the RRsets of a name again what the files of its zone say.
+func (c *Client) Drop(ctx context.Context, zone, name string) error {
+	return c.ask(ctx, http.MethodPost, "/update/drop?"+url.Values{"zone": {zone}, "name": {name}}.Encode(), new(struct{}))
+}
+
 // Pardons has the pardons read again that the operator has given.
 func (c *Client) Pardons(ctx context.Context) error {
 	return c.ask(ctx, http.MethodPost, "/pardons", new(struct{}))

@@ -43,6 +43,14 @@ type Zone struct {
 	Decoys    int        `json:"decoys"`
 	Covers    int        `json:"covers"`
 	Exchanges []Exchange `json:"exchanges,omitempty"` // the real ones that the catch watches
+	Updates   []Updated  `json:"updates,omitempty"`   // what dynamic updates have made
+}
+
+// Updated is an RRset that a dynamic update has made, in the place of that of the files; without records it is gone.
+type Updated struct {
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	Records []string `json:"records"`
 }
 
 // Exchange is a real exchange of a zone.

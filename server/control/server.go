@@ -16,7 +16,8 @@ type Server struct {
 	Zone     func(ctx context.Context, name string) (*Zone, error)
 	Reload   func(ctx context.Context, zone string) (*Reloaded, error) // of all zones where the name is ""
 	Refresh  func(ctx context.Context, zone string) error
-	Pardons  func(ctx context.Context) error // the operator has pardoned somebody
+	Drop     func(ctx context.Context, zone, name string) error // the updates of a name
+	Pardons  func(ctx context.Context) error                    // the operator has pardoned somebody
 	LogLevel func(level string) error
 }
 
@@ -37,6 +38,9 @@ func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 	handle(mux, "GET /zone", func(r *http.Request) (any, error) { return s.Zone(r.Context(), zone(r)) })
 	handle(mux, "POST /reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), zone(r)) })
 	handle(mux, "POST /refresh", func(r *http.Request) (any, error) { return struct{}{}, s.Refresh(r.Context(), zone(r)) })
+	handle(mux, "POST /update/drop", func(r *http.Request) (any, error) {
+		return struct{}{}, s.Drop(r.Context(), zone(r), r.URL.Query().Get("name"))
+	})
 	handle(mux, "POST /pardons", func(r *http.Request) (any, error) { return struct{}{}, s.Pardons(r.Context()) })
 	handle(mux, "POST /log-level", func(r *http.Request) (any, error) { return struct{}{}, s.LogLevel(r.URL.Query().Get("level")) })
 	h := &http.Server{

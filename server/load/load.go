@@ -28,6 +28,8 @@ type File struct {
 	Zone      *zone.Zone
 	files     source.Files
 	source    *source.Zone // nil where nothing will have to be compiled again
+	text      []byte       // of the zone file, as it was loaded, where updates may change the zone
+	updates   []source.RRset
 	History   zone.History
 	Secondary *transfer.Secondary // nil where the zone comes from no primary
 	Template  string              // of a catalog's members; "" where the zone is no catalog
@@ -103,6 +105,8 @@ type Loader struct {
 	Quiet    bool // no warnings are kept, but for their number
 	History  bool // differences between versions are kept
 	Copies   *state.Copies
+	Updates  *state.Updates
+	Updated  bool             // updates may change zones
 	arrived  *transfer.Update // of a zone, to be taken instead of the copy that there is; nil: none
 	Numbers  *state.Numbering
 	Waited   map[string]bool // paths that had to give way to others when zones were arranged last
@@ -224,7 +228,7 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 	}
 	f := &File{Path: path, files: source.Files(), Access: own}
 	o.prepareSigning(f, source)
-	z := source.Compile(o.Look, report)
+	z := o.compileUpdated(f, source, report)
 	if z == nil {
 		return nil
 	}
@@ -256,6 +260,8 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 			}
 		} else if f.Secondary != nil {
 			why = "primary"
+		} else if !sameUpdates(f, before) {
+			why = "update"
 		}
 	}
 	if f.Zone, f.served, last = o.Numbers.Number(z, last, why); f.served.GoesBackFrom(last) {

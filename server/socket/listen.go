@@ -37,10 +37,11 @@ func (l *listener) address() string { return l.tcp.Addr().String() }
 
 // Listeners are all sockets of a server: UDP and TCP for DNS, and TCP for HTTP.
 type Listeners struct {
-	state    *answer.State
-	metrics  *metrics.Metrics
-	log      *slog.Logger
-	transfer transferHandler
+	state   *answer.State
+	metrics *metrics.Metrics
+	log     *slog.Logger
+	alone   Handlers
+	later   chan struct{} // holds a token for each update over UDP that is being taken
 
 	inherited  inherited // not used yet
 	open       map[string]*listener
@@ -50,13 +51,22 @@ type Listeners struct {
 	faults     pace.PerMinute   // and of faults of ours
 }
 
-// transferHandler answers a request for a zone, which came over a connection.
-type transferHandler func(send func(octets []byte) error, request []byte, c answer.Client) error
+// Handler answers a request that takes its time.
+type Handler func(send func(octets []byte) error, request []byte, c answer.Client) error
+
+// Handlers answer what is no ordinary query.
+type Handlers struct {
+	Transfer Handler // sends messages with their lengths before them
+	Update   Handler // sends one message
+}
+
+// updatesAtOnce is how many updates over UDP wait for their turn; clients ask again.
+const updatesAtOnce = 64
 
 // NewListeners makes Listeners that have no sockets yet. They take over those that the service manager has opened for this process.
-func NewListeners(s *answer.State, m *metrics.Metrics, log *slog.Logger, transfer transferHandler) (*Listeners, error) {
+func NewListeners(s *answer.State, m *metrics.Metrics, log *slog.Logger, alone Handlers) (*Listeners, error) {
 	in, err := inherit()
-	return &Listeners{state: s, metrics: m, log: log, transfer: transfer, inherited: in, open: map[string]*listener{}}, err
+	return &Listeners{state: s, metrics: m, log: log, alone: alone, inherited: in, open: map[string]*listener{}, later: make(chan struct{}, updatesAtOnce)}, err
 }
 
 // Listen opens the sockets of these addresses and of that for HTTP, where it is valid, and only when all are open closes those that are no
@@ -203,7 +213,7 @@ func (s *Listeners) openOnce(addr netip.AddrPort) (*listener, error) {
 // start begins to answer on a listener.
 func (s *Listeners) start(l *listener) {
 	for i, conn := range l.packets {
-		l.udpRuns.Go(func() { s.serveUDP(conn, l.family, s.metrics.Worker(i)) })
+		l.udpRuns.Go(func() { s.serveUDP(l, conn, s.metrics.Worker(i)) })
 	}
 	l.tcpRuns.Go(func() { s.serveTCP(l) })
 }

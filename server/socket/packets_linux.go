@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"syscall"
@@ -44,6 +45,7 @@ const controlRoom = 128
 // manyPackets is a packetConn over recvmmsg(2) and sendmmsg(2). The calls do not block, and so go past the Go scheduler; what waits
 // is the runtime's poller.
 type manyPackets struct {
+	conn     *net.UDPConn
 	raw      syscall.RawConn
 	wildcard bool
 
@@ -75,7 +77,7 @@ func newPacketConn(conn *net.UDPConn) (packetConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &manyPackets{raw: raw, wildcard: conn.LocalAddr().(*net.UDPAddr).IP.IsUnspecified()}
+	m := &manyPackets{conn: conn, raw: raw, wildcard: conn.LocalAddr().(*net.UDPAddr).IP.IsUnspecified()}
 	m.read, m.write = m.receiveNow, m.sendNow
 	for i := range m.heads {
 		h := &m.heads[i]
@@ -115,7 +117,7 @@ func (m *manyPackets) receive() ([]answer.Packet, error) {
 	}
 	for i := range m.received {
 		h := &m.heads[i]
-		m.packets[i] = answer.Packet{Data: m.buffers[i][:min(h.size, packetSize)], From: address(&m.names[i])}
+		m.packets[i] = answer.Packet{Data: m.buffers[i][:min(h.size, packetSize)], From: address(&m.names[i]), Place: i}
 		if m.wildcard || i == 0 {
 			m.readControl(h)
 		}
@@ -200,6 +202,18 @@ func (m *manyPackets) sendNow(fd uintptr) (done bool) {
 		m.sent += int(n)
 	}
 	return true
+}
+
+func (m *manyPackets) reply(place int) func([]byte) error {
+	h, to := &m.heads[place], m.packets[place].From
+	var control []byte // that the response comes from the address that was asked
+	if h.Control != nil {
+		control = bytes.Clone(unsafe.Slice(h.Control, h.Controllen))
+	}
+	return func(octets []byte) error {
+		_, _, err := m.conn.WriteMsgUDPAddrPort(octets, control, to)
+		return err
+	}
 }
 
 func (m *manyPackets) overflowed() (lost uint64) {

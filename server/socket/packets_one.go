@@ -34,4 +34,12 @@ func (p *onePacket) send() (unsent int) {
 	return 0
 }
 
+func (p *onePacket) reply(int) func([]byte) error {
+	to := p.from
+	return func(octets []byte) error {
+		_, err := p.conn.WriteToUDPAddrPort(octets, to)
+		return err
+	}
+}
+
 func (p *onePacket) overflowed() uint64 { return 0 }

@@ -241,7 +241,7 @@ func TestAFaultOfOursEndsNoProcess(t *testing.T) {
 	s := &Listeners{state: &answer.State{}, metrics: m, log: slog.New(slog.NewTextHandler(&log, nil))}
 	udp, conn := packetConnOn(t, "127.0.0.1:0", newPacketConn)
 	ended := make(chan bool)
-	go func() { s.serveUDP(conn, metrics.IPv4, m.Worker(0)); close(ended) }()
+	go func() { s.serveUDP(&listener{}, conn, m.Worker(0)); close(ended) }()
 	client := dialUDP(t, udp.LocalAddr().String())
 	query, _ := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
 	for range 2 {

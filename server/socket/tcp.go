@@ -98,8 +98,8 @@ func (t *tcpServer) serve(conn *place) {
 			return
 		}
 		conn.move()
-		if packet := message(in); answer.AsksTransfer(packet) {
-			if t.transfer(conn.send, packet, c) != nil {
+		if packet := message(in); alone(packet) {
+			if t.serveAlone(conn, packet, c) != nil {
 				return
 			}
 			in.Discard(2 + len(packet))
@@ -107,6 +107,19 @@ func (t *tcpServer) serve(conn *place) {
 			return
 		}
 	}
+}
+
+// alone says whether a request is answered by itself, for it takes its time.
+func alone(packet []byte) bool { return answer.AsksTransfer(packet) || answer.IsUpdate(packet) }
+
+func (t *tcpServer) serveAlone(conn *place, packet []byte, c answer.Client) error {
+	c.Now = answer.NowOf(time.Now())
+	if answer.AsksTransfer(packet) {
+		return t.Listeners.alone.Transfer(conn.send, packet, c)
+	}
+	return t.Listeners.alone.Update(func(octets []byte) error {
+		return conn.send(append(binary.BigEndian.AppendUint16(nil, uint16(len(octets))), octets...))
+	}, packet, c)
 }
 
 // answer answers the query that has come in, and those that have come in whole behind it.
@@ -134,7 +147,7 @@ var errNotQuery = errors.New("not a query")
 func (t *tcpServer) respond(in *bufio.Reader, out []byte, c answer.Client) (batch []byte, answers int, end error) {
 	r := t.responders.Get().(*answer.Responder)
 	defer t.responders.Put(r)
-	for packet := message(in); packet != nil && !answer.AsksTransfer(packet) && cap(out)-len(out) >= tcpRoom; packet = message(in) {
+	for packet := message(in); packet != nil && !alone(packet) && cap(out)-len(out) >= tcpRoom; packet = message(in) {
 		at := len(out)
 		reply := r.Respond(packet, out[at+2:at+2], c)
 		if reply == nil {

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -30,6 +31,8 @@ type packetConn interface {
 	receive() (packets []answer.Packet, err error)
 	// send sends the responses that stand in the place of the packets of receive, and says how many could not be sent.
 	send() (unsent int)
+	// reply is what sends a response to a packet of receive after others have come.
+	reply(place int) func(octets []byte) error
 	// overflowed is how many packets the kernel has dropped since the last call, because the socket was full.
 	overflowed() uint64
 }
@@ -54,9 +57,16 @@ func ipVersion(a netip.Addr) string {
 }
 
 // serveUDP answers what a socket receives until its read deadline has passed.
-func (s *Listeners) serveUDP(conn packetConn, family metrics.Family, counters *metrics.Worker) {
-	r := answer.NewResponder(s.state, counters)
-	c := answer.Client{Transport: metrics.UDP, Family: family}
+func (s *Listeners) serveUDP(l *listener, conn packetConn, counters *metrics.Worker) {
+	responder := func() *answer.Responder {
+		r := answer.NewResponder(s.state, counters)
+		r.Later = func(p *answer.Packet, update []byte, c answer.Client) {
+			s.updateLater(l, conn.reply(p.Place), bytes.Clone(update), c)
+		}
+		return r
+	}
+	r := responder()
+	c := answer.Client{Transport: metrics.UDP, Family: l.family}
 	for {
 		packets, err := conn.receive()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -69,7 +79,7 @@ func (s *Listeners) serveUDP(conn packetConn, family metrics.Family, counters *m
 		began := time.Now()
 		c.Now = answer.NowOf(began)
 		if !s.respondAll(r, packets, c, counters) {
-			r = answer.NewResponder(s.state, counters)
+			r = responder()
 			for i := range packets {
 				packets[i].Data = nil
 			}
@@ -85,4 +95,17 @@ func (s *Listeners) respondAll(r *answer.Responder, packets []answer.Packet, c a
 	defer s.survive(counters)
 	r.RespondAll(packets, c)
 	return true
+}
+
+// updateLater takes an update beside the queries that come meanwhile. Where too many are under way it is dropped: the client asks again.
+func (s *Listeners) updateLater(l *listener, reply func([]byte) error, update []byte, c answer.Client) {
+	select {
+	case s.later <- struct{}{}:
+	default:
+		return
+	}
+	l.udpRuns.Go(func() {
+		defer func() { <-s.later }()
+		s.alone.Update(reply, update, c)
+	})
 }

@@ -64,13 +64,16 @@ const maxCopy = MaxRecords + int64(len(copyHead)) + sha256.Size
 const maxEscaped = 180
 
 // File is where the copy of a zone is.
-func (c *Copies) File(zone string) string {
+func (c *Copies) File(zone string) string { return fileOf(c.Folder, zone, ".zone") }
+
+// fileOf is the file of a zone in a folder.
+func fileOf(folder, zone, ending string) string {
 	escaped := url.PathEscape(strings.ToLower(zone))
 	if len(escaped) > maxEscaped {
 		sum := sha256.Sum256([]byte(escaped))
 		escaped = escaped[:maxEscaped] + "-" + hex.EncodeToString(sum[:8])
 	}
-	return filepath.Join(c.Folder, escaped+".zone")
+	return filepath.Join(folder, escaped+ending)
 }
 
 // Read reads the copy of a zone, and when the primary was last heard of it. A time that is still to come is none.

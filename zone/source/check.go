@@ -23,7 +23,7 @@ import (
 // wrong. Addresses of hosts outside the zone come from look, which holds what is known of them.
 func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 	before := report.Faults()
-	records, given := s.records, (*sign.Given)(nil)
+	records, given := s.current(), (*sign.Given)(nil)
 	if s.signing != nil {
 		records = sign.Without(records)
 	} else {

@@ -41,6 +41,9 @@ type Note struct {
 // Files are the files of the zone.
 func (s *Zone) Files() Files { return s.files }
 
+// Alone says whether the zone file names no other.
+func (files *Files) Alone() bool { return len(files.more) == 0 }
+
 // add adds a file, once.
 func (files *Files) add(path string, n Note) {
 	if !slices.ContainsFunc(files.more, func(f file) bool { return f.path == path }) {

@@ -42,7 +42,8 @@ type Zone struct {
 	serial  *uint32  // of a zone that is made here, which has no file; else nil
 	empty   int      // how many names may be there only for others below them; 0: as many as a zone of a file may have
 	files   Files
-	text    []byte // of the zone file
+	updates []RRset // that stand in the place of those of the files
+	text    []byte  // of the zone file
 }
 
 // Load reads a zone file and all that it names. It returns nil, and has reported why, where the zone cannot be had.
@@ -220,8 +221,9 @@ var hashSeed = maphash.MakeSeed()
 func (s *Zone) Written() uint64 {
 	var sum uint64
 	add := func(v uint64) { sum = bits.RotateLeft64(sum, 7)*0x9e3779b97f4a7c15 + v }
-	for i := range s.records {
-		r := &s.records[i]
+	records := s.current()
+	for i := range records {
+		r := &records[i]
 		if data := r.Data; r.Typ == dns.TypeSOA {
 			add(maphash.Bytes(hashSeed, data[:len(data)-content.SoaNumbers]))
 			add(maphash.Bytes(hashSeed, data[len(data)-content.SoaNumbers+4:]))

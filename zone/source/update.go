@@ -1,0 +1,107 @@
+package source
+
+import (
+	"slices"
+
+	"mxtrap/zone/content"
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rr"
+)
+
+// RRset is the records of one owner and type.
+type RRset struct {
+	Owner   dname.Name
+	Type    uint16
+	Records []rr.Record // all of that owner and type; none: there is no such RRset
+}
+
+// updatedLine marks a record that stands in no file, and was not made by the trap.
+const updatedLine = -1
+
+// Update puts RRsets in the place of those that the zone's files have, until it is called again. It returns those of them that differ from the
+// files.
+func (s *Zone) Update(sets []RRset) (differ []RRset) {
+	written := s.written(sets)
+	for _, set := range sets {
+		if !sameRecords(set.Records, written[key{set.Owner, set.Type}]) {
+			differ = append(differ, set)
+		}
+	}
+	s.updates = differ
+	return differ
+}
+
+// key tells an RRset from others of its zone.
+type key struct {
+	owner dname.Name
+	typ   uint16
+}
+
+// Same says whether two RRsets are one, TTL and all.
+func Same(a, b RRset) bool {
+	return a.Owner == b.Owner && a.Type == b.Type && sameRecords(a.Records, b.Records)
+}
+
+func sameRecords(a, b []rr.Record) bool {
+	return slices.EqualFunc(a, b, func(a, b rr.Record) bool { return a.TTL == b.TTL && a.Identity() == b.Identity() })
+}
+
+// written are the RRsets of the files that have the owner and type of others.
+func (s *Zone) written(sets []RRset) map[key][]rr.Record {
+	all := make(map[key][]rr.Record, len(sets))
+	for _, set := range sets {
+		all[key{set.Owner, set.Type}] = nil
+	}
+	for i := range s.records {
+		r := &s.records[i]
+		if _, wanted := all[key{r.Owner, r.Typ}]; wanted {
+			all[key{r.Owner, r.Typ}] = append(all[key{r.Owner, r.Typ}], recordOf(r))
+		}
+	}
+	return all
+}
+
+func recordOf(r *content.Record) rr.Record {
+	return rr.Record{Owner: string(r.Owner), Type: r.Typ, TTL: r.Ttl, Data: r.Data}
+}
+
+// current are the records of the zone, its updates among them.
+func (s *Zone) current() []content.Record {
+	if len(s.updates) == 0 {
+		return s.records
+	}
+	replaced := s.written(s.updates)
+	records := make([]content.Record, 0, len(s.records)+len(s.updates))
+	for i := range s.records {
+		if _, gone := replaced[key{s.records[i].Owner, s.records[i].Typ}]; !gone {
+			records = append(records, s.records[i])
+		}
+	}
+	for _, set := range s.updates {
+		for _, r := range set.Records {
+			records = append(records, content.Record{Owner: set.Owner, Typ: r.Type, Ttl: r.TTL, Data: r.Data, Place: rr.Place{Line: updatedLine}})
+		}
+	}
+	return records
+}
+
+// RRsets are the RRsets of some owners, the zone's updates among them, and the trap left out.
+func (s *Zone) RRsets(owners map[dname.Name]bool) (sets []RRset) {
+	index := map[key]int{}
+	records := s.current()
+	for i := range records {
+		r := &records[i]
+		if !owners[r.Owner] {
+			continue
+		}
+		k := key{r.Owner, r.Typ}
+		at, known := index[k]
+		if !known {
+			at = len(sets)
+			index[k] = at
+			sets = append(sets, RRset{Owner: r.Owner, Type: r.Typ})
+		}
+		sets[at].Records = append(sets[at].Records, recordOf(r))
+	}
+	return sets
+}
