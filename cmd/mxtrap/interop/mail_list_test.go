@@ -22,11 +22,17 @@ const dnsblIP = "192.0.2.54"
 // recipe is a block of the guide, for the DNSBL of the test.
 func recipe(t *testing.T, name string) string {
 	t.Helper()
-	m := regexp.MustCompile("(?ms)^```" + name + "\n(.*?)^```").FindStringSubmatch(readFile(t, "../../../configs/DECOYS.md"))
+	return strings.ReplaceAll(block(t, "DECOYS.md", name), "bl.example.com", "bl.test")
+}
+
+// block is one of a document, by what stands behind its fence.
+func block(t *testing.T, document, name string) string {
+	t.Helper()
+	m := regexp.MustCompile("(?ms)^```" + regexp.QuoteMeta(name) + "\n(.*?)^```").FindStringSubmatch(readFile(t, "../../../configs/"+document))
 	if m == nil {
-		t.Fatalf("the guide has no block %q", name)
+		t.Fatalf("%s has no block %q", document, name)
 	}
-	return strings.ReplaceAll(m[1], "bl.example.com", "bl.test")
+	return m[1]
 }
 
 // asked has mail software ask the DNSBL as the guide says: each turns away a bot that is listed, and takes mail from another client. A bot that
