@@ -22,6 +22,8 @@ const (
 	transports
 )
 
+var transportNames = [transports]string{"udp", "tcp"}
+
 // Family is the address family of the client.
 type Family uint8
 
@@ -74,7 +76,27 @@ const maxRcode = 24 // more than there are extended ones in use
 // buckets are the upper bounds of the duration histogram.
 var buckets = [...]time.Duration{
 	time.Microsecond, 2 * time.Microsecond, 5 * time.Microsecond, 10 * time.Microsecond, 20 * time.Microsecond, 50 * time.Microsecond,
-	100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
+	100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
+}
+
+// sizeBuckets are the upper bounds of the histogram of response sizes, in octets: 512 is what fits without EDNS, and 1232 what UDP carries.
+var sizeBuckets = [...]int{64, 128, 256, 512, 1232, 4096, 16384}
+
+// Sizes are those of responses, which one goroutine adds up before they are counted together.
+type Sizes struct {
+	buckets [len(sizeBuckets) + 1]uint32
+	octets  uint64
+}
+
+// Add notes a response.
+func (s *Sizes) Add(octets int) {
+	i := 0
+	for i < len(sizeBuckets) && octets > sizeBuckets[i] {
+		i++
+	}
+	s.buckets[i]++
+	s.octets += uint64(octets)
 }
 
 // Worker is the counters of one goroutine. All of its methods are safe for others too, only slower.
@@ -86,6 +108,8 @@ type Worker struct {
 	dropped   [dropReasons]atomic.Uint64
 	durations [len(buckets) + 1]atomic.Uint64
 	nanos     atomic.Uint64
+	sizes     [transports][len(sizeBuckets) + 1]atomic.Uint64
+	octets    [transports]atomic.Uint64
 	series    [maxChunks]atomic.Pointer[chunk]
 	_         [64]byte // keeps the next worker's counters off this one's cache line
 }
@@ -105,6 +129,17 @@ func (w *Worker) Response(rcode int, truncated bool) {
 	if truncated {
 		w.truncated.Add(1)
 	}
+}
+
+// Sized counts the sizes of responses, which begin at nothing again.
+func (w *Worker) Sized(t Transport, s *Sizes) {
+	for i, n := range s.buckets {
+		if n > 0 {
+			w.sizes[t][i].Add(uint64(n))
+		}
+	}
+	w.octets[t].Add(s.octets)
+	*s = Sizes{}
 }
 
 // Slipped counts a response that was sent empty because of its rate.

@@ -26,8 +26,8 @@ func scrape(t *testing.T, m *Metrics, path string) (status int, body string) {
 
 func TestWorkersAreAddedUp(t *testing.T) {
 	m := New(3, "1.2.3", "abc")
-	zone := Zone{Name: "example.com", Serial: 7, Queries: m.Reserve("example.com", ZoneCounters), Decoys: []string{"mx2"}, Hosts: m.Reserve("example.com mx2", DecoyCounters)}
-	m.Show(1, []Zone{zone})
+	zone := Zone{Name: "example.com", Serial: 7, Queries: m.Reserve("example.com", ZoneCounters), Decoys: []string{"mx2"}, Hosts: m.Reserve("example.com mx2", HostCounters)}
+	m.Show(1, []Zone{zone}, true)
 	var wg sync.WaitGroup
 	for i := range 3 {
 		wg.Go(func() {
@@ -40,7 +40,7 @@ func TestWorkersAreAddedUp(t *testing.T) {
 				w.Dropped(Malformed)
 				w.Took(30*time.Microsecond, 1)
 				w.Add(zone.Queries, ZoneMX)
-				w.Add(zone.Hosts, DecoyCounter(dns.TypeAAAA))
+				w.Add(zone.Hosts, HostCounter(dns.TypeAAAA))
 			}
 		})
 	}
@@ -134,13 +134,13 @@ func TestCountersOfZonesThatAreGoneAreGivenBack(t *testing.T) {
 
 func TestFailuresOfZonesThatAreGoneAreForgotten(t *testing.T) {
 	m := New(1, "v", "c")
-	m.Show(1, []Zone{{Name: "a.test"}})
+	m.Show(1, []Zone{{Name: "a.test"}}, true)
 	m.LoadFailed([]string{"a.test", "broken.toml"})
 	m.LoadFailed([]string{"broken.toml"})
 	if got := m.failures.counts; got["a.test"] != 1 || got["broken.toml"] != 2 {
 		t.Error(got)
 	}
-	m.Show(0, nil)
+	m.Show(0, nil, true)
 	if m.LoadFailed(nil); len(m.failures.counts) != 0 {
 		t.Error(m.failures.counts)
 	}

@@ -57,7 +57,7 @@ func (s *Server) arrive(u transfer.Update) {
 			return // a new version has come meanwhile
 		}
 		s.Log.Error("a zone has expired, because none of its primaries has answered; it is answered with SERVFAIL until one does", "zone", u.Name)
-		s.metrics.Refreshes.WithLabelValues("expired").Inc()
+		s.metrics.Refreshes.Count(u.Name, "expired")
 	}
 	if len(a.list) == 0 {
 		a.loader = s.loader(s.config)

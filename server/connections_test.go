@@ -37,7 +37,7 @@ func TestHonestClientsAreServedWhileOthersHoldAllConnections(t *testing.T) {
 			t.Fatalf("honest client %d: %v", i, err)
 		}
 	}
-	if r.metric(`mxtrap_dropped_total{reason="tcp_connections"}`) == "0" {
+	if r.metric(`mxtrap_drops_total{reason="tcp_connections"}`) == "0" {
 		t.Error("nobody had to make room")
 	}
 }

@@ -125,11 +125,8 @@ func (s *Server) zoneStatus(name string) (*control.Zone, error) {
 		for _, p := range from.Primaries {
 			z.Primaries = append(z.Primaries, p.Address())
 		}
-		if !from.Confirmed.IsZero() {
-			z.Confirmed = utc(from.Confirmed)
-			if from.Soa != nil {
-				z.Expires = utc(from.Confirmed.Add(s.Tempo.Expiry(from.Soa)))
-			}
+		if confirmed, expires := s.refresher.Heard(from.Name); !confirmed.IsZero() {
+			z.Confirmed, z.Expires = utc(confirmed), utc(expires)
 		}
 	}
 	z.Updates = updatesOf(f)

@@ -91,6 +91,7 @@ func (s *Server) listNow(c *Config) *load.List {
 // use has the list be who is listed, for all that give it away.
 func (s *Server) use(l *load.List) {
 	s.dnsbl.zone = l
+	s.showListed(l)
 	if l == nil || !s.config.list.HTTP {
 		s.metrics.List.Store(nil)
 		return
@@ -100,6 +101,22 @@ func (s *Server) use(l *load.List) {
 		fmt.Fprintln(&text, judge.Bare(c.Client))
 	}
 	s.metrics.List.Store(&metrics.List{Text: text.String(), Made: l.Made, Known: l.Serial != 0})
+}
+
+// showListed counts the list, by what the DNSBL answers.
+func (s *Server) showListed(l *load.List) {
+	count := map[string]int{}
+	for _, g := range judge.Grades {
+		count[list.Answer(g).String()] = 0
+	}
+	if l != nil {
+		for _, c := range l.Clients {
+			count[c.Answer.String()]++
+		}
+	}
+	for code, n := range count {
+		s.metrics.Listed.WithLabelValues(code).Set(float64(n))
+	}
 }
 
 // listAnew has the zone of the DNSBL made anew, where clients have come or gone.

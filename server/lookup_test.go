@@ -31,7 +31,7 @@ func TestACoverIsLookedUpAndKeptFresh(t *testing.T) {
 	eventually("a failed look-up", func() bool { return r.metric("mxtrap_cover_lookup_failures_total") != "0" })
 	r.want("MX before the first answer", r.ask("example.com.", dns.TypeMX), "10 mail.example.com., 20 bob.fallback.host., 30 mx2.example.com., 40 mx3.example.com.")
 	r.want("the cover before the first answer", r.ask("mx1.example.com.", dns.TypeA), "NXDOMAIN")
-	r.want("waiting", r.metric("mxtrap_covers_unresolved"), "1")
+	r.want("waiting", r.metric("mxtrap_unresolved_covers"), "1")
 	if !strings.Contains(r.log.String(), "its exchange is served as written") {
 		t.Errorf("log:\n%s", r.log)
 	}
@@ -39,7 +39,7 @@ func TestACoverIsLookedUpAndKeptFresh(t *testing.T) {
 	resolver.Answer("198.51.100.7")
 	eventually("the cover", func() bool { return r.ask("mx1.example.com.", dns.TypeA) == "198.51.100.7" })
 	r.want("MX with the cover", r.ask("example.com.", dns.TypeMX), "10 mail.example.com., 20 mx1.example.com., 30 mx2.example.com., 40 mx3.example.com.")
-	r.want("waiting", r.metric("mxtrap_covers_unresolved"), "0")
+	r.want("waiting", r.metric("mxtrap_unresolved_covers"), "0")
 
 	resolver.Answer("")
 	failures := r.metric("mxtrap_cover_lookup_failures_total")
@@ -71,7 +71,7 @@ func TestAnAddressThatNoHostCanHaveReplacesNoExchange(t *testing.T) {
 			if got := r.ask("example.com.", dns.TypeMX); !strings.Contains(got, "bob.fallback.host.") {
 				t.Errorf("the exchange is not served as it is written: %s", got)
 			}
-			if got := r.metric("mxtrap_covers_unresolved"); got != "1" {
+			if got := r.metric("mxtrap_unresolved_covers"); got != "1" {
 				t.Errorf("unresolved: %s", got)
 			}
 		})

@@ -94,10 +94,26 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	s.renewals.plan(s.files, s.Clock().Unix())
 	s.tell(before, next)
 	s.refresher.Use(s.copiesIn(c.state), slices.Collect(maps.Values(secondaries)))
-	s.metrics.Show(l.Files.Len(), shown)
+	s.metrics.Show(l.Files.Len(), shown, c.zoneMetrics)
+	s.beginCounters(next, secondaries)
 	s.lookups = wanted
 	s.lookUp()
 	s.zonesChanged()
+}
+
+// beginCounters has the counters begin at zero that alerts watch.
+func (s *Server) beginCounters(snap *answer.Snapshot, secondaries map[string]transfer.Secondary) {
+	if !s.config.zoneMetrics {
+		return
+	}
+	for name := range secondaries {
+		s.metrics.Refreshes.Begin(name)
+	}
+	for _, z := range snap.Zones.Zones() {
+		if len(snap.AccessTo(z).Notify) > 0 {
+			s.metrics.NotifyFailures.Begin(z.Name())
+		}
+	}
 }
 
 // limiter is that of the configuration: the one before, where its numbers are the same.
@@ -153,17 +169,17 @@ func (s *Server) tell(before, now *answer.Snapshot) {
 // count finds the counters of a zone.
 func (s *Server) count(z *zone.Zone) (answer.ZoneCounts, metrics.Zone) {
 	show := metrics.Zone{Name: z.Name(), Serial: z.Serial(), Queries: s.metrics.Reserve(z.Name(), metrics.ZoneCounters)}
-	key, covers := []byte(z.Name()), 0
+	key := []byte(z.Name())
 	for _, h := range z.Hosts() {
-		if !h.Decoy {
-			covers++
-			continue
+		if h.Decoy {
+			show.Decoys = append(show.Decoys, h.Name)
+		} else {
+			show.Covers = append(show.Covers, h.Name)
 		}
-		show.Decoys = append(show.Decoys, h.Name)
 		key = append(append(key, ' '), h.Name...)
 	}
-	if len(show.Decoys) > 0 {
-		show.Hosts = s.metrics.Reserve(string(key), len(show.Decoys)*metrics.DecoyCounters)
+	if hosts := len(show.Covers) + len(show.Decoys); hosts > 0 {
+		show.Hosts = s.metrics.Reserve(string(key), hosts*metrics.HostCounters)
 	}
-	return answer.ZoneCounts{Zone: show.Queries, Decoys: show.Hosts, Covers: covers}, show
+	return answer.ZoneCounts{Zone: show.Queries, Hosts: show.Hosts}, show
 }

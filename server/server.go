@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mxtrap/metrics"
@@ -77,8 +76,7 @@ type Server struct {
 	catcher   *catcher
 	keeper    *list.Keeper
 	dnsbl     dnsbl
-	zoneless  atomic.Bool // zones have no series of their own
-	lookups   []string    // hosts outside the zones that these need
+	lookups   []string // hosts outside the zones that these need
 
 	ctx      context.Context // of Run
 	began    time.Time
@@ -106,9 +104,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = resolve.New(c.Resolvers, s.metrics, o.Log)
-	s.notifier = transfer.NewNotifier(o.Log, s.metrics.NotifyFailures, o.Tempo)
+	s.notifier = transfer.NewNotifier(o.Log, s.metrics.NotifyFailures.Count, o.Tempo)
 	s.tap = tap.New(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
-	s.refresher = transfer.NewRefresher(o.Log, s.metrics.Refreshes, o.Tempo)
+	s.refresher = transfer.NewRefresher(o.Log, s.metrics.Refreshes.Count, o.Tempo)
 	s.notices = &transfer.Notices{Refresher: s.refresher, Log: o.Log, Outcomes: s.metrics.Notifies}
 	s.waiting = state.ReadWaiting(c.state)
 	s.copiesIn(c.state).Sweep()
@@ -120,7 +118,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	}
 	s.keeper = s.newKeeper(c)
 	s.catcher = s.newCatcher()
-	s.metrics.Exchanges = s.exchangesUp
+	s.metrics.Exchanges, s.metrics.Copies = s.exchangesUp, s.copiesHeard
 	s.sweeper = newSweeper(&s.state, s.Log, s.processors)
 	s.ring = keyring.New(c.DNSSEC, nil).Trust()
 	s.dnsbl.since = map[netip.Prefix]newcomer{}
@@ -149,7 +147,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var err error
 	s.ctx = ctx
-	transfers := transfer.NewOutgoing(&s.state, s.Log, s.metrics.Transfers)
+	transfers := transfer.NewOutgoing(&s.state, s.Log, s.metrics.Transfers.Count)
 	if s.listeners, err = socket.NewListeners(&s.state, s.metrics, s.Log, socket.Handlers{Transfer: transfers.Serve, Update: s.updateHandler()}); err == nil {
 		err = s.listeners.Listen(s.config.Listen, s.config.Metrics)
 	}

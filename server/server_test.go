@@ -540,7 +540,7 @@ func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
 			t.Fatalf("connection %d: served %v, want %v", i, got, want)
 		}
 	}
-	r.want("refused connections", r.metric(`mxtrap_dropped_total{reason="tcp_client_connections"}`), "3")
+	r.want("refused connections", r.metric(`mxtrap_drops_total{reason="tcp_client_connections"}`), "3")
 	r.want("UDP goes on", r.ask("mail.example.com.", dns.TypeA), "192.0.2.25")
 }
 

@@ -128,7 +128,7 @@ func (s *Server) newCatcher() *catcher {
 	return &catcher{
 		catch: catch.New(sync.OnceValue(func() []byte { return recipientKey(folder, s.Log) }), s.processors, catch.Counters{
 			Session: func(zone string, rung catch.Rung) {
-				s.metrics.CatchSessions.WithLabelValues(s.shownZone(zone), rung.String()).Inc()
+				s.metrics.CatchSessions.Count(zone, rung.String())
 			},
 			Refused: func(reason string) { s.metrics.CatchRefused.WithLabelValues(reason).Inc() },
 			Sighted: s.keeper.Sighted,
@@ -209,7 +209,6 @@ func (s *Server) runCatcher(ctx context.Context) (wait func()) {
 // does.
 func (s *Server) catchAt(found *sites) error {
 	c := s.catcher
-	s.zoneless.Store(!s.config.zoneMetrics)
 	c.sites = found
 	err := c.catch.Use(s.config.catch, found.at)
 	var groups []*health.Group
@@ -228,18 +227,8 @@ func (s *Server) catchAt(found *sites) error {
 // showSessions has the counters of a site's zones begin at zero, so that a rate counts the first session too.
 func (s *Server) showSessions(site *catch.Site) {
 	for _, d := range site.Decoys {
-		for rung := range catch.Rungs {
-			s.metrics.CatchSessions.WithLabelValues(s.shownZone(d.Zone), rung.String())
-		}
+		s.metrics.CatchSessions.Begin(d.Zone)
 	}
-}
-
-// shownZone is the label of a zone.
-func (s *Server) shownZone(zone string) string {
-	if s.zoneless.Load() {
-		return ""
-	}
-	return zone
 }
 
 // lookUp has all hosts kept fresh that the zones and the catch need.
@@ -249,11 +238,16 @@ func (s *Server) lookUp() {
 
 // exchangesUp are the real exchanges that are watched, for metrics.
 func (s *Server) exchangesUp() (list []metrics.Exchange) {
-	if s.zoneless.Load() {
-		return nil
-	}
 	for _, e := range s.catcher.watch.States() {
 		list = append(list, metrics.Exchange{Zone: e.Zone, Host: e.Host, Up: e.Up})
 	}
+	return list
+}
+
+// copiesHeard are the zones that come from primaries, for metrics.
+func (s *Server) copiesHeard() (list []metrics.Copy) {
+	s.refresher.EachHeard(func(zone string, confirmed, expires time.Time) {
+		list = append(list, metrics.Copy{Zone: zone, Confirmed: confirmed, Expires: expires})
+	})
 	return list
 }

@@ -128,7 +128,7 @@ func TestAnExpiryIsToldOnceAndAZoneThatIsDownHasNoSerial(t *testing.T) {
 		t.Errorf("told %d times:\n%s", n, r.log)
 	}
 	m := r.get("/metrics")
-	if strings.Contains(m, `mxtrap_zone_serial{zone="example.com"}`) || !strings.Contains(m, `mxtrap_refreshes_total{outcome="expired"} 1`) {
+	if strings.Contains(m, `mxtrap_zone_serial{zone="example.com"}`) || !strings.Contains(m, `mxtrap_refreshes_total{outcome="expired",zone="example.com"} 1`) {
 		t.Error("a serial number while it is down, or counted otherwise than once")
 	}
 }

@@ -46,11 +46,11 @@ func TestEveryQueryIsCountedForItsZoneAndItsDecoy(t *testing.T) {
 	r, m := counting(t)
 	snap := *r.state.Current.Load()
 	z := snap.Zones.Zones()[0]
-	show := metrics.Zone{Name: z.Name(), Serial: 1, Queries: m.Reserve("zone", metrics.ZoneCounters), Decoys: []string{"mx2", "mx3"}}
-	show.Hosts = m.Reserve("hosts", 2*metrics.DecoyCounters)
-	snap.Counts = []ZoneCounts{{Zone: show.Queries, Decoys: show.Hosts, Covers: 1}}
+	show := metrics.Zone{Name: z.Name(), Serial: 1, Queries: m.Reserve("zone", metrics.ZoneCounters), Covers: []string{"mx1"}, Decoys: []string{"mx2", "mx3"}}
+	show.Hosts = m.Reserve("hosts", 3*metrics.HostCounters)
+	snap.Counts = []ZoneCounts{{Zone: show.Queries, Hosts: show.Hosts}}
 	r.state.Current.Store(&snap)
-	m.Show(1, []metrics.Zone{show})
+	m.Show(1, []metrics.Zone{show}, true)
 	for _, q := range []struct {
 		name  string
 		qtype uint16
@@ -79,7 +79,7 @@ func TestWhatIsNotAnsweredIsCountedByItsReason(t *testing.T) {
 	if r.Respond(header[:HeaderSize], nil, Client{}) != nil {
 		t.Error("a response is answered")
 	}
-	if got, want := exported(t, m, "mxtrap_dropped_total"), `{reason="malformed"} 2, {reason="response"} 1`; got != want {
+	if got, want := exported(t, m, "mxtrap_drops_total"), `{reason="malformed"} 2, {reason="response"} 1`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

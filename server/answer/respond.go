@@ -52,8 +52,9 @@ type Responder struct {
 	counters *metrics.Worker
 	queries  [zone.Round]Query
 	asked    [zone.Round]*zone.Question
-	limited  int64 // responses held back
-	untapped int64 // queries since the last one that was copied
+	sizes    metrics.Sizes // of the responses of the round
+	limited  int64         // responses held back
+	untapped int64         // queries since the last one that was copied
 	encoder  encoder
 }
 
@@ -86,8 +87,11 @@ func (r *Responder) round(packets []Packet, c Client) {
 			p.Data = nil
 			continue
 		}
-		p.Data = r.write(&r.queries[i], p.Data[:0], c, snap)
+		if p.Data = r.write(&r.queries[i], p.Data[:0], c, snap); p.Data != nil {
+			r.sizes.Add(len(p.Data))
+		}
 	}
+	r.counters.Sized(c.Transport, &r.sizes)
 }
 
 // postpones has an update answered later, if it is one that may be taken.
@@ -107,7 +111,12 @@ func (r *Responder) postpones(p *Packet, q *Query, c Client, snap *Snapshot) boo
 func (r *Responder) Respond(query, out []byte, c Client) []byte {
 	snap := r.state.Current.Load()
 	r.lookUp([]Packet{{Data: query}}, snap)
-	return r.write(&r.queries[0], out, c, snap)
+	reply := r.write(&r.queries[0], out, c, snap)
+	if reply != nil {
+		r.sizes.Add(len(reply))
+		r.counters.Sized(c.Transport, &r.sizes)
+	}
+	return reply
 }
 
 // lookUp reads the packets of a round and finds what they ask for.
@@ -245,9 +254,8 @@ func (r *Responder) count(q *Query, snap *Snapshot) {
 	if a.Trapped {
 		r.counters.Add(c.Zone, metrics.ZoneMX)
 	}
-	if a.Decoy > 0 {
-		decoy := a.Decoy - 1 - c.Covers
-		r.counters.Add(c.Decoys, decoy*metrics.DecoyCounters+metrics.DecoyCounter(q.Type))
+	if a.Host > 0 {
+		r.counters.Add(c.Hosts, (a.Host-1)*metrics.HostCounters+metrics.HostCounter(q.Type))
 	}
 }
 

@@ -88,9 +88,8 @@ type Notify func(zone string, from netip.Addr, by *peer.Key) (rcode int)
 
 // ZoneCounts are where a zone's queries are counted.
 type ZoneCounts struct {
-	Zone   metrics.Series
-	Decoys metrics.Series
-	Covers int // how many of the zone's hosts stand before its decoys
+	Zone  metrics.Series
+	Hosts metrics.Series // of its trap
 }
 
 // AnswerCookie puts the response's cookie in the place of the query's, and says whether that was good. There is none where cookies are

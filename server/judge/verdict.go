@@ -56,6 +56,9 @@ const (
 	Passed2 Grade = 6 // tried decoys of two owners, or on three days, and never a real host
 )
 
+// Grades are all of them.
+var Grades = []Grade{NoSMTP, Passed, Deaf, Passed2}
+
 // Listing says that a client is to be kept out for a time.
 type Listing struct {
 	Grade   Grade      `json:"grade"`

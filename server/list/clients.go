@@ -47,6 +47,9 @@ func Client(e judge.Entry) source.Listed {
 		}
 	}
 	last := e.Grounds[len(e.Grounds)-1]
-	return source.Listed{Client: e.Client, Answer: netip.AddrFrom4([4]byte{127, 0, 0, byte(e.Grade)}), Text: fmt.Sprintf("%s; at %s, %s; listed until %s",
+	return source.Listed{Client: e.Client, Answer: Answer(e.Grade), Text: fmt.Sprintf("%s; at %s, %s; listed until %s",
 		e.Grade, strings.Join(decoys, ", "), judge.UTC(last.At), judge.UTC(e.End))}
 }
+
+// Answer is what the DNSBL says of clients that are listed on a ground (RFC 5782 2.1).
+func Answer(g judge.Grade) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, byte(g)}) }

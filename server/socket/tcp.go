@@ -72,6 +72,8 @@ func (s *Listeners) serveTCP(l *listener) {
 			continue
 		}
 		running.Go(func() {
+			t.metrics.TCPConnections.Inc()
+			defer t.metrics.TCPConnections.Dec()
 			defer place.Close()
 			defer t.survive(t.counters)
 			t.serve(place)

@@ -15,7 +15,7 @@ import (
 func TestANotifyIsTakenFromAPrimaryAlone(t *testing.T) {
 	k, other := &peer.Key{Name: "a."}, &peer.Key{Name: "b."}
 	m, log := metrics.New(1, "", ""), slog.New(slog.DiscardHandler)
-	n := &Notices{Refresher: NewRefresher(log, m.Refreshes, RealTime), Outcomes: m.Notifies, Log: log}
+	n := &Notices{Refresher: NewRefresher(log, m.Refreshes.Count, RealTime), Outcomes: m.Notifies, Log: log}
 	judge := n.Of(map[string]Secondary{
 		"open.test":   {Name: "open.test", Primaries: []peer.Peer{{Prefix: netip.MustParsePrefix("192.0.2.1/32")}}},
 		"signed.test": {Name: "signed.test", Primaries: []peer.Peer{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Key: k}}},

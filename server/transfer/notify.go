@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"mxtrap/server/peer"
 	"mxtrap/zone"
@@ -23,9 +22,9 @@ const (
 // Notifier tells other servers which zones have changed (RFC 1996). Each server has a queue of its own, so that one that does not answer
 // keeps no other waiting; a zone that changes again while it waits is notified once.
 type Notifier struct {
-	log      *slog.Logger
-	tempo    Tempo
-	failures prometheus.Counter
+	log    *slog.Logger
+	tempo  Tempo
+	failed func(zone, reason string)
 
 	mu     sync.Mutex
 	ctx    context.Context // nil before run
@@ -41,9 +40,9 @@ type queue struct {
 	senders int
 }
 
-// NewNotifier makes a Notifier that counts failures.
-func NewNotifier(log *slog.Logger, failures prometheus.Counter, tempo Tempo) *Notifier {
-	return &Notifier{log: log, tempo: tempo, failures: failures, queues: map[string]*queue{}}
+// NewNotifier makes a Notifier that has its failures counted.
+func NewNotifier(log *slog.Logger, failed func(zone, reason string), tempo Tempo) *Notifier {
+	return &Notifier{log: log, tempo: tempo, failed: failed, queues: map[string]*queue{}}
 }
 
 // Tell notes that servers are to be told of a version of a zone.
@@ -116,8 +115,8 @@ func (n *Notifier) next(q *queue) (soa rr.Record, to peer.Peer, ok bool) {
 
 // send sends a notice until it is answered.
 func (n *Notifier) send(ctx context.Context, to peer.Peer, soa rr.Record) {
-	address, name, serial := to.Address(), peer.KeyName([]byte(soa.Owner)), zone.SerialOf(soa)
-	m := new(dns.Msg).SetNotify(name)
+	address, name, serial := to.Address(), zone.NameOf([]byte(soa.Owner)), zone.SerialOf(soa)
+	m := new(dns.Msg).SetNotify(dns.Fqdn(name))
 	m.Authoritative = true
 	if r, _, err := dns.UnpackRR(soa.AppendWire(nil), 0); err == nil {
 		m.Answer = []dns.RR{r}
@@ -129,7 +128,7 @@ func (n *Notifier) send(ctx context.Context, to peer.Peer, soa rr.Record) {
 		reply, err := to.Ask(ctx, "udp", m, timeout)
 		switch {
 		case reply != nil && reply.Rcode != dns.RcodeSuccess: // it has heard, and will hear no better
-			n.failures.Inc()
+			n.failed(name, "refused")
 			n.log.Warn("a server refuses our NOTIFY", "zone", name, "server", address, "rcode", dns.RcodeToString[reply.Rcode])
 			return
 		case err == nil:
@@ -144,6 +143,6 @@ func (n *Notifier) send(ctx context.Context, to peer.Peer, soa rr.Record) {
 		}
 		timeout *= 2
 	}
-	n.failures.Inc()
+	n.failed(name, "unanswered")
 	n.log.Warn("cannot notify a server of a change; it will find the change at its next refresh", "zone", name, "server", address, "error", why)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"mxtrap/server/answer"
 	"mxtrap/server/peer"
@@ -27,15 +26,15 @@ const (
 
 // Outgoing sends zones to the clients that may transfer them.
 type outgoing struct {
-	state   *answer.State
-	log     *slog.Logger
-	results *prometheus.CounterVec // by kind, "refused" and "failed" among them
-	places  chan struct{}          // holds a token for each transfer that is under way
+	state  *answer.State
+	log    *slog.Logger
+	count  func(zone, outcome string)
+	places chan struct{} // holds a token for each transfer that is under way
 }
 
-// NewOutgoing makes an Outgoing that counts its results by kind.
-func NewOutgoing(s *answer.State, log *slog.Logger, results *prometheus.CounterVec) *outgoing {
-	return &outgoing{state: s, log: log, results: results, places: make(chan struct{}, transfersAtOnce)}
+// NewOutgoing makes an Outgoing that has counted what came of each request.
+func NewOutgoing(s *answer.State, log *slog.Logger, count func(zone, outcome string)) *outgoing {
+	return &outgoing{state: s, log: log, count: count, places: make(chan struct{}, transfersAtOnce)}
 }
 
 // Serve answers a request for a zone, whole or by its differences, in as many messages as that takes. The error says that the connection
@@ -63,7 +62,7 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 	z, rcode := transferable(snap, &q, name, w.signature, c)
 	if rcode != dns.RcodeSuccess {
 		snap.TellExpire(&q, nil, c)
-		o.results.WithLabelValues("refused").Inc()
+		o.count(shownName(snap, name), "refused")
 		o.log.Debug("refused a zone transfer", "zone", name, "client", c.Addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
 	}
@@ -72,11 +71,11 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 	case o.places <- struct{}{}:
 		defer func() { <-o.places }()
 	default:
-		o.results.WithLabelValues("refused").Inc()
+		o.count(z.Name(), "refused")
 		return w.refuse(dns.RcodeRefused)
 	}
 	if err := z.Sign(func() bool { return true }); err != nil {
-		o.results.WithLabelValues("failed").Inc()
+		o.count(z.Name(), "failed")
 		o.log.Error("cannot send a zone transfer, because the zone cannot be signed", "zone", name, "client", c.Addr, "error", err)
 		return w.refuse(dns.RcodeServerFailure)
 	}
@@ -99,14 +98,22 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 		err = w.flush(dns.RcodeSuccess)
 	}
 	if err != nil {
-		o.results.WithLabelValues("failed").Inc()
+		o.count(z.Name(), "failed")
 		o.log.Warn("a zone transfer failed", "zone", z.Name(), "client", c.Addr, "error", err)
 		return err
 	}
-	o.results.WithLabelValues(kind).Inc()
+	o.count(z.Name(), kind)
 	o.log.Info("sent a zone transfer", "zone", z.Name(), "serial", z.Serial(), "client", c.Addr, "kind", kind, "records", w.records,
 		"took", time.Since(began).Round(time.Microsecond))
 	return nil
+}
+
+// shownName is the name of a zone, "" where it is none that is served.
+func shownName(s *answer.Snapshot, name string) string {
+	if z := s.Zones.Named(name); z != nil {
+		return z.Name()
+	}
+	return ""
 }
 
 // transferable finds the zone that a transfer asks for, where that client may have it.

@@ -38,7 +38,7 @@ func FuzzTransferRequest(f *testing.F) {
 	s := answer.NewState(zone.NewSet([]*zone.Zone{source.Compile(nil, &conf.Report{})}, func() {}))
 	snap := s.Current.Load()
 	m := metrics.New(1, "", "")
-	judge := &Notices{Refresher: NewRefresher(slog.New(slog.DiscardHandler), m.Refreshes, RealTime), Outcomes: m.Notifies, Log: slog.New(slog.DiscardHandler)}
+	judge := &Notices{Refresher: NewRefresher(slog.New(slog.DiscardHandler), m.Refreshes.Count, RealTime), Outcomes: m.Notifies, Log: slog.New(slog.DiscardHandler)}
 	inner := judge.Of(map[string]Secondary{"example.com": {Name: "example.com", Primaries: []peer.Peer{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Key: k}}}})
 	snap.Notify = func(zone string, from netip.Addr, by *peer.Key) int {
 		rcode := inner(zone, from, by)
@@ -49,7 +49,7 @@ func FuzzTransferRequest(f *testing.F) {
 	}
 	snap.Access = &peer.Access{Keys: map[string]*peer.Key{k.Name: k}, Allow: []peer.Peer{{Key: k}}}
 	r := answer.NewResponder(s, m.Worker(0))
-	server := NewOutgoing(s, slog.New(slog.DiscardHandler), m.Transfers)
+	server := NewOutgoing(s, slog.New(slog.DiscardHandler), m.Transfers.Count)
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		c := answer.Client{Transport: metrics.UDP, Addr: netip.MustParseAddr("192.0.2.1")}
 		if reply := r.Respond(packet, make([]byte, 0, dns.MaxMsgSize), c); reply != nil {

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mxtrap/server/pace"
 	"mxtrap/server/peer"
 	"mxtrap/server/state"
@@ -34,7 +32,7 @@ const (
 type Refresher struct {
 	log     *slog.Logger
 	tempo   Tempo
-	results *prometheus.CounterVec
+	count   func(zone, outcome string)
 	Updates chan Update
 	memory  fetchRoom
 
@@ -66,10 +64,10 @@ type refreshing struct {
 	failed       int       // times in a row, each of them at all primaries
 }
 
-// NewRefresher makes a Refresher that counts its results.
-func NewRefresher(log *slog.Logger, results *prometheus.CounterVec, tempo Tempo) *Refresher {
+// NewRefresher makes a Refresher that has counted what came of its looks.
+func NewRefresher(log *slog.Logger, count func(zone, outcome string), tempo Tempo) *Refresher {
 	return &Refresher{
-		log: log, tempo: tempo, results: results, Updates: make(chan Update), zones: map[string]*refreshing{}, lines: map[string]*line{}, wake: make(chan struct{}, 1),
+		log: log, tempo: tempo, count: count, Updates: make(chan Update), zones: map[string]*refreshing{}, lines: map[string]*line{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -138,6 +136,33 @@ func (r *Refresher) arrange(z *refreshing) {
 		r.looks.drop(&z.look)
 	} else if z.look.place == 0 || !z.next.Equal(z.look.at) {
 		r.looks.set(&z.look, z.next)
+	}
+}
+
+// Heard is when a primary of a zone was heard last, and when the zone's copy expires; zero: it has none.
+func (r *Refresher) Heard(zone string) (confirmed, expires time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if z := r.zones[zone]; z != nil {
+		return r.heard(z)
+	}
+	return confirmed, expires
+}
+
+func (r *Refresher) heard(z *refreshing) (confirmed, expires time.Time) {
+	if z.Soa == nil {
+		return confirmed, expires
+	}
+	return z.Confirmed, z.Confirmed.Add(r.tempo.Expiry(z.Soa))
+}
+
+// EachHeard calls do for each zone with what [Refresher.Heard] tells of it.
+func (r *Refresher) EachHeard(do func(zone string, confirmed, expires time.Time)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, z := range r.zones {
+		confirmed, expires := r.heard(z)
+		do(name, confirmed, expires)
 	}
 }
 
@@ -292,9 +317,9 @@ func (r *Refresher) Settled(u Update, taken bool) {
 	z.unsettled = false
 	r.ended(z, taken)
 	if !taken {
-		r.results.WithLabelValues("failed").Inc()
+		r.count(z.Name, "failed")
 	} else {
-		r.results.WithLabelValues("taken").Inc()
+		r.count(z.Name, "taken")
 	}
 	if r.zones[z.Name] == z {
 		r.arrange(z)
@@ -344,14 +369,14 @@ func (r *Refresher) ask(ctx context.Context, a asking) (outcome, error) {
 		if err := c.Confirm(a.Name, time.Now()); err != nil {
 			r.log.Error("cannot update the time of a copy", "zone", a.Name, "folder", c.Folder, "error", err)
 		}
-		r.results.WithLabelValues("current").Inc()
+		r.count(a.Name, "current")
 		return current, nil
 	}
 	if ctx.Err() != nil {
 		return failed, ctx.Err()
 	}
 	if err != nil {
-		r.results.WithLabelValues("failed").Inc()
+		r.count(a.Name, "failed")
 		r.log.Warn("cannot transfer a zone from its primary", "zone", a.Name, "primary", a.from.Address(), "error", err)
 		return failed, err
 	}

@@ -40,7 +40,7 @@ const (
 const (
 	nodeParent   = 0  // 4 octets: offset; of the apex 0
 	nodeWildcard = 4  // 4: offset of the child "*"; of a cut, below which nothing is looked up, that of its glue
-	nodeDecoy    = 8  // 2: 1 + index in Zone.Hosts where the name is a decoy's
+	nodeHost     = 8  // 2: 1 + index in Zone.Hosts where the name is one of the trap
 	nodeSets     = 10 // 2: how many RRsets
 	nodeFlag     = 12 // 1: nodeFlags
 	nodeLabel    = 13

@@ -52,13 +52,13 @@ func (b *compiler) addTrap(t *trap.Trap) {
 	}
 	for i, h := range t.Hosts {
 		at := b.at[b.Index[h.Name]]
+		binary.LittleEndian.PutUint16(b.data[at+nodeHost:], uint16(i+1))
 		if !h.Decoy {
 			entry(at, 0)
 			b.data = append(b.data, h.Of...)
 			continue
 		}
 		entry(at, b.at[b.Index[h.Of]])
-		binary.LittleEndian.PutUint16(b.data[at+nodeDecoy:], uint16(i+1))
 	}
 }
 

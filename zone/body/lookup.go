@@ -27,7 +27,7 @@ type Answer struct {
 
 	Varied  bool // the name, or one it leads to, is one of any number: a wildcard or a DNAME stands in for it
 	Trapped bool // the question asks for an MX set with decoys
-	Decoy   int  // 1 + index in Zone.Hosts where it asks for a decoy's name, else 0
+	Host    int  // 1 + index in Zone.Hosts where it asks for a name of the trap, else 0
 
 	question *QName
 	aliases  [MaxAliases]QName // the names the question led to, in order
@@ -78,7 +78,7 @@ func (b Body) LookUp(q *QName, typ uint16, a *Answer) {
 // reset makes the Answer ready for a question. It leaves the aliases alone: links says that none of them counts.
 func (a *Answer) reset(b Body, q *QName) {
 	a.Zone, a.question, a.apex, a.links = b, q, int(q.starts[q.Labels-b.Labels()]), 0
-	a.Rcode, a.Required, a.Varied, a.Trapped, a.Decoy = dns.RcodeSuccess, 0, false, false, 0
+	a.Rcode, a.Required, a.Varied, a.Trapped, a.Host = dns.RcodeSuccess, 0, false, false, 0
 	a.Answer, a.Authority, a.Proofs, a.Glue = a.Answer[:0], a.Authority[:0], a.Proofs[:0], a.Glue[:0]
 }
 
@@ -108,7 +108,7 @@ func (b Body) walk(q *QName, typ uint16, a *Answer) (follow bool) {
 		return b.referral(q, 0, at, a)
 	}
 	if a.links == 0 {
-		a.Decoy = int(binary.LittleEndian.Uint16(b[at+nodeDecoy:]))
+		a.Host = int(binary.LittleEndian.Uint16(b[at+nodeHost:]))
 	}
 	return b.found(q, 0, typ, at, a)
 }

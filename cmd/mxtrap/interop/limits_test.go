@@ -40,7 +40,7 @@ func TestInteropDnsperfIsLimited(t *testing.T) {
 		n, _ := strconv.Atoi(string(found[1]))
 		return float64(n)
 	}
-	dropped, slipped := m.metric(t, `mxtrap_dropped_total{reason="rate_limit"}`), m.metric(t, "mxtrap_rate_limit_slipped_total")
+	dropped, slipped := m.metric(t, `mxtrap_drops_total{reason="rate_limit"}`), m.metric(t, "mxtrap_rate_limit_slips_total")
 	if lost := number("Queries lost"); lost != dropped {
 		t.Errorf("dnsperf lost %v, mxtrap dropped %v", lost, dropped)
 	}

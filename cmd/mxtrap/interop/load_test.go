@@ -155,7 +155,7 @@ func TestInteropLoadSoak(t *testing.T) {
 	if lost > dropped {
 		t.Errorf("%d queries lost, but the kernel dropped %d packets", lost, dropped)
 	}
-	if counted := m.metric(t, `mxtrap_dropped_total{reason="socket_buffer"}`); counted > float64(dropped) {
+	if counted := m.metric(t, `mxtrap_drops_total{reason="socket_buffer"}`); counted > float64(dropped) {
 		t.Errorf("mxtrap counts %v packets dropped, the kernel %d", counted, dropped)
 	}
 	if strings.Contains(m.out.String(), "level=ERROR") {
@@ -299,7 +299,7 @@ func TestInteropLoadMutants(t *testing.T) {
 	conn := m.dial(t)
 	go io.Copy(io.Discard, conn)
 	received := func() float64 { // or dropped by the kernel before that
-		return m.metric(t, `mxtrap_query_duration_seconds_count`) + m.metric(t, `mxtrap_dropped_total{reason="socket_buffer"}`)
+		return m.metric(t, `mxtrap_query_duration_seconds_count`) + m.metric(t, `mxtrap_drops_total{reason="socket_buffer"}`)
 	}
 	send := func(what string, mutate func([]byte) []byte) (cost time.Duration) {
 		pool := make([][]byte, 10_000)

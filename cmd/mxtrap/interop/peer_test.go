@@ -337,8 +337,9 @@ func resolve(t *testing.T, resolver, name string, typ uint16) []dns.RR {
 // expression of the dashboard and of the alert rules is one that it answers.
 func TestInteropPrometheusScrapesAndEveryExpressionRuns(t *testing.T) {
 	caught := "name = \"caught.test\"\n[records]\n\"@\" = [\"NS ns1\", \"MX 10 mail\"]\nns1 = [\"A 127.0.0.53\"]\nmail = [\"A 127.0.0.199\"]\n[trap]\naddresses = [\"127.0.0.26\"]\n"
+	primary := serveInstance(t, "[transfer]\nallow = [\"127.0.0.1\"]\n", map[string]string{"c.toml": "name = \"copied.test\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n"})
 	_, port, metricsPort := serveZones(t, "[dnssec]\ndefault = true\nsecret = \"zones/secret\"\n[catch]\nlisten = [\"decoys:"+freePort(t)+"\"]\n",
-		map[string]string{"a.toml": interopZone, "b.toml": caught, "secret": strings.Repeat("s", 32)})
+		map[string]string{"a.toml": interopZone, "b.toml": caught, "c.toml": "name = \"copied.test\"\n[primary]\naddress = [\"127.0.0.1:" + primary.port + "\"]\n", "secret": strings.Repeat("s", 32)})
 	lint := exec.Command("promtool", "check", "metrics")
 	reply, err := http.Get("http://127.0.0.1:" + metricsPort + "/metrics")
 	if err != nil {
