@@ -284,5 +284,17 @@ func (c *Counters) sum(of func(*Worker) *atomic.Uint64) uint64 {
 	return total
 }
 
+// Queries is how many queries there were.
+func (c *Counters) Queries() (total uint64) {
+	for t := range transports {
+		for f := range families {
+			for i := range len(queryTypes) + 1 {
+				total += c.sum(func(w *Worker) *atomic.Uint64 { return &w.queries[t][f][i] })
+			}
+		}
+	}
+	return total
+}
+
 // Workers is how many workers there are.
 func (c *Counters) Workers() int { return len(c.workers) }

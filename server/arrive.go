@@ -131,7 +131,7 @@ func (s *Server) commit(l *load.Loading, list []load.Arrival) (taken []bool) {
 			s.Log.Error("cannot write the copy of a zone; it is served from memory and lost at the next start", "zone", a.Name, "folder", s.copies.Folder, "error", err)
 		}
 		if a.File.Down == "" { // or else its SOA record is missing, or no use
-			s.Log.Info("transferred a zone from its primary", "zone", a.Name, "serial", a.File.Zone.Serial(), "primary", a.File.Secondary.Soa.Serial)
+			s.Log.Info("transferred a zone from its primary", "zone", a.Name, "serial", a.File.Zone.Serial(), "primary_serial", a.File.Secondary.Soa.Serial)
 		}
 	}
 	if committed {

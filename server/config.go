@@ -48,6 +48,7 @@ type Config struct {
 	list        list.Config
 	logLevel    slog.Level
 	logJSON     bool
+	logQueries  int64 // one query in so many is logged; 0: none
 
 	sources load.Sources
 }
@@ -172,6 +173,7 @@ func (c *Config) readLog(t *conf.Table) {
 		t.Fault("format", format, "must be text or json")
 	}
 	c.logJSON = format == "json"
+	t.Int("queries", 0, 1_000_000_000, &c.logQueries)
 	t.Close()
 }
 
@@ -205,17 +207,6 @@ func Reachable(a netip.AddrPort) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port())
 	}
 	return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())
-}
-
-// Logger makes the log that the configuration asks for, and what its level is changed by.
-func (c *Config) Logger() (*slog.Logger, *slog.LevelVar) {
-	level := new(slog.LevelVar)
-	level.Set(c.logLevel)
-	options := &slog.HandlerOptions{Level: level}
-	if c.logJSON {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options)), level
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
 }
 
 // Lists says whether the list may be used, and is not just to be looked at.

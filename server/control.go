@@ -41,6 +41,7 @@ func (s *Server) runControl() (stop func(), err error) {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.refreshFor(name) })
 			return err
 		},
+		Top: s.top,
 		Drop: func(ctx context.Context, zone, name string) error {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.dropUpdates(zone, name) })
 			return err

@@ -2,17 +2,24 @@ package server
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	dnstap "github.com/dnstap/golang-dnstap"
 	framestream "github.com/farsightsec/golang-framestream"
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/protobuf/proto"
+
+	"mxtrap/server/control"
 )
 
 // tapMessages reads a stream of frames to its end.
@@ -117,5 +124,62 @@ func TestNobodyWaitsForATapThatNobodyReads(t *testing.T) {
 	}
 	if lost := testutil.ToFloat64(r.metrics.TapLost); lost < 50 {
 		t.Errorf("%v are counted as lost", lost)
+	}
+}
+
+func TestASampleOfTheQueriesIsLogged(t *testing.T) {
+	t.Parallel()
+	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[log]\nqueries = 2\n", "zones/z.toml": exampleZone})
+	for range 4 {
+		r.asked("mx2.example.com.", dns.TypeA)
+	}
+	lines := func() string {
+		return fmt.Sprint(strings.Count(r.log.String(), "msg=query client=127.0.0.1 "))
+	}
+	r.soon("lines", lines, "2")
+	if !strings.Contains(r.log.String(), " transport=udp name=mx2.example.com type=A rcode=NOERROR octets=") {
+		t.Error(r.log)
+	}
+	r.write("mxtrap.toml", serverFile)
+	r.reload()
+	for range 4 {
+		r.asked("mx2.example.com.", dns.TypeA)
+	}
+	r.write("mxtrap.toml", serverFile+"[log]\nqueries = 1\n")
+	r.reload()
+	r.asked("mx3.example.com.", dns.TypeA)
+	r.soon("lines", lines, "3")
+}
+
+func TestTopShowsWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	r := start(t, map[string]string{"mxtrap.toml": serverFile + "control = \"control.sock\"\n", "zones/z.toml": exampleZone})
+	client := control.NewClient(filepath.Join(r.dir, "control.sock"))
+	asking, stop := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for asking.Err() == nil {
+			for _, name := range []string{"mx2.example.com.", "example.com.", "Example.com.", "elsewhere.test."} {
+				dns.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeMX), r.addr)
+			}
+		}
+	})
+	top, err := client.Top(t.Context(), 300*time.Millisecond, 2)
+	stop()
+	wait.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if top.Seen < 10 || top.Queries < uint64(top.Seen) || top.Names[0].Name != "example.com" || len(top.Names) != 2 || top.Zones[0].Name != "example.com" || len(top.Zones) != 1 ||
+		len(top.Decoys) != 1 || top.Decoys[0].Name != "mx2.example.com" || top.Clients[0].Name != "127.0.0.1" || top.Types[0].Name != "MX" || len(top.Rcodes) != 2 {
+		t.Errorf("%+v", top)
+	}
+	if r.state.Current.Load().Taps != nil {
+		t.Error("queries are copied still")
+	}
+	for _, during := range []time.Duration{0, time.Hour} {
+		if _, err := client.Top(t.Context(), during, 2); err == nil {
+			t.Error(during)
+		}
 	}
 }

@@ -30,7 +30,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	s.refused = l.Refused
 	next := &answer.Snapshot{
 		Zones: l.Set, Access: &c.transfers, Own: map[*zone.Zone]*peer.Access{}, Histories: map[*zone.Zone]zone.History{}, Expires: map[*zone.Zone]uint32{},
-		Updates: c.updates.On(), Tap: s.tap, Nsid: c.nsid, Cookies: c.cookies, Limiter: s.limiter(c),
+		Updates: c.updates.On(), Nsid: c.nsid, Cookies: c.cookies, Limiter: s.limiter(c),
 	}
 	next.List = s.publishList(c, l.Files, l.Set)
 	if c.chaos {
@@ -85,6 +85,9 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	s.metrics.KeysLost.Set(float64(lost))
 	s.metrics.SetAnswered(len(next.Down) < len(next.Zones.Zones()))
 	before := s.state.Current.Load()
+	if before != nil {
+		next.Taps = before.Taps
+	}
 	s.config, s.files = c, l.Files
 	s.state.Current.Store(next)
 	if next.List != nil {

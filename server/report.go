@@ -9,16 +9,7 @@ import (
 )
 
 // logProblems tells the operator what is wrong with his files.
-func (s *Server) logProblems(problems []conf.Problem) {
-	for _, p := range problems {
-		if p.Warning {
-			p.Warning = false
-			s.Log.Warn(p.String())
-		} else {
-			s.Log.Error(p.String())
-		}
-	}
-}
+func (s *Server) logProblems(problems []conf.Problem) { LogProblems(s.Log, problems) }
 
 // countFailures counts and logs the zones that could not be loaded.
 func (s *Server) countFailures(l *load.Loading) {

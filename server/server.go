@@ -68,7 +68,8 @@ type Server struct {
 	ring      *keyring.Ring
 	sweeper   *sweeper
 	renewals  renewals
-	tap       *tap.Tap // nil: nothing is copied
+	dnstap    *tap.Dnstap // nil: nothing is copied
+	queryLog  queryLog
 	notifier  *transfer.Notifier
 	refresher *transfer.Refresher
 	notices   *transfer.Notices
@@ -81,7 +82,8 @@ type Server struct {
 	ctx      context.Context // of Run
 	began    time.Time
 	loaded   loaded
-	requests chan request // of the operator
+	requests chan request  // of the operator
+	topping  chan struct{} // holds a token while queries are watched
 	arrivals arrivals
 	waiting  map[string]bool // paths whose zones had to give way to others
 	refused  []*load.File    // those zones
@@ -100,12 +102,12 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	o.Tempo, o.Health, o.MailPort = cmp.Or(o.Tempo, transfer.RealTime), cmp.Or(o.Health, health.RealTime), cmp.Or(o.MailPort, 25)
 	workers := cmp.Or(c.workers, processors)
 	s := &Server{
-		Options: o, processors: processors, config: c, began: time.Now(), requests: make(chan request),
+		Options: o, processors: processors, config: c, began: time.Now(), requests: make(chan request), topping: make(chan struct{}, 1),
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = resolve.New(c.Resolvers, s.metrics, o.Log)
 	s.notifier = transfer.NewNotifier(o.Log, s.metrics.NotifyFailures.Count, o.Tempo)
-	s.tap = tap.New(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
+	s.dnstap = tap.NewDnstap(c.tap, c.identity(), "mxtrap "+o.Version, o.Log, s.metrics.TapLost)
 	s.refresher = transfer.NewRefresher(o.Log, s.metrics.Refreshes.Count, o.Tempo)
 	s.notices = &transfer.Notices{Refresher: s.refresher, Log: o.Log, Outcomes: s.metrics.Notifies}
 	s.waiting = state.ReadWaiting(c.state)
@@ -183,9 +185,11 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var tapping sync.WaitGroup
 	tapCtx, stopTap := context.WithCancel(context.Background())
 	defer stopTap()
-	if s.tap != nil {
-		tapping.Go(func() { s.tap.Run(tapCtx) })
+	if s.dnstap != nil {
+		tapping.Go(func() { s.dnstap.Run(tapCtx) })
+		s.setTap(answer.TapDnstap, s.dnstap.Tap)
 	}
+	s.logQueries(s.config.logQueries)
 	s.metrics.Reloaded(s.whole, time.Now())
 	s.metrics.SetReady(true)
 	s.Log.Info("serving", "zones", s.files.Len(), "listen", fmt.Sprint(s.listeners.Addresses(s.config.Listen)), "metrics", s.listeners.HTTPAddress())
@@ -218,6 +222,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.resolver.Wait()
 			stopTap()
 			tapping.Wait()
+			s.logQueries(0)
 			notifierDone()
 			refresherDone()
 			sweeperDone()
@@ -318,6 +323,7 @@ func (s *Server) reload(ctx context.Context) {
 		s.Log.Warn("a change of [dnstap] takes effect at the next start")
 		c.tap = s.config.tap
 	}
+	s.logQueries(c.logQueries)
 	s.rulesChanged(c)
 	s.resolver.Use(c.Resolvers)
 	s.ring = ring

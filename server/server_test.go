@@ -210,7 +210,7 @@ func TestABrokenZoneKeepsItsLastGoodVersion(t *testing.T) {
 	r.want("success", r.metric("mxtrap_config_last_reload_successful"), "0")
 	r.want("failures", r.metric(`mxtrap_zone_load_failures_total{zone="a.test"}`), "1")
 	r.want("other failures", r.metric(`mxtrap_zone_load_failures_total{zone="b.test"}`), "0")
-	for _, line := range []string{"a.toml:3: ", "serving its last good version", "c.toml:6: records.x[0]"} {
+	for _, line := range []string{"a.toml line=3 ", "serving its last good version", "c.toml line=6 key=records.x[0]"} {
 		if !strings.Contains(r.log.String(), line) {
 			t.Errorf("the log lacks %q:\n%s", line, r.log)
 		}
@@ -309,10 +309,10 @@ func TestAFaultOfOneZoneStaysItsOwn(t *testing.T) {
 	}{
 		"two files for one name":       {map[string]string{"zones/a.toml": simpleZone("a.test", 1), "zones/b.toml": simpleZone("A.test.", 2)}, "is served by", "www.a.test.", "192.0.2.1", "0", ""},
 		"decoys in another zone":       {map[string]string{"zones/a.toml": trapZone, "zones/b.toml": simpleZone("child.example.com", 2)}, "lies in the zone child.example.com", "mail.example.com.", "SERVFAIL", "1", "example.com"},
-		"a file without a name":        {map[string]string{"zones/b.toml": "x"}, "b.toml:1", "www.b.test.", "REFUSED", "0", ""},
-		"a file with a wrong record":   {map[string]string{"zones/b.toml": simpleZone("b.test", 1) + "x = [\"A bad\"]\n"}, "b.toml:6", "www.b.test.", "SERVFAIL", "1", "b.test"},
-		"a file that is cut short":     {map[string]string{"zones/b.toml": "name = \"b.test\"\n[records]\n\"@\" = [\"NS"}, "b.toml:3", "www.b.test.", "SERVFAIL", "1", "b.test"},
-		"a broken file of a good name": {map[string]string{"zones/b.toml": simpleZone("good.test", 2) + "x = [\"A bad\"]\n"}, "b.toml:6", "www.good.test.", "192.0.2.1", "0", "good.test"},
+		"a file without a name":        {map[string]string{"zones/b.toml": "x"}, "b.toml line=1", "www.b.test.", "REFUSED", "0", ""},
+		"a file with a wrong record":   {map[string]string{"zones/b.toml": simpleZone("b.test", 1) + "x = [\"A bad\"]\n"}, "b.toml line=6", "www.b.test.", "SERVFAIL", "1", "b.test"},
+		"a file that is cut short":     {map[string]string{"zones/b.toml": "name = \"b.test\"\n[records]\n\"@\" = [\"NS"}, "b.toml line=3", "www.b.test.", "SERVFAIL", "1", "b.test"},
+		"a broken file of a good name": {map[string]string{"zones/b.toml": simpleZone("good.test", 2) + "x = [\"A bad\"]\n"}, "b.toml line=6", "www.good.test.", "192.0.2.1", "0", "good.test"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

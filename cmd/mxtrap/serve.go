@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxtrap/server"
+	"mxtrap/zone/conf"
 )
 
 func serveCommand() *cobra.Command {
@@ -32,7 +34,7 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP) // before anything else: a HUP must not end a server that is still starting
 		path := configPath(*named)
-		config, err := readConfig(path)
+		config, log, level, err := readLogged(path)
 		if err != nil {
 			return err
 		}
@@ -41,8 +43,7 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 				return usageError{fmt.Errorf("--listen: %w", err)}
 			}
 		}
-		options := server.Options{Notify: notify}
-		options.Log, options.Level = config.Logger()
+		options := server.Options{Notify: notify, Log: log, Level: level}
 		options.Version, options.Commit = buildVersion()
 		options.Built = buildTime()
 		options.Progress = progress(options.Log)
@@ -66,14 +67,39 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 			return nil
 		}
 		if problems := (server.Problems)(nil); errors.As(err, &problems) {
-			tell(problems)
+			server.LogProblems(log, problems)
+			log.Error("not started, because no zone can be served")
 			return errReported
-		} else if err != nil {
-			return err
 		}
-		return s.Run(c.Context(), reload)
+		if err == nil {
+			err = s.Run(c.Context(), reload)
+		}
+		if err != nil {
+			log.Error("not started, or ended", "error", err)
+			return errReported
+		}
+		return nil
 	}
 	return c
+}
+
+// readLogged reads the server file, or takes the example where there is none. What is wrong with the file is logged as the file wants it, as far as
+// that can be told.
+func readLogged(path string) (*server.Config, *slog.Logger, *slog.LevelVar, error) {
+	config := server.Example()
+	var report conf.Report
+	if path != "" {
+		if read := server.CheckConfig(path, &report); read != nil {
+			config = read
+		}
+	}
+	log, level := config.Logger()
+	server.LogProblems(log, report.Problems())
+	if report.Faults() > 0 {
+		log.Error("not started, because the server file has faults")
+		return nil, nil, nil, errReported
+	}
+	return config, log, level, nil
 }
 
 // exampleHint is printed once the example is served.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"mxtrap/server/peer"
 	"mxtrap/server/tap"
 	"mxtrap/zone"
-	"mxtrap/zone/conf"
 )
 
 // exported are the samples of a metric as Prometheus sees them.
@@ -218,11 +216,8 @@ func (l *lost) Inc() { *l++ }
 func TestTheTapGetsOneQueryInSoMany(t *testing.T) {
 	const places, sample, more = 1024, 3, 5
 	var n lost
-	table := conf.Parse("", []byte("[dnstap]\nsocket = \"/nowhere\"\nsample = 3\n"), &conf.Report{}).Table("dnstap")
 	r := responderFor(t, exampleZone)
-	snap := *r.state.Current.Load()
-	snap.Tap = tap.New(tap.ConfigOf(table, func(path string) string { return path }), "", "", slog.New(slog.DiscardHandler), &n)
-	r.state.Current.Store(&snap)
+	r.state.Current.Store(r.state.Current.Load().WithTap(TapDnstap, tap.New(sample, n.Inc)))
 	packet := packQuery("example.com.", dns.TypeMX)
 	for i := range sample * (places + more) {
 		if r.Respond(packet, make([]byte, 0, 2000), Client{}) == nil {

@@ -9,6 +9,7 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/server/peer"
+	"mxtrap/server/tap"
 	"mxtrap/zone"
 )
 
@@ -54,7 +55,7 @@ type Responder struct {
 	asked    [zone.Round]*zone.Question
 	sizes    metrics.Sizes // of the responses of the round
 	limited  int64         // responses held back
-	untapped int64         // queries since the last one that was copied
+	untapped [taps]int64   // queries since the last one that was copied
 	encoder  encoder
 }
 
@@ -137,18 +138,27 @@ func (r *Responder) lookUp(packets []Packet, snap *Snapshot) {
 	}
 }
 
-// write writes the response to a query that was looked up, and copies both to the tap where that is its turn.
+// write writes the response to a query that was looked up, and copies both to the taps whose turn that is.
 func (r *Responder) write(q *Query, out []byte, c Client, snap *Snapshot) []byte {
-	if snap.Tap == nil || q.Verdict == NoAnswer {
+	if snap.Taps == nil || q.Verdict == NoAnswer {
 		return r.compose(q, out, c, snap)
 	}
-	if r.untapped++; r.untapped < snap.Tap.Sample {
-		return r.compose(q, out, c, snap)
+	var taken [taps]*tap.Message
+	for i, t := range snap.Taps {
+		if t == nil {
+			continue
+		}
+		if r.untapped[i]++; r.untapped[i] >= t.Sample {
+			r.untapped[i] = 0
+			taken[i] = t.Take(q.Packet, netip.AddrPortFrom(c.Addr, c.Port), c.Transport)
+		}
 	}
-	r.untapped = 0
-	m := snap.Tap.Query(q.Packet, netip.AddrPortFrom(c.Addr, c.Port), c.Transport)
 	reply := r.compose(q, out, c, snap)
-	snap.Tap.Response(m, reply)
+	for i, m := range taken {
+		if m != nil {
+			snap.Taps[i].Send(m, reply)
+		}
+	}
 	return reply
 }
 

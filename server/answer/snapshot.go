@@ -40,7 +40,7 @@ type Snapshot struct {
 	Cookies   Cookies                     // none: cookies are passed over
 	Histories map[*zone.Zone]zone.History
 	Expires   map[*zone.Zone]uint32 // when the copies of primaries expire that zones are made of, in seconds since 1970
-	Tap       *tap.Tap
+	Taps      *[taps]*tap.Tap       // nil: nothing is copied
 	Nsid      string
 	Version   string // in CH TXT; "" where that is switched off
 	Id        string
@@ -57,6 +57,27 @@ func (s *Snapshot) AccessTo(z *zone.Zone) *peer.Access {
 // permits says whether a client may transfer the zone of a question.
 func (s *Snapshot) permits(q *Query, from netip.Addr, sig *peer.Signature) bool {
 	return q.Zone >= 0 && s.AccessTo(s.Zones.Zones()[q.Zone]).Permits(from, sig.Verified())
+}
+
+// The taps of a snapshot.
+const (
+	TapDnstap = iota
+	TapLog
+	TapTop
+	taps
+)
+
+// WithTap is the snapshot with one of its taps; nil takes it away.
+func (s *Snapshot) WithTap(which int, t *tap.Tap) *Snapshot {
+	next, all := *s, [taps]*tap.Tap{}
+	if s.Taps != nil {
+		all = *s.Taps
+	}
+	all[which] = t
+	if next.Taps = &all; all == [taps]*tap.Tap{} {
+		next.Taps = nil
+	}
+	return &next
 }
 
 // List is the DNSBL that is made here.

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"syscall"
+	"time"
 )
 
 // Client asks the server behind a socket.
@@ -74,6 +76,12 @@ func (c *Client) Reload(ctx context.Context, zone string) (r Reloaded, err error
 // Refresh has a zone's primary asked for a new version.
 func (c *Client) Refresh(ctx context.Context, zone string) error {
 	return c.ask(ctx, http.MethodPost, "/refresh?zone="+url.QueryEscape(zone), new(struct{}))
+}
+
+// Top watches what clients ask for during a time, and lists so many of each kind at most.
+func (c *Client) Top(ctx context.Context, during time.Duration, most int) (t Top, err error) {
+	err = c.ask(ctx, http.MethodGet, "/top?"+url.Values{"during": {during.String()}, "most": {strconv.Itoa(most)}}.Encode(), &t)
+	return t, err
 }
 
 // Drop makes the RRsets of a name again what the files of its zone say.

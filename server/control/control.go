@@ -5,7 +5,11 @@
 // server gives it functions to call.
 package control
 
-import "time"
+import (
+	"time"
+
+	"mxtrap/server/tap"
+)
 
 // Status is a running server.
 type Status struct {
@@ -73,4 +77,11 @@ type Change struct {
 	Zone string `json:"zone"`
 	Was  uint32 `json:"was,omitempty"` // serial numbers
 	Now  uint32 `json:"now,omitempty"`
+}
+
+// Top is what clients have asked for during a time. Of the queries that were too many to be looked at, only the number is known.
+type Top struct {
+	Seconds float64 `json:"seconds"`
+	Queries uint64  `json:"queries"`
+	tap.Top
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type Server struct {
 	Zone     func(ctx context.Context, name string) (*Zone, error)
 	Reload   func(ctx context.Context, zone string) (*Reloaded, error) // of all zones where the name is ""
 	Refresh  func(ctx context.Context, zone string) error
+	Top      func(ctx context.Context, during time.Duration, most int) (*Top, error)
 	Drop     func(ctx context.Context, zone, name string) error // the updates of a name
 	Pardons  func(ctx context.Context) error                    // the operator has pardoned somebody
 	LogLevel func(level string) error
@@ -38,6 +40,17 @@ func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 	handle(mux, "GET /zone", func(r *http.Request) (any, error) { return s.Zone(r.Context(), zone(r)) })
 	handle(mux, "POST /reload", func(r *http.Request) (any, error) { return s.Reload(r.Context(), zone(r)) })
 	handle(mux, "POST /refresh", func(r *http.Request) (any, error) { return struct{}{}, s.Refresh(r.Context(), zone(r)) })
+	handle(mux, "GET /top", func(r *http.Request) (any, error) {
+		during, err := time.ParseDuration(r.URL.Query().Get("during"))
+		if err != nil {
+			return nil, err
+		}
+		most, err := strconv.Atoi(r.URL.Query().Get("most"))
+		if err != nil {
+			return nil, err
+		}
+		return s.Top(r.Context(), during, most)
+	})
 	handle(mux, "POST /update/drop", func(r *http.Request) (any, error) {
 		return struct{}{}, s.Drop(r.Context(), zone(r), r.URL.Query().Get("name"))
 	})

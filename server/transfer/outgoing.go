@@ -63,7 +63,7 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 	if rcode != dns.RcodeSuccess {
 		snap.TellExpire(&q, nil, c)
 		o.count(shownName(snap, name), "refused")
-		o.log.Debug("refused a zone transfer", "zone", name, "client", c.Addr, "rcode", dns.RcodeToString[rcode])
+		o.log.Debug("refused a zone transfer", "zone", zone.NameOf(q.Name.Wire()), "client", c.Addr, "rcode", dns.RcodeToString[rcode])
 		return w.refuse(rcode)
 	}
 	snap.TellExpire(&q, z, c)
@@ -76,7 +76,7 @@ func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer
 	}
 	if err := z.Sign(func() bool { return true }); err != nil {
 		o.count(z.Name(), "failed")
-		o.log.Error("cannot send a zone transfer, because the zone cannot be signed", "zone", name, "client", c.Addr, "error", err)
+		o.log.Error("cannot send a zone transfer, because the zone cannot be signed", "zone", z.Name(), "client", c.Addr, "error", err)
 		return w.refuse(dns.RcodeServerFailure)
 	}
 	var steps zone.History

@@ -364,7 +364,7 @@ func (r *Refresher) ask(ctx context.Context, a asking) (outcome, error) {
 	})
 	if errors.Is(err, errCurrent) {
 		if errors.Is(err, errBehind) {
-			r.log.Warn("a primary has an older version than the copy; serving the copy", "zone", a.Name, "primary", a.from.Prefix.Addr(), "serial", a.Soa.Serial)
+			r.log.Warn("a primary has an older version than the copy; serving the copy", "zone", a.Name, "primary", a.from.Address(), "serial", a.Soa.Serial)
 		}
 		if err := c.Confirm(a.Name, time.Now()); err != nil {
 			r.log.Error("cannot update the time of a copy", "zone", a.Name, "folder", c.Folder, "error", err)
@@ -381,7 +381,7 @@ func (r *Refresher) ask(ctx context.Context, a asking) (outcome, error) {
 		return failed, err
 	}
 	if in.strays > 0 {
-		r.log.Warn("ignored records from a primary that are not of the zone", "zone", a.Name, "primary", a.from.Prefix.Addr(), "records", in.strays, "first", in.stray)
+		r.log.Warn("ignored records from a primary that are not of the zone", "zone", a.Name, "primary", a.from.Address(), "records", in.strays, "first", in.stray)
 	}
 	prepared, unwritten := c.Prepare(a.Name, in.records)
 	r.mu.Lock()

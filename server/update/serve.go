@@ -59,7 +59,7 @@ func (h *Handler) Serve(ctx context.Context, send func(octets []byte) error, pac
 
 // take takes an update whose signature is good, or that has none.
 func (h *Handler) take(ctx context.Context, snap *answer.Snapshot, q *answer.Query, by *peer.Key, c answer.Client) (rcode int) {
-	name := peer.KeyName(q.Name.Wire())
+	name := zone.NameOf(q.Name.Wire())
 	z := snap.Zones.Named(name)
 	var m message
 	var err error
@@ -76,7 +76,7 @@ func (h *Handler) take(ctx context.Context, snap *answer.Snapshot, q *answer.Que
 		if m, err = readMessage(q, dname.Name(z.Apex())); err == nil {
 			ctx, cancel := context.WithTimeout(ctx, takeTime)
 			defer cancel()
-			err = h.Take(ctx, zone.NameOf(q.Name.Wire()), &Request{message: m, By: by})
+			err = h.Take(ctx, name, &Request{message: m, By: by})
 		}
 	}
 	rcode, outcome := dns.RcodeSuccess, "taken"
