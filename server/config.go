@@ -221,6 +221,10 @@ func (c *Config) OpenBook() (*judge.Book, error) { return list.OpenBook(c.state,
 // Pardon notes the operator's word that what the clients of a prefix have done is forgiven. A running server hears of it at the next reload.
 func (c *Config) Pardon(p netip.Prefix) error { return list.Pardon(c.state, p, time.Now()) }
 
+// ReadsState says whether facts are to be read in the folder that the server file names, and not asked of the server: it names no socket, so that
+// the one that answers may be another server's.
+func (c *Config) ReadsState() bool { return c.control == "" && c.state != "" }
+
 // socketOfService is that of the documented systemd unit.
 const socketOfService = "/run/mxtrap/control.sock"
 

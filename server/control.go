@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"mxtrap/server/control"
+	"mxtrap/server/judge"
 	"mxtrap/server/load"
 	"mxtrap/server/socket"
 	"mxtrap/zone"
@@ -46,12 +48,20 @@ func (s *Server) runControl() (stop func(), err error) {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.dropUpdates(zone, name) })
 			return err
 		},
-		Pardons: func(ctx context.Context) error {
-			_, err := within(ctx, s, func() (struct{}, error) {
-				s.keeper.Use(s.config.rules(), s.config.list.Lists)
-				s.listAnew()
-				return struct{}{}, nil
-			})
+		List: func() (*control.List, error) {
+			if err := s.keeper.Unread(); err != nil {
+				return nil, err
+			}
+			return ListOf(s.keeper.Book, s.keeper.Lists(), s.Clock()), nil
+		},
+		Facts: func(client netip.Addr) (*control.Facts, error) {
+			if err := s.keeper.Unread(); err != nil {
+				return nil, err
+			}
+			return FactsOf(s.keeper.Book, client, s.keeper.Lists(), s.Clock()), nil
+		},
+		Pardon: func(ctx context.Context, clients netip.Prefix) error {
+			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.pardon(clients) })
 			return err
 		},
 		LogLevel: s.setLogLevel,
@@ -244,6 +254,28 @@ func (s *Server) refreshFor(name string) error {
 	}
 	s.refresher.Refresh(f.Secondary.Name)
 	return nil
+}
+
+// pardon forgives what clients have done until now.
+func (s *Server) pardon(clients netip.Prefix) error {
+	if err := s.config.Pardon(clients); err != nil {
+		return err
+	}
+	s.keeper.Use(s.config.rules(), s.config.list.Lists)
+	s.listAnew()
+	return nil
+}
+
+// ListOf is who is listed by the facts of a book at a time.
+func ListOf(b *judge.Book, lists bool, at time.Time) *control.List {
+	return &control.List{Lists: lists, Clients: append([]judge.Entry{}, b.Listed(at.Unix())...)}
+}
+
+// FactsOf is what a book has of a client.
+func FactsOf(b *judge.Book, client netip.Addr, lists bool, at time.Time) *control.Facts {
+	f := &control.Facts{Lists: lists, Listing: b.Judge(client, at.Unix())}
+	f.Sightings, f.Visits = b.Sightings(client)
+	return f
 }
 
 // setLogLevel sets how much the server logs.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 	"mxtrap/server/catch"
 	"mxtrap/server/control"
 	"mxtrap/server/fake"
-	"mxtrap/server/list"
+	"mxtrap/server/judge"
 )
 
 // blocklist starts a server with a DNSBL; more stands at the end of its server file, which is that of the table [list].
@@ -99,11 +100,18 @@ func TestADNSBLListsWhoWasJustSeen(t *testing.T) {
 
 	r.bot("198.51.100.7")
 	r.soon("another bot", func() string { return r.ask("7.100.51.198.bl.a.test.", dns.TypeA) }, "127.0.0.5")
-	if err := list.Pardon(filepath.Join(r.dir, "state"), netip.MustParsePrefix("198.51.100.7/32"), time.Now()); err != nil {
-		t.Fatal(err)
+	operator, client := control.NewClient(filepath.Join(r.dir, "control.sock")), netip.MustParseAddr("198.51.100.7")
+	if l, err := operator.List(t.Context()); err != nil || !l.Lists || !slices.ContainsFunc(l.Clients, func(e judge.Entry) bool { return e.Client.Contains(client) }) {
+		t.Error(l, err)
 	}
-	if err := control.NewClient(filepath.Join(r.dir, "control.sock")).Pardons(t.Context()); err != nil {
+	if f, err := operator.Facts(t.Context(), client); err != nil || f.Listing == nil || len(f.Sightings) == 0 {
+		t.Error(f, err)
+	}
+	if err := operator.Pardon(t.Context(), netip.PrefixFrom(client, 32)); err != nil {
 		t.Error(err)
+	}
+	if f, err := operator.Facts(t.Context(), client); err != nil || f.Listing != nil {
+		t.Error(f, err)
 	}
 	r.soon("who has the operator's pardon", func() string { return r.ask("7.100.51.198.bl.a.test.", dns.TypeA) }, "NXDOMAIN")
 	if err := r.keeper.Book.Visit(netip.MustParseAddr("203.0.113.200"), "", time.Now().Unix(), true); err != nil {

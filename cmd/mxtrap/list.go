@@ -32,14 +32,13 @@ mxtrap knows who comes to real hosts.`,
 	}
 	named, asJSON := configFlag(c), jsonFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		book, lists, err := openBook(*named)
+		l, err := listed(c.Context(), *named)
 		if err != nil {
 			return err
 		}
-		now := time.Now().Unix()
-		entries := book.Listed(now)
+		entries := l.Clients
 		if *asJSON {
-			return writeJSON(os.Stdout, append([]judge.Entry{}, entries...))
+			return writeJSON(os.Stdout, entries)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 		for _, e := range entries {
@@ -47,7 +46,7 @@ mxtrap knows who comes to real hosts.`,
 			fmt.Fprintf(w, "%s\t127.0.0.%d\tuntil %s\t%s\t%s\n", judge.Bare(e.Client), e.Grade, judge.UTC(e.End), e.Grade, last.Decoy)
 		}
 		w.Flush()
-		verb := map[bool]string{true: "in the list", false: "would be listed"}[lists]
+		verb := map[bool]string{true: "in the list", false: "would be listed"}[l.Lists]
 		fmt.Fprintf(os.Stderr, "%s %s\n", plural(len(entries), "client"), verb)
 		return nil
 	}
@@ -57,30 +56,33 @@ mxtrap knows who comes to real hosts.`,
 
 func listShowCommand() *cobra.Command {
 	c := &cobra.Command{Use: "show ADDRESS", Short: "Show every fact about a client", Args: usage(cobra.ExactArgs(1))}
-	named := configFlag(c)
+	named, asJSON := configFlag(c), jsonFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		a, err := netip.ParseAddr(args[0])
 		if err != nil {
 			return usageError{fmt.Errorf("%q is no address", args[0])}
 		}
 		a = a.Unmap().WithZone("")
-		book, lists, err := openBook(*named)
+		f, err := askOrRead(*named, func(client *control.Client) (control.Facts, error) { return client.Facts(c.Context(), a) },
+			func(book *judge.Book, lists bool) control.Facts { return *server.FactsOf(book, a, lists, time.Now()) })
 		if err != nil {
 			return err
 		}
-		verb := map[bool]string{true: "is", false: "would be"}[lists]
-		sightings, visits := book.Sightings(a)
-		for _, s := range sightings {
+		if *asJSON {
+			return writeJSON(os.Stdout, f)
+		}
+		for _, s := range f.Sightings {
 			fmt.Printf("%s  at %s (%s): %s\n", judge.UTC(s.At), s.Decoy, s.Owner, s.Says())
 			fmt.Printf("    helo=%q sender=%q recipients=%q\n", s.Helo, s.Sender, s.Recipients)
 		}
-		for _, v := range visits {
+		for _, v := range f.Visits {
 			fmt.Printf("%s  somebody of %s came to a real host\n", judge.UTC(v.At), v.From)
 		}
-		switch l := book.Judge(a, time.Now().Unix()); {
+		verb := map[bool]string{true: "is", false: "would be"}[f.Lists]
+		switch l := f.Listing; {
 		case l != nil:
 			fmt.Printf("%s listed as 127.0.0.%d until %s: %s\n", verb, l.Grade, judge.UTC(l.End), l.Grade)
-		case lists:
+		case f.Lists:
 			fmt.Println("is not listed")
 		default:
 			fmt.Println("would not be listed")
@@ -109,7 +111,7 @@ func listExportCommand() *cobra.Command {
 			if *follow {
 				return followList(c.Context(), *named, x.Print)
 			}
-			entries, err := listedNow(*named)
+			entries, err := listedNow(c.Context(), *named)
 			if err == nil {
 				fmt.Print(x.Print(entries, time.Now()))
 			}
@@ -124,21 +126,59 @@ func listExportCommand() *cobra.Command {
 var errObserve = errors.New(`nobody is listed yet, because list.mode is "observe": look at mxtrap list, and when you agree set it to "list"`)
 
 // errStale is the error of a list that may hold whom the server has pardoned since.
-var errStale = errors.New("the server has written nothing to its sightings for five minutes: it does not run, or its disk is full; nobody is kept out by what it wrote before")
+var errStale = errors.New("the server does not answer, and has written nothing to its sightings for five minutes: it does not run, or its disk is full; nobody is kept out by what it wrote before")
 
 // listedNow are the clients that are listed, where the operator has them kept out.
-func listedNow(named string) ([]judge.Entry, error) {
-	book, lists, err := openBook(named)
+func listedNow(ctx context.Context, named string) ([]judge.Entry, error) {
+	l, err := listed(ctx, named)
 	switch {
-	case err == nil && !lists:
-		err = errObserve
-	case err == nil && book.Stale(time.Now().Unix()):
-		err = errStale
+	case err != nil:
+		return nil, err
+	case !l.Lists:
+		return nil, errObserve
+	case l.stale:
+		return nil, errStale
+	}
+	return l.Clients, nil
+}
+
+// list is who is listed; stale: by facts that no server adds to.
+type list struct {
+	control.List
+	stale bool
+}
+
+// listed are the clients that are listed, or would be.
+func listed(ctx context.Context, named string) (list, error) {
+	return askOrRead(named, func(client *control.Client) (list, error) {
+		l, err := client.List(ctx)
+		return list{List: l}, err
+	}, func(book *judge.Book, lists bool) list {
+		now := time.Now()
+		return list{*server.ListOf(book, lists, now), book.Stale(now.Unix())}
+	})
+}
+
+// askOrRead asks the running server, or reads what one has written where none answers.
+func askOrRead[T any](named string, ask func(*control.Client) (T, error), read func(book *judge.Book, lists bool) T) (answer T, err error) {
+	config, err := stateConfig(named)
+	if err != nil {
+		return answer, err
+	}
+	if !config.ReadsState() {
+		if answer, err = ask(control.NewClient(config.Control())); !errors.Is(err, control.ErrNoServer) {
+			return answer, err
+		}
+	}
+	config.UseStateOfService()
+	book, err := config.OpenBook()
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w; only the account that the server runs as, and root, can read it", err)
 	}
 	if err != nil {
-		return nil, err
+		return answer, err
 	}
-	return book.Listed(time.Now().Unix()), nil
+	return read(book, config.Lists()), nil
 }
 
 const (
@@ -156,7 +196,7 @@ func followList(ctx context.Context, named string, form func([]judge.Entry, time
 	var plain string
 	var asserted time.Time
 	for {
-		entries, err := listedNow(named)
+		entries, err := listedNow(ctx, named)
 		if errors.Is(err, errObserve) && !asserted.IsZero() { // the operator has changed his mind
 			err = nil
 		}
@@ -203,30 +243,23 @@ func listPardonCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		client := control.NewClient(config.Control())
+		if !config.ReadsState() {
+			if err = client.Pardon(c.Context(), p); err == nil {
+				fmt.Fprintf(os.Stderr, "%s is pardoned\n", judge.Bare(p))
+			}
+			if !errors.Is(err, control.ErrNoServer) {
+				return err
+			}
+		}
+		config.UseStateOfService()
 		if err := config.Pardon(p); err != nil {
 			return err
 		}
-		if err := control.NewClient(config.Control()).Pardons(c.Context()); err != nil {
-			fmt.Fprintf(os.Stderr, "%s is pardoned; reload the server, which does not know it yet: %v\n", judge.Bare(p), err)
-			return nil
-		}
-		fmt.Fprintf(os.Stderr, "%s is pardoned\n", judge.Bare(p))
+		fmt.Fprintf(os.Stderr, "%s is pardoned; a server that runs knows it with its next reload\n", judge.Bare(p))
 		return nil
 	}
 	return c
-}
-
-// openBook reads the facts of a server, and whether its list is to be used.
-func openBook(named string) (book *judge.Book, lists bool, err error) {
-	config, err := stateConfig(named)
-	if err != nil {
-		return nil, false, err
-	}
-	book, err = config.OpenBook()
-	if errors.Is(err, os.ErrPermission) {
-		err = fmt.Errorf("%w; only the account that the server runs as, and root, can read it", err)
-	}
-	return book, config.Lists(), err
 }
 
 // stateConfig reads the server file of a server whose state is looked at.
@@ -235,9 +268,5 @@ func stateConfig(named string) (*server.Config, error) {
 	if path == "" {
 		return nil, errNoConfig
 	}
-	config, err := readConfig(path)
-	if err == nil {
-		config.UseStateOfService()
-	}
-	return config, err
+	return readConfig(path)
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"syscall"
@@ -17,13 +18,16 @@ import (
 // Client asks the server behind a socket.
 type Client struct{ http http.Client }
 
+// ErrNoServer says that nobody is at the socket.
+var ErrNoServer = errors.New("no server answers")
+
 // NewClient makes a client of the socket at a path.
 func NewClient(path string) *Client {
 	return &Client{http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-			err = fmt.Errorf("no server answers at %s", path)
+			err = fmt.Errorf("%w at %s", ErrNoServer, path)
 		case errors.Is(err, fs.ErrPermission):
 			err = fmt.Errorf("%s: only the account that the server runs as, its group, and root may open it", path)
 		}
@@ -89,9 +93,21 @@ func (c *Client) Drop(ctx context.Context, zone, name string) error {
 	return c.ask(ctx, http.MethodPost, "/update/drop?"+url.Values{"zone": {zone}, "name": {name}}.Encode(), new(struct{}))
 }
 
-// Pardons has the pardons read again that the operator has given.
-func (c *Client) Pardons(ctx context.Context) error {
-	return c.ask(ctx, http.MethodPost, "/pardons", new(struct{}))
+// List asks who is listed.
+func (c *Client) List(ctx context.Context) (l List, err error) {
+	err = c.ask(ctx, http.MethodGet, "/list", &l)
+	return l, err
+}
+
+// Facts asks what is known of a client.
+func (c *Client) Facts(ctx context.Context, client netip.Addr) (f Facts, err error) {
+	err = c.ask(ctx, http.MethodGet, "/list/client?address="+url.QueryEscape(client.String()), &f)
+	return f, err
+}
+
+// Pardon forgives what clients have done until now.
+func (c *Client) Pardon(ctx context.Context, clients netip.Prefix) error {
+	return c.ask(ctx, http.MethodPost, "/list/pardon?clients="+url.QueryEscape(clients.String()), new(struct{}))
 }
 
 // LogLevel sets how much the server logs, until it starts again.

@@ -8,6 +8,7 @@ package control
 import (
 	"time"
 
+	"mxtrap/server/judge"
 	"mxtrap/server/tap"
 )
 
@@ -84,4 +85,18 @@ type Top struct {
 	Seconds float64 `json:"seconds"`
 	Queries uint64  `json:"queries"`
 	tap.Top
+}
+
+// List is who is listed for what he did at decoys.
+type List struct {
+	Lists   bool          `json:"lists"` // the list is handed out; or else these would be in it
+	Clients []judge.Entry `json:"clients"`
+}
+
+// Facts are what is known of a client.
+type Facts struct {
+	Lists     bool             `json:"lists"`
+	Sightings []judge.Sighting `json:"sightings"` // the oldest first
+	Visits    []judge.Visit    `json:"visits"`    // of its surroundings to real hosts
+	Listing   *judge.Listing   `json:"listing"`   // null: it is not listed
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 )
@@ -19,8 +20,10 @@ type Server struct {
 	Refresh  func(ctx context.Context, zone string) error
 	Top      func(ctx context.Context, during time.Duration, most int) (*Top, error)
 	Drop     func(ctx context.Context, zone, name string) error // the updates of a name
-	Pardons  func(ctx context.Context) error                    // the operator has pardoned somebody
 	LogLevel func(level string) error
+	List     func() (*List, error)
+	Facts    func(client netip.Addr) (*Facts, error)
+	Pardon   func(ctx context.Context, clients netip.Prefix) error
 }
 
 // ErrNoZone says that a name is none of a zone that is served.
@@ -54,7 +57,21 @@ func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 	handle(mux, "POST /update/drop", func(r *http.Request) (any, error) {
 		return struct{}{}, s.Drop(r.Context(), zone(r), r.URL.Query().Get("name"))
 	})
-	handle(mux, "POST /pardons", func(r *http.Request) (any, error) { return struct{}{}, s.Pardons(r.Context()) })
+	handle(mux, "GET /list", func(*http.Request) (any, error) { return s.List() })
+	handle(mux, "GET /list/client", func(r *http.Request) (any, error) {
+		a, err := netip.ParseAddr(r.URL.Query().Get("address"))
+		if err != nil {
+			return nil, err
+		}
+		return s.Facts(a)
+	})
+	handle(mux, "POST /list/pardon", func(r *http.Request) (any, error) {
+		p, err := netip.ParsePrefix(r.URL.Query().Get("clients"))
+		if err != nil {
+			return nil, err
+		}
+		return struct{}{}, s.Pardon(r.Context(), p)
+	})
 	handle(mux, "POST /log-level", func(r *http.Request) (any, error) { return struct{}{}, s.LogLevel(r.URL.Query().Get("level")) })
 	h := &http.Server{
 		Handler: mux, ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: requestTime, MaxHeaderBytes: 16 << 10,

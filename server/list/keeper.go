@@ -2,6 +2,7 @@ package list
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -119,6 +120,17 @@ func (k *Keeper) knows() bool {
 		return k.folder == ""
 	}
 }
+
+// Unread says that what was kept before is not known yet.
+func (k *Keeper) Unread() error {
+	if !k.knows() {
+		return errors.New("the sightings are being read; ask again in a moment")
+	}
+	return nil
+}
+
+// Lists says whether mail hosts turn away whom the book lists.
+func (k *Keeper) Lists() bool { return k.lists.Load() }
 
 // Close ends the look-ups under way, and waits for the end of all that the keeper does.
 func (k *Keeper) Close() {
