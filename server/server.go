@@ -286,6 +286,7 @@ func (s *Server) reload(ctx context.Context) {
 	if s.config.listenOn {
 		c.Listen, c.listenOn = s.config.Listen, true
 	}
+	s.updatesIn(c.state).Again()
 	ring, listed := keyring.New(c.DNSSEC, s.ring), s.listNow(c)
 	l := pace.WhileServing(ctx, func() *load.Loading {
 		o := s.loader(c)

@@ -50,12 +50,13 @@ func TestTransferConfiguration(t *testing.T) {
 		{"a credential elsewhere", "keys.ns2 = { credential = \"../good.key\" }", "not the name of a credential"},
 		{"a key in two places", "keys.ns2 = { file = \"good.key\", credential = \"ns2\" }", "name one place"},
 		{"a key nowhere", "keys.ns2 = {}", "name one place"},
-		{"a file that is not there", "keys.ns2 = { file = \"none.key\" }", "cannot be read: no such file"},
-		{"a file that is empty", "keys.ns2 = { file = \"empty.key\" }", "the file holds nothing"},
+		{"a file that is not there", "keys.ns2 = { file = \"none.key\" }", "none.key cannot be read: no such file"},
+		{"a file that is empty", "keys.ns2 = { file = \"empty.key\" }", "empty.key holds nothing"},
 		{"a file that holds no key", "keys.ns2 = { file = \"bad.key\" }", "keys.ns2: not a key: write"},
-		{"a file that everybody can read", "keys.ns2 = { file = \"open.key\" }", "warning: " + folder + "/m.toml:1: keys.ns2: \"" + folder + "/open.key\": everybody on this host can read the secret"},
+		{"a file that everybody can read", "keys.ns2 = { file = \"open.key\" }", "warning: " + folder + "/m.toml:1: keys.ns2: everybody on this host can read the secret in " + folder + "/open.key"},
 		{"cookies in a file", "cookies.secrets = { file = \"cookies\" }", ""},
 		{"no cookies in a file", "cookies.secrets = { file = \"good.key\" }", "cookies.secrets: a secret is 32 hexadecimal digits"},
+		{"a secret in the place of a list", "cookies.secrets = \"" + fake.Secret + "\"", "cookies.secrets: a string where a list of strings is wanted"},
 		{"a secret of DNSSEC that is a credential", "dnssec.secret = { credential = \"dnssec\" }", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
-	"mxtrap/server/answer"
+	"github.com/miekg/dns"
+
 	"mxtrap/server/control"
 	"mxtrap/server/load"
 	"mxtrap/server/pace"
 	"mxtrap/server/socket"
 	"mxtrap/server/state"
 	"mxtrap/server/update"
+	"mxtrap/zone"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rdata"
 	"mxtrap/zone/source"
@@ -24,9 +27,7 @@ func (s *Server) updateHandler() socket.Handler {
 		_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.takeUpdate(zone, r) })
 		return err
 	}}
-	return func(send func([]byte) error, packet []byte, c answer.Client) error {
-		return h.Serve(s.ctx, send, packet, c)
-	}
+	return h.Serve
 }
 
 // takeUpdate serves a zone as an update wants it.
@@ -35,14 +36,25 @@ func (s *Server) takeUpdate(name string, r *update.Request) error {
 	if err != nil {
 		return update.NotAuth(err)
 	}
-	var changed []source.RRset
-	change := func(z *source.Zone) (sets []source.RRset, err error) {
-		changed, err = r.Apply(&s.config.updates, z.RRsets(r.Owners()))
-		return changed, err
+	owners, set := r.Owners(), s.state.Current.Load().Zones
+	for owner := range owners {
+		if !answers(set, f.Zone, owner) {
+			return update.NotZone(fmt.Errorf("%s is not answered by the zone, but by one below it", owner))
+		}
 	}
-	err = s.serveUpdated(func(o load.Loader) (*load.Loading, error) { return o.Update(f, change, s.files, s.refused) })
+	changed, err := s.serveUpdated(func(o load.Loader) (changed []source.RRset, l *load.Loading, err error) {
+		l, err = o.Update(f, func(z *source.Zone) ([]source.RRset, error) {
+			var served []source.RRset
+			for _, records := range f.Zone.RRsetsOf(owners) {
+				served = append(served, source.RRset{Owner: dname.Name(records[0].Owner), Type: records[0].Type, Records: records})
+			}
+			changed, err = r.Apply(&s.config.updates, z.RRsets(owners), served)
+			return changed, err
+		}, s.files, s.refused)
+		return changed, l, err
+	})
 	switch {
-	case errors.Is(err, load.ErrBeyond), errors.Is(err, load.ErrUnfit), errors.Is(err, load.ErrMany):
+	case errors.Is(err, load.ErrBeyond), errors.Is(err, load.ErrUnfit), errors.Is(err, load.ErrMany), errors.Is(err, load.ErrElsewhere):
 		return update.Refused(err)
 	case err != nil:
 		return err
@@ -55,23 +67,41 @@ func (s *Server) takeUpdate(name string, r *update.Request) error {
 	return nil
 }
 
-// serveUpdated serves what came of an update, if anything has.
-func (s *Server) serveUpdated(make func(o load.Loader) (*load.Loading, error)) (err error) {
-	o := s.loader(s.config)
-	l := pace.WhileServing(s.ctx, func() (l *load.Loading) {
-		l, err = make(o)
-		return l
-	})
-	if err == nil && l != nil {
-		s.logProblems(l.Report.Problems())
-		s.publish(s.config, l)
+// answers says whether a zone answers for a name itself.
+func answers(set *zone.Set, z *zone.Zone, name dname.Name) bool {
+	var q zone.Question
+	q.Name.Read([]byte(name), 0)
+	q.Type = dns.TypeTXT
+	set.LookUp([]*zone.Question{&q})
+	return q.Zone >= 0 && set.Zones()[q.Zone] == z && q.Answer.Authoritative
+}
+
+// serveUpdated serves what came of an update, if anything has, and returns what has changed. One that the server's end overtakes was not taken.
+func (s *Server) serveUpdated(make func(o load.Loader) (changed []source.RRset, l *load.Loading, err error)) ([]source.RRset, error) {
+	type outcome struct {
+		changed []source.RRset
+		l       *load.Loading
+		err     error
 	}
-	return err
+	o := s.loader(s.config)
+	came := pace.WhileServing(s.ctx, func() *outcome {
+		var out outcome
+		out.changed, out.l, out.err = make(o)
+		return &out
+	})
+	switch {
+	case came == nil:
+		return nil, s.ctx.Err()
+	case came.err == nil && came.l != nil:
+		s.logProblems(came.l.Report.Problems())
+		s.publish(s.config, came.l)
+	}
+	return came.changed, came.err
 }
 
 // dropUpdates makes the RRsets of a name again what the files of its zone say.
-func (s *Server) dropUpdates(zone, name string) error {
-	f, err := s.named(zone)
+func (s *Server) dropUpdates(of, name string) error {
+	f, err := s.named(of)
 	if err != nil {
 		return err
 	}
@@ -83,13 +113,19 @@ func (s *Server) dropUpdates(zone, name string) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", name, err)
 	}
-	return s.serveUpdated(func(o load.Loader) (*load.Loading, error) { return o.DropUpdates(f, owner, s.files, s.refused) })
+	_, err = s.serveUpdated(func(o load.Loader) ([]source.RRset, *load.Loading, error) {
+		l, err := o.DropUpdates(f, owner, s.files, s.refused)
+		return nil, l, err
+	})
+	return err
 }
 
 // updatesOf are the RRsets of a zone that updates have made, as the operator is shown them.
 func updatesOf(f *load.File) (list []control.Updated) {
-	for _, set := range f.Updates() {
-		u := control.Updated{Name: set.Owner.String(), Type: rdata.TypeText(set.Type), Records: []string{}}
+	kept, unserved := f.Updates()
+	for _, set := range kept {
+		is := func(other source.RRset) bool { return other.Owner == set.Owner && other.Type == set.Type }
+		u := control.Updated{Name: set.Owner.String(), Type: rdata.TypeText(set.Type), Records: []string{}, Served: !slices.ContainsFunc(unserved, is)}
 		for _, r := range set.Records {
 			u.Records = append(u.Records, string(rdata.Append(nil, r.Type, r.Data)))
 		}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,10 @@ import (
 	"mxtrap/server/control"
 	"mxtrap/server/fake"
 	"mxtrap/server/peer"
+	"mxtrap/server/state"
+	"mxtrap/zone/dname"
+	"mxtrap/zone/rr"
+	"mxtrap/zone/source"
 )
 
 const updated = `name = "example.com"
@@ -123,6 +128,138 @@ func TestAnUpdateIsServedAtOnceAndOutlivesReloadsAndRestarts(t *testing.T) {
 	again.want("taken", again.metric(`mxtrap_updates_total{outcome="taken"}`), "1")
 }
 
+// updatingZone is a server that takes updates of another zone file.
+func updatingZone(t *testing.T, text string, more map[string]string) *running {
+	t.Helper()
+	files := updating(t.TempDir())
+	files["zones/example.com.toml"] = text
+	for name, text := range more {
+		files[name] = text
+	}
+	return start(t, files)
+}
+
+func TestAnUpdateHidesNoWildcard(t *testing.T) {
+	t.Parallel()
+	r := updatingZone(t, strings.Replace(updated, "[trap]", "\"*\" = [\"MX 10 mail\"]\n\"*.only\" = ['TXT \"any\"']\n\"made.only\" = ['TXT \"own\"']\n[trap]", 1), nil)
+	for _, c := range []struct{ line, want string }{
+		{`_acme-challenge.foo.example.com. 60 TXT "x"`, "REFUSED"}, // foo would exist, and have no MX
+		{`foo.example.com. 60 A 192.0.2.1`, "REFUSED"},
+		{`_acme-challenge.*.example.com. 60 TXT "x"`, "REFUSED"},
+		{`_acme-challenge.mail.example.com. 60 TXT "x"`, "NOERROR"}, // mail exists
+	} {
+		r.want(c.line, r.update("udp", "acme", c.line), c.want)
+	}
+	r.want("what the wildcard answers", r.ask("foo.example.com.", dns.TypeMX), "10 mail.example.com.")
+}
+
+func TestAnUpdateTakesInNoEditedFile(t *testing.T) {
+	t.Parallel()
+	master := "@ SOA ns1 hostmaster 1 3600 600 86400 300\n@ NS ns1\nns1 A 192.0.2.53\n$INCLUDE more.zone\n"
+	r := updatingZone(t, "name = \"example.com\"\nfile = \"z.zone\"\n", map[string]string{"zones/z.zone": master, "zones/more.zone": "www A 192.0.2.80\n"})
+	r.want("as it was loaded", r.update("udp", "acme", challenge+` 60 TXT "x"`), "NOERROR")
+	r.write("zones/more.zone", "www A 192.0.2.81\n")
+	r.want("beside an edited file", r.update("udp", "acme", challenge+` 60 TXT "y"`), "SERVFAIL")
+	r.want("what was loaded", r.ask("www.example.com.", dns.TypeA), "192.0.2.80")
+	r.reload()
+	r.want("reloaded", r.update("udp", "acme", challenge+` 60 TXT "y"`), "NOERROR")
+	r.want("what was reloaded", r.ask("www.example.com.", dns.TypeA), "192.0.2.81")
+	r.want("both", r.ask(challenge, dns.TypeTXT), `"x", "y"`)
+}
+
+func TestWhatIsAsTheFileHasItFollowsTheFile(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(updated, "[trap]", "dyn = [\"A 192.0.2.1\", \"A 192.0.2.2\"]\n[trap]", 1)
+	r := updatingZone(t, text, nil)
+	for _, line := range []string{
+		`-dyn.example.com. 0 A 192.0.2.1`, `dyn.example.com. 3600 A 192.0.2.1`, // another order
+		challenge + ` 120 TXT "token"`, `-` + challenge + ` 0 TXT "token"`, // another TTL for a while
+	} {
+		r.want(line, r.update("udp", "acme", line), "NOERROR")
+	}
+	r.write("zones/example.com.toml", strings.NewReplacer("192.0.2.1\"", "192.0.2.9\"", `"file"`, `"new"`).Replace(text))
+	r.reload()
+	r.want("addresses of the file", r.ask("dyn.example.com.", dns.TypeA), "192.0.2.9, 192.0.2.2")
+	r.want("text of the file", r.ask(challenge, dns.TypeTXT), `"new"`)
+}
+
+func TestDamagedUpdatesAreReadAgainWhenTheyAreMended(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	r := start(t, updating(state))
+	r.want("update", r.update("udp", "acme", challenge+` 60 TXT "x"`), "NOERROR")
+	r.stop()
+	file := filepath.Join(state, "updates", "example.com.updates")
+	whole, _ := os.ReadFile(file)
+	os.WriteFile(file, []byte(strings.Replace(string(whole), "TXT", "TXXT", 1)), 0o600)
+	r = start(t, updating(state))
+	r.want("without them", r.ask(challenge, dns.TypeTXT), `"file"`)
+	r.want("an update that would write over them", r.update("udp", "acme", challenge+` 60 TXT "y"`), "SERVFAIL")
+	os.WriteFile(file, whole, 0o600)
+	r.reload()
+	r.want("mended", r.ask(challenge, dns.TypeTXT), `"file", "x"`)
+	os.Remove(file)
+	r.reload()
+	r.want("removed", r.ask(challenge, dns.TypeTXT), `"file"`)
+	r.want("an update", r.update("udp", "acme", challenge+` 60 TXT "y"`), "NOERROR")
+}
+
+func TestUpdatesAreBounded(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	var kept []source.RRset
+	for i := range 260 { // nearly all that may be kept
+		owner, _ := dname.Parse(fmt.Sprintf("_acme-challenge.n%d.example.com", i), dname.Root)
+		kept = append(kept, source.RRset{Owner: owner, Type: 65280, Records: []rr.Record{{Owner: string(owner), Type: 65280, TTL: 60, Data: make([]byte, 4000-len(owner))}}})
+	}
+	if err := state.NewUpdates(folder).Write("example.com", kept); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, updating(folder))
+	r.want("a TTL beyond the zone's", r.update("udp", "acme", challenge+` 2147483647 TXT "x"`), "NOERROR")
+	reply, err := dns.Exchange(new(dns.Msg).SetQuestion(challenge, dns.TypeTXT), r.addr)
+	if err != nil || len(reply.Answer) != 2 || reply.Answer[0].Header().Ttl != 3600 {
+		t.Error(reply, err)
+	}
+	long := strings.Repeat(` "`+strings.Repeat("x", 250)+`"`, 14)
+	for i, want := range []string{"NOERROR", "NOERROR", "REFUSED"} {
+		r.want(fmt.Sprint("3.5 KB, ", i), r.update("tcp", "acme", fmt.Sprintf("_acme-challenge.m%d.example.com. 60 TXT%s", i, long)), want)
+	}
+}
+
+func TestNamesOfDeeperZonesAndOfATrapToComeAreNotTaken(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(updated, "MX 20 backup", "MX 20 mx.elsewhere.test.", 1)
+	r := updatingZone(t, text, map[string]string{"zones/child.toml": "name = \"child.example.com\"\n[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\n"})
+	r.want("a name of a deeper zone", r.update("udp", "acme", `_acme-challenge.child.example.com. 60 TXT "x"`), "NOTZONE")
+	for _, name := range []string{"mx1", "mx9", "x.mx9"} { // whatever is known of mx.elsewhere.test
+		r.want(name, r.update("udp", "acme", name+`.example.com. 60 A 192.0.2.1`), "REFUSED")
+	}
+	r.want("a real host of such a name", r.update("udp", "acme", `www.example.com. 60 A 192.0.2.1`), "NOERROR")
+}
+
+func TestAnUpdateLeavesTheNoteOfWhatHadToGiveWay(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	files := updating(state)
+	files["zones/a.toml"] = simpleZone("other.org", 1)
+	r := start(t, files)
+	r.write("zones/a.toml", simpleZone("example.com", 66))
+	r.reload()
+	before, _ := os.ReadFile(filepath.Join(state, "waiting"))
+	m := new(dns.Msg).SetUpdate("other.org.")
+	record, _ := dns.NewRR(`_acme-challenge.other.org. 60 TXT "x"`)
+	m.Insert([]dns.RR{record})
+	m.SetTsig("acme.", dns.HmacSHA256, peer.Fudge, time.Now().Unix())
+	reply, _, err := (&dns.Client{TsigSecret: map[string]string{"acme.": fake.Secret}}).Exchange(m, r.addr)
+	if err != nil || reply.Rcode != dns.RcodeSuccess {
+		t.Fatal(reply, err)
+	}
+	if after, _ := os.ReadFile(filepath.Join(state, "waiting")); len(before) == 0 || string(after) != string(before) {
+		t.Errorf("%q became %q", before, after)
+	}
+}
+
 // serial is the serial number of a zone as it is served.
 func (r *running) serial(zone string) uint32 {
 	r.t.Helper()
@@ -181,8 +318,14 @@ func TestUpdatesThatDoNotGoWithTheFileAreNotServed(t *testing.T) {
 	t.Parallel()
 	r := start(t, updating(t.TempDir()))
 	r.want("update", r.update("udp", "acme", `www.example.com. 60 A 192.0.2.80`), "NOERROR")
+	for _, other := range []string{elsewhere + ` 60 TXT "x"`, `_25._tcp.mail.example.com. 60 TLSA 3 1 1 ABCD`, challenge + ` 60 TXT "y"`} {
+		r.want(other, r.update("udp", "acme", other), "NOERROR")
+	}
 	r.write("zones/example.com.toml", strings.Replace(updated, "[trap]", "www = [\"CNAME mail\"]\n[trap]", 1))
 	r.reload()
+	r.want("another update", r.ask("_25._tcp.mail.example.com.", dns.TypeTLSA), "3 1 1 abcd")
+	r.want("an update after that", r.update("udp", "acme", challenge+` 60 TXT "z"`), "NOERROR")
+	r.want("which is served", r.ask(challenge, dns.TypeTXT), `"file", "y", "z"`)
 	r.want("the file's alias", r.ask("www.example.com.", dns.TypeCNAME), "mail.example.com.")
 	if !strings.Contains(r.log.String(), "mxtrap update drop example.com NAME") {
 		t.Error(r.log)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"iter"
+	"maps"
 	"math/bits"
 	"slices"
 
@@ -12,6 +13,7 @@ import (
 
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
+	"mxtrap/zone/rr"
 	"mxtrap/zone/sign"
 )
 
@@ -83,28 +85,66 @@ func (z *Zone) Same(other *Zone) bool {
 		(z.Plan() == nil || z.Plan().SameFuture(other.Plan()))
 }
 
+// RRsetsOf are the RRsets of some owners as they are served, but for what signing adds.
+func (z *Zone) RRsetsOf(owners map[dname.Name]bool) (sets [][]rr.Record) {
+	for owner, set := range z.body.All() {
+		if owners[owner] {
+			sets = append(sets, z.body.Records(owner, set))
+		}
+	}
+	return sets
+}
+
 // RRsetName tells an RRset from others of its zone.
 type RRsetName struct {
 	Owner dname.Name
 	Type  uint16
 }
 
-// Changed are the RRsets that two versions of a zone do not have alike, but for its SOA record and what signing adds.
+// Changed are the RRsets that two versions of a zone do not have alike, but for its SOA record and what signing adds. A name that exists in one
+// alone, and that a wildcard answers in the other (RFC 4592 2.2), has changed as a whole: its type is ANY.
 func Changed(older, newer *Zone) (changed []RRsetName) {
-	before := map[RRsetName][]byte{}
-	for name, records := range older.unsigned() {
-		before[name] = records
-	}
-	for name, records := range newer.unsigned() {
+	before, now := older.rrsets(), newer.rrsets()
+	for name, records := range now {
 		if old, both := before[name]; !both || !bytes.Equal(old, records) {
 			changed = append(changed, name)
 		}
-		delete(before, name)
 	}
 	for name := range before {
-		changed = append(changed, name)
+		if _, both := now[name]; !both {
+			changed = append(changed, name)
+		}
+	}
+	existed, exist := names(before, older.apex()), names(now, newer.apex())
+	for _, only := range []struct{ here, there map[dname.Name]bool }{{existed, exist}, {exist, existed}} {
+		for name := range only.here {
+			if !only.there[name] && wildcardAnswers(only.there, name) {
+				changed = append(changed, RRsetName{name, dns.TypeANY})
+			}
+		}
 	}
 	return changed
+}
+
+func (z *Zone) rrsets() map[RRsetName][]byte { return maps.Collect(z.unsigned()) }
+
+// names are those that exist because of some RRsets, the empty ones between them and the apex among them.
+func names(of map[RRsetName][]byte, apex dname.Name) map[dname.Name]bool {
+	all := map[dname.Name]bool{apex: true}
+	for set := range of {
+		for n := set.Owner; !all[n]; n = n.Parent() {
+			all[n] = true
+		}
+	}
+	return all
+}
+
+// wildcardAnswers says whether a wildcard answers for a name that does not exist.
+func wildcardAnswers(exist map[dname.Name]bool, name dname.Name) bool {
+	for !exist[name] {
+		name = name.Parent()
+	}
+	return exist[name.Wildcard()]
 }
 
 // unsigned are the RRsets that the operator or the trap has put into the zone, but for the SOA record, in wire format.

@@ -109,6 +109,10 @@ func printZone(z control.Zone) {
 		{"decoys", fmt.Sprint(z.Decoys)}, {"covers", fmt.Sprint(z.Covers)}, {"exchanges", strings.Join(exchanges, ", ")},
 	})
 	for _, u := range z.Updates {
+		if !u.Served {
+			fmt.Printf("updated, and not served, because it does not go with the file: %s %s\n", u.Name, u.Type)
+			continue
+		}
 		for _, record := range u.Records {
 			fmt.Printf("updated: %s %s %s\n", u.Name, u.Type, record)
 		}

@@ -97,7 +97,7 @@ func (r *Responder) round(packets []Packet, c Client) {
 
 // postpones has an update answered later, if it is one that may be taken.
 func (r *Responder) postpones(p *Packet, q *Query, c Client, snap *Snapshot) bool {
-	if !snap.Updates || r.Later == nil || q.Signed == 0 {
+	if snap.Updaters == nil || r.Later == nil || q.Signed == 0 {
 		return false
 	}
 	if sig, err := peer.Verify(q.Packet, q.Signed, snap.Access.Keys); err != nil || sig.Verified() == nil {
@@ -186,7 +186,7 @@ func (r *Responder) compose(q *Query, out []byte, c Client, snap *Snapshot) []by
 	e.begin(q, out, c, snap.Nsid, sig.Room())
 	rcode, authoritative := q.Verdict, false
 	switch {
-	case q.update && rcode == dns.RcodeNotImplemented && snap.Updates:
+	case q.update && rcode == dns.RcodeNotImplemented && snap.Updaters != nil:
 		rcode = dns.RcodeRefused
 		q.Edns.Error = dns.ExtendedErrorCodeProhibited
 	case rcode != dns.RcodeSuccess:

@@ -28,12 +28,12 @@ func NewState(zones *zone.Set) *State {
 // Snapshot is all that an answer depends on. It never changes.
 type Snapshot struct {
 	Zones     *zone.Set
-	Hidden    map[int]bool // zones, by index, that are answered only to clients that may transfer them
-	Down      map[int]bool // zones, by index, that cannot be answered now
-	List      *List        // nil: no DNSBL is made here
-	Notify    Notify       // nil: no zone comes from a primary
-	Updates   bool         // some keys may change zones
-	Counts    []ZoneCounts // by index in zones; none where zones have no series of their own
+	Hidden    map[int]bool    // zones, by index, that are answered only to clients that may transfer them
+	Down      map[int]bool    // zones, by index, that cannot be answered now
+	List      *List           // nil: no DNSBL is made here
+	Notify    Notify          // nil: no zone comes from a primary
+	Updaters  map[string]bool // keys that may change zones, by name; nil: there are none
+	Counts    []ZoneCounts    // by index in zones; none where zones have no series of their own
 	Access    *peer.Access
 	Own       map[*zone.Zone]*peer.Access // to zones that have a word of their own
 	Limiter   *Limiter                    // nil: nothing is limited

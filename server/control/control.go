@@ -56,6 +56,7 @@ type Updated struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
 	Records []string `json:"records"`
+	Served  bool     `json:"served"` // it goes with the zone's files
 }
 
 // Exchange is a real exchange of a zone.

@@ -41,7 +41,11 @@ func (o Loader) Ready(u transfer.Update, before *File, report *conf.Report) *Fil
 // have found something. Refused are the zones that had to give way before.
 func (o Loader) TakeIn(arrived []Arrival, looked bool, before *Files, refused []*File) *Loading {
 	l := o.loading(before.clone())
-	l.again(refused)
+	paths := make([]string, len(arrived))
+	for i := range arrived {
+		paths[i] = arrived[i].Path
+	}
+	l.again(refused, paths...)
 	if looked {
 		o.lookAgain(l)
 	}

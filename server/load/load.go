@@ -27,9 +27,10 @@ type File struct {
 	Path      string // of the zone file, or what stands for it
 	Zone      *zone.Zone
 	files     source.Files
-	source    *source.Zone // nil where nothing will have to be compiled again
-	text      []byte       // of the zone file, as it was loaded, where updates may change the zone
-	updates   []source.RRset
+	source    *source.Zone   // nil where nothing will have to be compiled again
+	text      []byte         // of the zone file, as it was loaded, where updates may change the zone
+	updates   []source.RRset // that are kept of the zone
+	unserved  []source.RRset // of them, those that do not go with its files
 	History   zone.History
 	Secondary *transfer.Secondary // nil where the zone comes from no primary
 	Template  string              // of a catalog's members; "" where the zone is no catalog
@@ -84,6 +85,7 @@ type Loading struct {
 	Failed   map[string]failure // by path
 	Waiting  map[string]bool    // paths that had to give way to others
 	Refused  []*File            // their zones
+	held     []*File            // of these, those that are not judged in this load
 	catalogs []string           // paths, in order
 	Unfound  bool               // which zone files there are cannot be told: a fault of the server file
 	Numbers  *state.Numbering
@@ -142,7 +144,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
-		if known != nil && known.Secondary == nil && known.Access == nil && o.signedAlike(known) {
+		if known != nil && known.Secondary == nil && known.Access == nil && o.signedAlike(known) && o.updatedAlike(known) {
 			files[i] = known
 			return
 		}
@@ -260,7 +262,7 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 			}
 		} else if f.Secondary != nil {
 			why = "primary"
-		} else if !sameUpdates(f, before) {
+		} else if !slices.EqualFunc(f.updates, before.updates, sameSet) {
 			why = "update"
 		}
 	}

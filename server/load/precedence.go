@@ -22,6 +22,14 @@ import (
 //  3. zones of files, and catalogs' members after them; a file takes the place of a member of its name;
 //  4. deeper zones first, then in the order of their paths.
 func (l *Loading) stand(before *Files, waited map[string]bool) {
+	l.decide(before, waited)
+	for _, f := range l.held {
+		l.Waiting[f.Path] = true
+		l.Refused = append(l.Refused, f)
+	}
+}
+
+func (l *Loading) decide(before *Files, waited map[string]bool) {
 	l.Waiting = map[string]bool{}
 	if l.unite(); !l.Set.Twins() && !l.shadowed() {
 		return // as nearly always
@@ -68,10 +76,17 @@ func (l *Loading) shadowed() bool {
 	return false
 }
 
-// again has those judged again that had to give way, where only some zones have changed: there may be room for them now.
-func (l *Loading) again(refused []*File) {
+// again has those judged again that had to give way, where only some zones have changed: there may be room for them now. Those of paths of which
+// another version comes wait on, and are judged by the next load of all files.
+func (l *Loading) again(refused []*File, but ...string) {
 	for _, f := range refused {
-		l.Files.put(f)
+		switch {
+		case slices.Contains(l.held, f):
+		case slices.Contains(but, f.Path):
+			l.held = append(l.held, f)
+		default:
+			l.Files.put(f)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func (o Loader) withKeys(f *File) *File {
 // Renew makes new versions of zones whose time has come. Made are such versions that were made before for their signatures alone.
 func (o Loader) Renew(paths []string, made map[string]*zone.Zone, before *Files, refused []*File) *Loading {
 	l := o.loading(before.clone())
-	l.again(refused)
+	l.again(refused, paths...)
 	for _, path := range paths {
 		f := before.Get(path)
 		if f == nil || f.Zone.Plan() == nil || f.Lost != "" {

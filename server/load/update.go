@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
@@ -12,47 +13,90 @@ import (
 	"mxtrap/zone/source"
 )
 
-// compileUpdated compiles a zone with the updates that are kept of it. Where these do not go with what the operator has written since, it is
-// served without them, and they are kept.
-func (o Loader) compileUpdated(f *File, source *source.Zone, report *conf.Report) *zone.Zone {
-	if o.Updated && source.Template() == "" {
-		f.text = slices.Clone(source.Text())
+// takesUpdates says whether updates may change a zone of a source: it has files of its own.
+func takesUpdates(s *source.Zone) bool {
+	return s.Primary() == nil && s.Template() == "" && !s.Member()
+}
+
+// compileUpdated compiles a zone with the updates that are kept of it, but for those that do not go with what the operator has written since.
+func (o Loader) compileUpdated(f *File, s *source.Zone, report *conf.Report) *zone.Zone {
+	if !takesUpdates(s) {
+		return s.Compile(o.Look, report)
 	}
-	sets, err := o.Updates.Of(source.Name())
+	sets, err := o.Updates.Of(s.Name())
 	if err != nil {
-		report.Add(conf.Problem{File: o.Updates.File(source.Name()), Reason: "cannot read the dynamic updates of the zone, which is served without them: " + err.Error()})
-		return source.Compile(o.Look, report)
+		report.Add(conf.Problem{File: o.Updates.File(s.Name()), Reason: "cannot read the dynamic updates of the zone, which is served without them: " + err.Error()})
 	}
-	if source.Update(sets); len(sets) == 0 {
-		return source.Compile(o.Look, report)
+	if o.Updated || len(sets) > 0 {
+		f.text = slices.Clone(s.Text())
 	}
-	f.text, f.updates = slices.Clone(source.Text()), sets
+	if s.Update(sets); len(sets) == 0 {
+		return s.Compile(o.Look, report)
+	}
+	f.updates = sets
 	with := conf.Report{Quiet: report.Quiet}
-	if z := source.Compile(o.Look, &with); z != nil {
+	if z := s.Compile(o.Look, &with); z != nil {
 		report.Join(&with)
 		return z
 	}
-	source.Update(nil)
-	z := source.Compile(o.Look, report)
-	if z != nil {
-		why := with.Problems()[0]
-		report.Add(conf.Problem{
-			File: o.Updates.File(source.Name()), Key: why.Key, Text: why.Text,
-			Reason: why.Reason + ": the dynamic updates do not go with the zone's files, so it is served without them; remove some with mxtrap update drop " + source.Name() + " NAME",
-		})
+	served := o.fitting(s, nil, sets)
+	s.Update(served)
+	z := s.Compile(o.Look, report)
+	if z == nil { // the fault is in the files
+		return nil
 	}
+	f.unserved = slices.DeleteFunc(slices.Clone(sets), func(set source.RRset) bool { return slices.ContainsFunc(served, named(set)) })
+	why := with.Problems()[0]
+	report.Add(conf.Problem{
+		File: o.Updates.File(s.Name()), Key: why.Key, Text: why.Text,
+		Reason: fmt.Sprintf("%s: these dynamic updates do not go with the zone's files, and are not served: %s; remove them with mxtrap update drop %s NAME", why.Reason, shown(f.unserved), s.Name()),
+	})
 	return z
 }
 
-// Updates are the RRsets of a zone that dynamic updates have made.
-func (f *File) Updates() []source.RRset { return f.updates }
-
-func sameUpdates(f, other *File) bool {
-	return slices.EqualFunc(f.updates, other.updates, source.Same)
+// fitting are those of some updates with which a zone can be served, beside others with which it can.
+func (o Loader) fitting(s *source.Zone, beside, sets []source.RRset) []source.RRset {
+	all := append(slices.Clip(beside), sets...)
+	s.Update(all)
+	switch z := s.Compile(o.Look, &conf.Report{Quiet: true}); {
+	case z != nil:
+		return all
+	case len(sets) <= 1:
+		return beside
+	}
+	half := len(sets) / 2
+	return o.fitting(s, o.fitting(s, beside, sets[:half]), sets[half:])
 }
 
-// mostUpdated bounds the RRsets of a zone that updates have made, which are all written with each update.
-const mostUpdated = 1000
+// named finds the RRset of the owner and type of another.
+func named(set source.RRset) func(source.RRset) bool {
+	return func(other source.RRset) bool { return other.Owner == set.Owner && other.Type == set.Type }
+}
+
+func sameSet(a, b source.RRset) bool { return source.Same(a, b) }
+
+func shown(sets []source.RRset) string {
+	var names []string
+	for _, set := range sets {
+		names = append(names, set.Owner.String()+" "+rdata.TypeText(set.Type))
+	}
+	return strings.Join(names, ", ")
+}
+
+// updatedAlike says whether the updates that are kept of a zone are those that it was made with.
+func (o Loader) updatedAlike(f *File) bool {
+	sets, err := o.Updates.Of(f.Zone.Name())
+	return err == nil && slices.EqualFunc(sets, f.updates, sameSet)
+}
+
+// Updates are the RRsets of a zone that dynamic updates have made, and of them those that are not served.
+func (f *File) Updates() (kept, unserved []source.RRset) { return f.updates, f.unserved }
+
+// Bounds of what updates have made of a zone, which is all written with each update.
+const (
+	mostUpdated       = 1000    // RRsets
+	mostUpdatedOctets = 1 << 20 // of their records, in wire format
+)
 
 // Why an update cannot be made.
 var (
@@ -60,24 +104,27 @@ var (
 	ErrUnfit = errors.New("the zone would have a fault")
 	// ErrBeyond says that something else would change, such as the trap.
 	ErrBeyond = errors.New("something else would change")
-	// ErrMany says that updates have made too many RRsets.
-	ErrMany = fmt.Errorf("updates have made %d RRsets of the zone already", mostUpdated)
+	// ErrElsewhere says that updates of the zone are for another server, or for nobody.
+	ErrElsewhere = errors.New("no update can change the zone here")
+	// ErrMany says that updates have made too much.
+	ErrMany = fmt.Errorf("updates may make %d RRsets of a zone, and %d octets of records", mostUpdated, mostUpdatedOctets)
 )
 
 // Change says which RRsets of a zone are to be otherwise.
 type Change func(z *source.Zone) ([]source.RRset, error)
 
 // Update makes and keeps a version of a zone in which some RRsets are otherwise; nil: nothing is. Where any other RRset would change with them,
-// the trap's above all, nothing does.
+// the trap's above all, nothing does. No record gets a TTL that is larger than all of the zone's files, which would make signatures last longer.
 func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (*Loading, error) {
 	s, err := o.writable(f)
 	if err != nil {
 		return nil, err
 	}
-	have, err := o.Updates.Of(f.Zone.Name())
+	kept, err := o.Updates.Of(f.Zone.Name())
 	if err != nil {
 		return nil, err
 	}
+	have := slices.DeleteFunc(slices.Clone(kept), func(set source.RRset) bool { return slices.ContainsFunc(f.unserved, named(set)) })
 	s.Update(have)
 	o.prepareSigning(new(File), s)
 	quiet := &conf.Report{Quiet: true}
@@ -89,32 +136,42 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 	if err != nil {
 		return nil, err
 	}
-	sets := s.Update(merged(have, changed))
-	if len(sets) > mostUpdated && len(sets) > len(have) {
+	for _, set := range changed {
+		if s.Claimed(set.Owner) {
+			return nil, fmt.Errorf("%w: the trap may take the name %s", ErrBeyond, set.Owner)
+		}
+		for i := range set.Records {
+			set.Records[i].TTL = min(set.Records[i].TTL, s.LargestTTL())
+		}
+	}
+	served := s.Update(merged(have, changed))
+	all := merged(f.unserved, served)
+	if len(all) > len(kept) && len(all) > mostUpdated || octets(all) > mostUpdatedOctets {
 		return nil, ErrMany
 	}
-	f2 := &File{Path: f.Path, files: f.files, Access: f.Access, text: f.text, updates: sets}
-	o.prepareSigning(f2, s)
+	next := &File{Path: f.Path, files: f.files, Access: f.Access, text: f.text, updates: all}
+	next.unserved = slices.DeleteFunc(slices.Clone(f.unserved), func(set source.RRset) bool { return slices.ContainsFunc(served, named(set)) })
+	o.prepareSigning(next, s)
 	z := s.Compile(o.Look, quiet)
 	if z == nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnfit, quiet.Problems()[0])
 	}
 	differs := zone.Changed(was, z)
-	if len(differs) == 0 {
-		return nil, nil
-	}
 	for _, c := range differs {
-		if !slices.ContainsFunc(changed, func(s source.RRset) bool { return s.Owner == c.Owner && s.Type == c.Type }) {
+		if !slices.ContainsFunc(changed, named(source.RRset{Owner: c.Owner, Type: c.Type})) {
 			return nil, fmt.Errorf("%w: %s %s", ErrBeyond, c.Owner, rdata.TypeText(c.Type))
 		}
 	}
-	if err := o.Updates.Write(z.Name(), sets); err != nil {
+	if len(differs) == 0 {
+		return nil, nil
+	}
+	if err := o.Updates.Write(z.Name(), all); err != nil {
 		return nil, fmt.Errorf("cannot keep the update in server.state: %w", err)
 	}
 	l := o.loading(before.clone())
-	l.again(refused)
-	o.serve(f2, s, z, f, &l.Report)
-	l.Files.put(f2)
+	l.again(refused, f.Path)
+	o.serve(next, s, z, f, &l.Report)
+	l.Files.put(next)
 	l.stand(before, o.Waited)
 	return l, nil
 }
@@ -122,25 +179,30 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 // ErrNone says that no update has made an RRset of a name.
 var ErrNone = errors.New("no dynamic update has changed anything of that name")
 
-// DropUpdates makes the RRsets of a name again what the zone's files say.
+// DropUpdates makes the RRsets of a name again what the zone's files say. It returns nil where no updates of the zone are served.
 func (o Loader) DropUpdates(f *File, owner dname.Name, before *Files, refused []*File) (*Loading, error) {
-	have, err := o.Updates.Of(f.Zone.Name())
+	kept, err := o.Updates.Of(f.Zone.Name())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Updates.File(f.Zone.Name()), err)
 	}
-	rest := slices.DeleteFunc(slices.Clone(have), func(s source.RRset) bool { return s.Owner == owner })
-	if len(rest) == len(have) {
+	rest := slices.DeleteFunc(slices.Clone(kept), func(s source.RRset) bool { return s.Owner == owner })
+	if len(rest) == len(kept) {
 		return nil, ErrNone
 	}
-	s, err := o.writable(f)
-	if err != nil {
-		return nil, err
+	var s *source.Zone
+	if len(f.updates) > 0 {
+		if s, err = o.writable(f); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.Updates.Write(f.Zone.Name(), rest); err != nil {
 		return nil, fmt.Errorf("cannot write in server.state: %w", err)
 	}
+	if s == nil {
+		return nil, nil
+	}
 	l := o.loading(before.clone())
-	l.again(refused)
+	l.again(refused, f.Path)
 	if again := o.compile(s, f.Path, f, &l.Report); again != nil {
 		l.Files.put(again)
 	}
@@ -148,40 +210,47 @@ func (o Loader) DropUpdates(f *File, owner dname.Name, before *Files, refused []
 	return l, nil
 }
 
+// errEdited says that an update would take in what the operator has not reloaded.
+var errEdited = errors.New("the zone's files have changed since they were loaded: mxtrap reload first")
+
 // writable is the source of a zone that updates may change, as it was loaded: what stands in its file now is for the next reload.
 func (o Loader) writable(f *File) (*source.Zone, error) {
 	switch {
 	case f.Secondary != nil:
-		return nil, errors.New("the zone comes from a primary: ask that one")
+		return nil, fmt.Errorf("%w: it comes from a primary", ErrElsewhere)
 	case f.catalog != "" || f.Path == catalogPath || f.Path == ListPath || f.Down != "":
-		return nil, errors.New("the zone has no file of its own, or cannot be answered")
+		return nil, fmt.Errorf("%w: it has no file of its own, or cannot be answered", ErrElsewhere)
+	case f.Zone.Given():
+		return nil, fmt.Errorf("%w: another server has signed it", ErrElsewhere)
 	case f.source != nil:
 		return f.source, nil
-	case f.text == nil || !f.files.Alone():
-		if _, _, ok := f.files.Renewed(f.Path); !ok {
-			return nil, errors.New("the zone's files have changed since they were loaded: mxtrap reload first")
-		}
 	}
-	text := f.text
+	text := slices.Clone(f.text) // a source that is released gives it away
 	if text == nil {
+		if _, _, ok := f.files.Renewed(f.Path); !ok {
+			return nil, errEdited
+		}
 		var err error
 		if text, err = source.ReadText(f.Path); err != nil {
 			return nil, conf.Plain(err)
 		}
 	}
 	var report conf.Report
-	s := source.Again(f.Path, text, f.files, &report)
+	s := source.Again(f.Path, text, f.files.Only(), &report)
 	if s == nil {
 		return nil, report.Problems()[0]
+	}
+	if files := s.Files(); !files.Hold(f.files) {
+		return nil, errEdited
 	}
 	return s, nil
 }
 
-// merged are updates with others on top.
+// merged are updates with others on top, in canonical order.
 func merged(have, changed []source.RRset) []source.RRset {
 	all := slices.Clone(changed)
 	for _, set := range have {
-		if !slices.ContainsFunc(changed, func(c source.RRset) bool { return c.Owner == set.Owner && c.Type == set.Type }) {
+		if !slices.ContainsFunc(changed, named(set)) {
 			all = append(all, set)
 		}
 	}
@@ -192,4 +261,14 @@ func merged(have, changed []source.RRset) []source.RRset {
 		return int(a.Type) - int(b.Type)
 	})
 	return all
+}
+
+// octets is how many the records of RRsets have.
+func octets(sets []source.RRset) (sum int) {
+	for _, set := range sets {
+		for _, r := range set.Records {
+			sum += len(r.Owner) + len(r.Data)
+		}
+	}
+	return sum
 }

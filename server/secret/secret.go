@@ -45,12 +45,12 @@ func File(t *conf.Table, key string, beside func(path string) string) (path stri
 func Lines(t *conf.Table, key, path string) (lines []string) {
 	note, text, err := source.ReadNoted(path)
 	if err != nil {
-		t.Fault(key, path, "cannot be read: "+conf.Plain(err).Error())
+		t.Fault(key, "", path+" cannot be read: "+conf.Plain(err).Error())
 		return nil
 	}
 	defer source.ReleaseText(text)
 	if note.Open() {
-		t.Item(key, path).Warn("everybody on this host can read the secret: chmod 600 it")
+		t.Item(key, "").Warn("everybody on this host can read the secret in " + path + ": chmod 600 it")
 	}
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
@@ -58,7 +58,7 @@ func Lines(t *conf.Table, key, path string) (lines []string) {
 		}
 	}
 	if len(lines) == 0 {
-		t.Fault(key, path, "the file holds nothing")
+		t.Fault(key, "", path+" holds nothing")
 	}
 	return lines
 }

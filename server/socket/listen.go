@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,6 +32,8 @@ type listener struct {
 	tcp     *net.TCPListener
 	udpRuns sync.WaitGroup
 	tcpRuns sync.WaitGroup
+	closing context.Context // ends when the listener is to be closed
+	end     context.CancelFunc
 }
 
 func (l *listener) address() string { return l.tcp.Addr().String() }
@@ -51,8 +54,8 @@ type Listeners struct {
 	faults     pace.PerMinute   // and of faults of ours
 }
 
-// Handler answers a request that takes its time.
-type Handler func(send func(octets []byte) error, request []byte, c answer.Client) error
+// Handler answers a request that takes its time, until the context ends: who closes the listener waits for it.
+type Handler func(ctx context.Context, send func(octets []byte) error, request []byte, c answer.Client) error
 
 // Handlers answer what is no ordinary query.
 type Handlers struct {
@@ -184,6 +187,7 @@ func (s *Listeners) openSockets(addr netip.AddrPort) (l *listener, err error) {
 // openOnce opens TCP first: it fails where another process has the address, which UDP sockets that share a port do not.
 func (s *Listeners) openOnce(addr netip.AddrPort) (*listener, error) {
 	l := &listener{}
+	l.closing, l.end = context.WithCancel(context.Background())
 	if addr.Addr().Is6() {
 		l.family = metrics.IPv6
 	}
@@ -221,6 +225,7 @@ func (s *Listeners) start(l *listener) {
 // close lets a listener answer what it has received, and ends it. The TCP socket keeps the port as long as UDP sockets answer on it, or
 // another server could have it in between.
 func (l *listener) close() {
+	l.end()
 	l.tcp.SetDeadline(time.Now())
 	for _, conn := range l.udp {
 		conn.SetReadDeadline(time.Now().Add(drainTime))

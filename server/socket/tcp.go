@@ -2,6 +2,7 @@ package socket
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -31,6 +32,7 @@ const (
 // tcpServer serves the connections of a listener.
 type tcpServer struct {
 	*Listeners
+	closing    context.Context // ends when the listener is to be closed
 	places     places
 	counters   *metrics.Worker
 	responders sync.Pool // of *responder
@@ -40,7 +42,7 @@ type tcpServer struct {
 // serveTCP accepts connections until the listener's deadline has passed, and waits for them.
 func (s *Listeners) serveTCP(l *listener) {
 	t := &tcpServer{
-		Listeners: s, counters: s.metrics.Worker(s.workers()),
+		Listeners: s, closing: l.closing, counters: s.metrics.Worker(s.workers()),
 		places: places{most: tcpConnections, perClient: tcpClientConnections},
 	}
 	t.responders.New = func() any { return answer.NewResponder(s.state, t.counters) }
@@ -117,9 +119,9 @@ func alone(packet []byte) bool { return answer.AsksTransfer(packet) || answer.Is
 func (t *tcpServer) serveAlone(conn *place, packet []byte, c answer.Client) error {
 	c.Now = answer.NowOf(time.Now())
 	if answer.AsksTransfer(packet) {
-		return t.Listeners.alone.Transfer(conn.send, packet, c)
+		return t.Listeners.alone.Transfer(t.closing, conn.send, packet, c)
 	}
-	return t.Listeners.alone.Update(func(octets []byte) error {
+	return t.Listeners.alone.Update(t.closing, func(octets []byte) error {
 		return conn.send(append(binary.BigEndian.AppendUint16(nil, uint16(len(octets))), octets...))
 	}, packet, c)
 }

@@ -106,6 +106,6 @@ func (s *Listeners) updateLater(l *listener, reply func([]byte) error, update []
 	}
 	l.udpRuns.Go(func() {
 		defer func() { <-s.later }()
-		s.alone.Update(reply, update, c)
+		s.alone.Update(l.closing, reply, update, c)
 	})
 }

@@ -24,22 +24,14 @@ type Updates struct {
 	state  string
 	folder string // within that; "": there is none
 
-	once  sync.Once
 	mu    sync.Mutex
-	there map[string]bool // names of files
-	err   error           // these cannot be known
-	zones map[string]updated
-}
-
-// updated is what is known of a zone.
-type updated struct {
-	sets []source.RRset
-	err  error
+	there map[string]bool // names of files; nil: not known yet
+	zones map[string][]source.RRset
 }
 
 // NewUpdates are those in a folder of state; "" is none.
 func NewUpdates(state string) *Updates {
-	u := &Updates{state: state, there: map[string]bool{}, zones: map[string]updated{}}
+	u := &Updates{state: state, zones: map[string][]source.RRset{}}
 	if state != "" {
 		u.folder = filepath.Join(state, "updates")
 	}
@@ -60,32 +52,47 @@ func (u *Updates) Of(zone string) ([]source.RRset, error) {
 	if !u.Kept() {
 		return nil, nil
 	}
-	u.once.Do(u.list)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if err := u.list(); err != nil {
+		return nil, err
+	}
 	file := u.File(zone)
 	if !u.there[filepath.Base(file)] {
-		return nil, u.err
+		return nil, nil
 	}
-	now, known := u.zones[zone]
-	if !known {
-		now.sets, now.err = readUpdates(file, zone)
-		u.zones[zone] = now
+	if sets, known := u.zones[zone]; known {
+		return sets, nil
 	}
-	return now.sets, now.err
+	sets, err := readUpdates(file, zone)
+	if err == nil {
+		u.zones[zone] = sets
+	}
+	return sets, err
 }
 
-// list finds the files that there are.
-func (u *Updates) list() {
-	entries, err := os.ReadDir(u.folder)
+// Again has the files read again that there are: the operator may have changed them.
+func (u *Updates) Again() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.there = nil
+	clear(u.zones)
+}
+
+// list finds the files that there are, where that is not known.
+func (u *Updates) list() error {
+	if u.there != nil {
+		return nil
+	}
+	entries, err := os.ReadDir(u.folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return conf.Plain(err)
+	}
+	u.there = map[string]bool{}
 	for _, e := range entries {
 		u.there[e.Name()] = true
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		u.err = conf.Plain(err)
-	}
+	return nil
 }
 
 // Write keeps the updates of a zone, in the place of those before. They outlive a crash once it returns.
@@ -93,23 +100,30 @@ func (u *Updates) Write(zone string, sets []source.RRset) error {
 	if !u.Kept() {
 		return errNoState
 	}
-	u.once.Do(u.list)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if err := u.list(); err != nil {
+		return err
+	}
 	file := u.File(zone)
-	var err error
-	if len(sets) == 0 {
+	err := os.MkdirAll(u.folder, 0o700)
+	if err == nil {
+		err = syncFolder(u.state) // where that folder may be new
+	}
+	switch {
+	case err != nil:
+	case len(sets) > 0:
+		err = replace(file, func(w *bufio.Writer) { writeUpdates(w, sets) })
+	default:
 		if err = os.Remove(file); err == nil || errors.Is(err, fs.ErrNotExist) {
 			err = syncFolder(u.folder)
 		}
-	} else if err = os.MkdirAll(u.folder, 0o700); err == nil {
-		err = replace(file, func(w *bufio.Writer) { writeUpdates(w, sets) })
 	}
 	if err != nil {
 		return err
 	}
 	u.there[filepath.Base(file)] = len(sets) > 0
-	u.zones[zone] = updated{sets: sets}
+	u.zones[zone] = sets
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"log/slog"
@@ -39,7 +40,7 @@ func NewOutgoing(s *answer.State, log *slog.Logger, count func(zone, outcome str
 
 // Serve answers a request for a zone, whole or by its differences, in as many messages as that takes. The error says that the connection
 // is of no use any more.
-func (o *outgoing) Serve(send func(octets []byte) error, packet []byte, c answer.Client) error {
+func (o *outgoing) Serve(_ context.Context, send func(octets []byte) error, packet []byte, c answer.Client) error {
 	snap := o.state.Current.Load()
 	var q answer.Query
 	q.Parse(packet)

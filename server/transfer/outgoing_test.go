@@ -66,7 +66,7 @@ func FuzzTransferRequest(f *testing.F) {
 			return err
 		}
 		go func() {
-			server.Serve(send, packet, answer.Client{Transport: metrics.TCP, Addr: netip.MustParseAddr("192.0.2.1")})
+			server.Serve(t.Context(), send, packet, answer.Client{Transport: metrics.TCP, Addr: netip.MustParseAddr("192.0.2.1")})
 			ours.Close()
 		}()
 		all, _ := io.ReadAll(theirs)

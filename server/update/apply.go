@@ -34,6 +34,14 @@ func (r *Request) Owners() map[dname.Name]bool {
 // state is the RRsets of the owners, by owner and type.
 type state map[dname.Name]map[uint16][]rr.Record
 
+func stateOf(sets []source.RRset) state {
+	s := state{}
+	for _, set := range sets {
+		s.put(set.Owner, set.Type, set.Records)
+	}
+	return s
+}
+
 func (s state) put(owner dname.Name, typ uint16, records []rr.Record) {
 	if s[owner] == nil {
 		s[owner] = map[uint16][]rr.Record{}
@@ -43,16 +51,14 @@ func (s state) put(owner dname.Name, typ uint16, records []rr.Record) {
 	}
 }
 
-// Apply is what the request makes of the RRsets of its owners, as far as its key may: those that it changes, one without records where it is gone. The error says
-// what the request is answered with (RFC 2136 3). Nothing is changed unless all is.
-func (r *Request) Apply(c *Config, have []source.RRset) (changed []source.RRset, err error) {
-	now := state{}
-	for _, set := range have {
-		now.put(set.Owner, set.Type, set.Records)
-	}
-	if err := r.need(now); err != nil {
+// Apply is what the request makes of the RRsets of its owners, as far as its key may: those that it changes, one without records where it is
+// gone. The error says what the request is answered with (RFC 2136 3). Nothing is changed unless all is. What the request asks for first is held
+// against what is served, the trap's records among it.
+func (r *Request) Apply(c *Config, have, served []source.RRset) (changed []source.RRset, err error) {
+	if err := r.need(stateOf(served)); err != nil {
 		return nil, err
 	}
+	now := stateOf(have)
 	if err := r.permit(c, now); err != nil {
 		return nil, err
 	}
@@ -157,15 +163,15 @@ func stands(have map[uint16][]rr.Record, typ uint16) bool {
 	return true
 }
 
-// with are the records of an RRset and one more, all with its TTL (RFC 2181 5.2).
-func with(have []rr.Record, r rr.Record) (records []rr.Record) {
-	if r.Type != dns.TypeCNAME {
-		records = without(have, r)
+// with are the records of an RRset and one more, which takes the place of one that is the same but for its TTL, or of an alias. The lowest TTL of
+// an RRset is served (RFC 2181 5.2).
+func with(have []rr.Record, r rr.Record) []rr.Record {
+	records, id := slices.Clone(have), r.Identity()
+	i := slices.IndexFunc(records, func(other rr.Record) bool { return other.Identity() == id || r.Type == dns.TypeCNAME })
+	if i < 0 {
+		return append(records, r)
 	}
-	records = append(records, r)
-	for i := range records {
-		records[i].TTL = r.TTL
-	}
+	records[i] = r
 	return records
 }
 

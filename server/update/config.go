@@ -29,6 +29,17 @@ type rule struct {
 // On says whether anybody may change anything.
 func (c *Config) On() bool { return len(c.rules) > 0 }
 
+// Keys are the names of the keys that may change something; nil: none may.
+func (c *Config) Keys() (names map[string]bool) {
+	for _, r := range c.rules {
+		if names == nil {
+			names = map[string]bool{}
+		}
+		names[r.key.Name] = true
+	}
+	return names
+}
+
 // ConfigOf reads the table [update]. Keys are those of the server file.
 func ConfigOf(t *conf.Table, keys *peer.Access) (c Config) {
 	for _, item := range t.Strings("allow") {
@@ -126,6 +137,8 @@ func (p pattern) matches(n dname.Name) bool {
 	i, j, star, from := 0, 0, -1, 0
 	for j < len(name) {
 		switch {
+		case name[j] == anyLabels: // a wildcard's owner: no rule means that
+			return false
 		case i < len(p) && p[i] == anyLabels:
 			star, from = i, j+1 // it takes one at least
 			i, j = i+1, j+1

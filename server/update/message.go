@@ -38,6 +38,9 @@ func failed(rcode int, why string) error { return rcodeError{rcode, errors.New(w
 // Refused has an update answered with REFUSED for a reason.
 func Refused(why error) error { return rcodeError{dns.RcodeRefused, why} }
 
+// NotZone has one answered so that names what another zone has.
+func NotZone(why error) error { return rcodeError{dns.RcodeNotZone, why} }
+
 // NotAuth has one answered so whose zone is not served here.
 func NotAuth(why error) error { return rcodeError{dns.RcodeNotAuth, why} }
 

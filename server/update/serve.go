@@ -64,11 +64,11 @@ func (h *Handler) take(ctx context.Context, snap *answer.Snapshot, q *answer.Que
 	var m message
 	var err error
 	switch {
-	case !snap.Updates:
+	case snap.Updaters == nil:
 		return dns.RcodeNotImplemented
 	case q.Class != dns.ClassINET || q.Type != dns.TypeSOA:
 		err = errForm
-	case by == nil:
+	case by == nil || !snap.Updaters[by.Name]:
 		err = failed(dns.RcodeRefused, "it is not signed with a key of update.allow")
 	case z == nil:
 		err = failed(dns.RcodeNotAuth, "no such zone is served")

@@ -207,8 +207,13 @@ func TestAnUpdateChangesRRsetsAsTheRFCSays(t *testing.T) {
 		lines []string
 		want  string // the RRsets that change, or an RCODE
 	}{
-		{"a record is added to an RRset, whose TTL becomes its", []string{`add: _acme-challenge 30 TXT "three"`}, `_acme-challenge 30 TXT "one", "two", "three"`},
-		{"a record that is there changes the TTL alone", []string{`add: _acme-challenge 30 TXT "two"`}, `_acme-challenge 30 TXT "one", "two"`},
+		{"a record is added to an RRset", []string{`add: _acme-challenge 30 TXT "three"`}, `_acme-challenge 60 TXT "one", "two", "three"`},
+		{"a record that is there changes its TTL alone", []string{`add: _acme-challenge 30 TXT "one"`}, `_acme-challenge 30 TXT "one", "two"`},
+		{"what is added and deleted again leaves all as it was", []string{`add: _acme-challenge 30 TXT "three"`, `delete: _acme-challenge 0 TXT "three"`}, `_acme-challenge 60 TXT "one", "two"`},
+		{"an alias is deleted", []string{`delete RRset: alias CNAME`}, `alias CNAME gone`},
+		{"an exchange does not exist", []string{`nxrrset: www MX`, `add: new 30 TXT "x"`}, `new 30 TXT "x"`},
+		{"a decoy exists", []string{`nxrrset: mx1 A`, `add: new 30 TXT "x"`}, `YXRRSET`},
+		{"the owner of a wildcard", []string{`add: *.www 30 TXT "x"`}, `REFUSED`},
 		{"a new name", []string{`add: new 30 TXT "x"`}, `new 30 TXT "x"`},
 		{"a record is deleted", []string{`delete: _acme-challenge 0 TXT "one"`}, `_acme-challenge 60 TXT "two"`},
 		{"a record that is not there is deleted", []string{`delete: _acme-challenge 0 TXT "none"`}, `_acme-challenge 60 TXT "one", "two"`},
@@ -236,7 +241,7 @@ func TestAnUpdateChangesRRsetsAsTheRFCSays(t *testing.T) {
 			r, err := request(t, update(t, e.lines...), access.Keys["acme."])
 			var changed []source.RRset
 			if err == nil {
-				changed, err = r.Apply(&c, setsOf(t, zoneNow))
+				changed, err = r.Apply(&c, setsOf(t, zoneNow), setsOf(t, append(zoneNow, "mx1 300 A 192.0.2.26")))
 			}
 			got := shown(changed)
 			if known := (rcodeError{}); errors.As(err, &known) {
@@ -322,7 +327,7 @@ func FuzzUpdate(f *testing.F) {
 			return
 		}
 		r := &Request{message: m, By: access.Keys["acme."]}
-		changed, err := r.Apply(&c, have)
+		changed, err := r.Apply(&c, have, have)
 		if err != nil {
 			return
 		}

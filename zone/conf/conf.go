@@ -29,6 +29,13 @@ type Table struct {
 	line    int    // 0: not in the file
 	entries []entry
 	index   map[string]int // of the entries; only where they are many
+	secret  bool           // no message shows a value
+}
+
+// Secret has no message show what the table holds.
+func (t *Table) Secret() *Table {
+	t.secret = true
+	return t
 }
 
 // document is what the tables of one file share.
@@ -116,6 +123,9 @@ func (t *Table) Item(key, text string) Item { return Item{Text: text, table: t, 
 func (i Item) Problem(reason string) Problem {
 	p := Problem{Text: i.Text, Reason: reason}
 	if t := i.table; t != nil {
+		if t.secret {
+			p.Text = ""
+		}
 		p.File, p.Line, p.Key = t.doc.file, t.line, t.whole(i.key)
 		e := t.find(i.key)
 		if e != nil {

@@ -71,7 +71,9 @@ func Unpack(msg []byte, at int) (r Record, class uint16, next int, err error) {
 	if end > len(msg) {
 		return r, 0, 0, errors.New("a record is cut short")
 	}
-	r.Data, err = unpackData(r.Type, msg[:end], begin)
+	if begin < end { // an update names RRsets without data (RFC 2136 2.5.2)
+		r.Data, err = unpackData(r.Type, msg[:end], begin)
+	}
 	return r, class, end, err
 }
 

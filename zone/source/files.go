@@ -41,6 +41,14 @@ type Note struct {
 // Files are the files of the zone.
 func (s *Zone) Files() Files { return s.files }
 
+// Hold says whether the files that were read just now hold what they held before.
+func (files *Files) Hold(before Files) bool {
+	return slices.EqualFunc(files.more, before.more, func(a, b file) bool { return a.path == b.path && a.hash == b.hash && a.size == b.size })
+}
+
+// Only are the notes without those on the files that the zone file names.
+func (files Files) Only() Files { return Files{zone: files.zone} }
+
 // Alone says whether the zone file names no other.
 func (files *Files) Alone() bool { return len(files.more) == 0 }
 

@@ -2,6 +2,7 @@ package source
 
 import (
 	"slices"
+	"strings"
 
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
@@ -42,8 +43,12 @@ func Same(a, b RRset) bool {
 	return a.Owner == b.Owner && a.Type == b.Type && sameRecords(a.Records, b.Records)
 }
 
+// sameRecords compares records of RRsets, whatever their order.
 func sameRecords(a, b []rr.Record) bool {
-	return slices.EqualFunc(a, b, func(a, b rr.Record) bool { return a.TTL == b.TTL && a.Identity() == b.Identity() })
+	sorted := func(list []rr.Record) []rr.Record {
+		return slices.SortedFunc(slices.Values(list), func(a, b rr.Record) int { return strings.Compare(a.Identity(), b.Identity()) })
+	}
+	return slices.EqualFunc(sorted(a), sorted(b), func(a, b rr.Record) bool { return a.TTL == b.TTL && a.Identity() == b.Identity() })
 }
 
 // written are the RRsets of the files that have the owner and type of others.
@@ -104,4 +109,27 @@ func (s *Zone) RRsets(owners map[dname.Name]bool) (sets []RRset) {
 		sets[at].Records = append(sets[at].Records, recordOf(r))
 	}
 	return sets
+}
+
+// LargestTTL is the largest that the zone's files have, in seconds.
+func (s *Zone) LargestTTL() uint32 {
+	largest := s.ttl
+	for i := range s.records {
+		largest = max(largest, s.records[i].Ttl)
+	}
+	return largest
+}
+
+// Claimed says whether a name, or one above it, is one that the trap may take, and that no record of the zone stands for.
+func (s *Zone) Claimed(n dname.Name) bool {
+	if s.trap == nil {
+		return false
+	}
+	records := s.current()
+	for ; n != s.apex; n = n.Parent() {
+		if s.trap.Claims(n, s.apex) && !slices.ContainsFunc(records, func(r content.Record) bool { return r.Owner.Within(n) }) {
+			return true
+		}
+	}
+	return false
 }

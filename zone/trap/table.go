@@ -191,6 +191,21 @@ func (r *Table) hostName(n int, apex dname.Name, a *content.Arena) (dname.Name, 
 	return a.ParseName(before+strconv.Itoa(n)+after, apex)
 }
 
+// Claims says whether the trap may name a host so, whatever the number.
+func (r *Table) Claims(n, apex dname.Name) bool {
+	before, after, _ := strings.Cut(strings.ToLower(r.names), "{n}")
+	for _, text := range []string{n.Relative(apex), n.String()} {
+		number, begins := strings.CutPrefix(text, before)
+		number, ends := strings.CutSuffix(number, after)
+		if i, err := strconv.Atoi(number); begins && ends && err == nil {
+			if name, err := r.hostName(i, apex, nil); err == nil && name == n {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // parsePool reads an address or a prefix.
 func parsePool(s string) (netip.Prefix, error) {
 	var p netip.Prefix

@@ -95,6 +95,18 @@ addresses = ["192.0.2.26"]
 			t.Errorf("%s", out)
 		}
 	})
+	t.Run("a zone that another has signed", func(t *testing.T) {
+		signed := write(t, m.dir, "zones/signed.db", "$TTL 3600\n@ SOA ns1.example.com. h.example.com. 1 3600 600 86400 300\n@ NS ns1.example.com.\n")
+		output(t, "sh", "-c", "cd "+m.dir+"/zones && dnssec-keygen -q -a ECDSAP256SHA256 -f KSK signed.test && dnssec-signzone -q -S -z -o signed.test "+signed)
+		write(t, m.dir, "zones/signed.toml", "name = \"signed.test\"\nfile = \"signed.db.signed\"\n")
+		m.reload()
+		eventually(t, "the zone is served", func() bool { return ask("signed.test", "NS") != "" })
+		refused := exec.Command("nsupdate", "-y", "hmac-sha256:acme:"+updateSecret)
+		refused.Stdin = strings.NewReader("server 127.0.0.1 " + m.port + "\nzone signed.test\nupdate add _acme-challenge.signed.test 60 TXT x\nsend\n")
+		if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "REFUSED") {
+			t.Errorf("%s", out)
+		}
+	})
 	// The challenges were cleared away; what is left is the TLSA record.
 	if got := ask("_acme-challenge."+updateHost, "TXT"); got != "" {
 		t.Errorf("a challenge is left: %s", got)
