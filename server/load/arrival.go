@@ -33,7 +33,7 @@ func (o Loader) Ready(u transfer.Update, before *File, report *conf.Report) *Fil
 			return nil
 		}
 	}
-	f.catalog = before.catalog
+	f.origin = before.origin
 	return f
 }
 
@@ -71,7 +71,7 @@ func (o Loader) lookAgain(l *Loading) {
 			continue
 		}
 		if again := o.compile(f.source, f.Path, f, &l.Report); again != nil {
-			again.catalog = f.catalog
+			again.origin = f.origin
 			l.Files.put(again)
 		}
 	}
@@ -82,12 +82,18 @@ func (o Loader) Reread(f *File, before *Files, refused []*File) (*Loading, error
 	switch {
 	case f.catalog != "":
 		return nil, fmt.Errorf("%q: the zone is made from the template of a catalog; reload all zones to read that again", f.Zone.Name())
+	case f.listed != "":
+		return nil, fmt.Errorf("%q: the zone is one of those that %s lists; reload all zones to read that again", f.Zone.Name(), f.listed)
 	case f.Path == catalogPath || f.Path == ListPath:
 		return nil, fmt.Errorf("%q: mxtrap makes the zone itself; it has no file", f.Zone.Name())
 	}
 	l := o.loading(before.clone())
 	l.again(refused)
-	again := o.compile(source.Load(f.Path, &l.Report), f.Path, f, &l.Report)
+	s := source.Load(f.Path, &l.Report)
+	if s != nil && s.Names() != nil {
+		return nil, fmt.Errorf("%s: the file lists zones now; reload all zones", f.Path)
+	}
+	again := o.compile(s, f.Path, f, &l.Report)
 	if again == nil {
 		again = o.fail(l, f.Path, f, func() *zone.Zone { return source.Unserved(f.Path) })
 	}

@@ -34,17 +34,24 @@ type File struct {
 	History   zone.History
 	Secondary *transfer.Secondary // nil where the zone comes from no primary
 	Template  string              // of a catalog's members; "" where the zone is no catalog
-	catalog   string              // the path of the catalog that lists the zone; "" for none
-	Access    *peer.Own           // who may transfer the zone, where it has a word of its own; else nil
-	Hidden    bool                // answered only to clients that may transfer the zone, because it lists zones
-	Down      string              // why it cannot be answered now; "" where it can
-	served    state.Served        // what it is served as; while it is down what it was served as last
-	signs     [2]bool             // whether the zone is signed, where the server file does not say so, and where it does
-	keys      []*sign.Key         // that it is signed with
-	Lost      string              // why its signatures are renewed no more; "" where they are
-	written   uint64              // tells what stands in the files, without the trap
-	list      *List               // of the DNSBL that is made here; else nil
-	servers   []dname.Name        // of that
+	origin
+	Access  *peer.Own    // who may transfer the zone, where it has a word of its own; else nil
+	Hidden  bool         // answered only to clients that may transfer the zone, because it lists zones
+	Down    string       // why it cannot be answered now; "" where it can
+	served  state.Served // what it is served as; while it is down what it was served as last
+	signs   [2]bool      // whether the zone is signed, where the server file does not say so, and where it does
+	keys    []*sign.Key  // that it is signed with
+	Lost    string       // why its signatures are renewed no more; "" where they are
+	written uint64       // tells what stands in the files, without the trap
+	list    *List        // of the DNSBL that is made here; else nil
+	servers []dname.Name // of that
+}
+
+// origin is what makes there be a zone that has no file of its own.
+type origin struct {
+	catalog  string // the path of the catalog that lists it; "" for none
+	listed   string // the path of the file that lists it; "" for none
+	template string // that such a zone is made from
 }
 
 // last is what the zone is served as. Its digest is made only when it is asked for.
@@ -65,7 +72,7 @@ func (f *File) renewed() *File {
 	if f == nil {
 		return nil
 	}
-	files, changed, ok := f.files.Renewed(f.Path)
+	files, changed, ok := f.files.Renewed(f.file())
 	switch {
 	case !ok:
 		return nil
@@ -141,6 +148,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 		return l
 	}
 	files, reports := make([]*File, len(all)), make([]*conf.Report, len(all))
+	names := make([]*source.Names, len(all)) // where a file lists zones
 	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
@@ -149,9 +157,15 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 			return
 		}
 		reports[i] = &conf.Report{Quiet: o.Quiet || known != nil}
-		files[i] = o.compile(source.Load(path, reports[i]), path, old, reports[i])
+		s := source.Load(path, reports[i])
+		if s != nil && s.Names() != nil {
+			names[i] = s.Names()
+			return
+		}
+		files[i] = o.compile(s, path, old, reports[i])
 	})
 	l.Files = newFiles(len(all))
+	listed := listedBefore(before)
 	rest := pace.Rests()
 	for i, z := range all {
 		rest()
@@ -159,6 +173,10 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 			l.Report.Join(reports[i])
 		}
 		f := files[i]
+		if names[i] != nil || f == nil && len(listed[z.path]) > 0 {
+			o.listedZones(ctx, l, z.path, names[i], listed[z.path])
+			continue
+		}
 		if f == nil {
 			f = o.fail(l, z.path, z.before, func() *zone.Zone { return source.Unserved(z.path) })
 		}
@@ -229,6 +247,9 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 		return f
 	}
 	f := &File{Path: path, files: source.Files(), Access: own}
+	if source.Listed() {
+		f.template = source.Path
+	}
 	o.prepareSigning(f, source)
 	z := o.compileUpdated(f, source, report)
 	if z == nil {

@@ -19,7 +19,7 @@ import (
 //
 //  1. new versions of what is served;
 //  2. zones that did not have to give way when this was asked last, by a server before too, and of those what was served before by its name;
-//  3. zones of files, and catalogs' members after them; a file takes the place of a member of its name;
+//  3. zones of files of their own, then those that files list, then catalogs' members; each takes the place of a later one of its name;
 //  4. deeper zones first, then in the order of their paths.
 func (l *Loading) stand(before *Files, waited map[string]bool) {
 	l.decide(before, waited)
@@ -48,7 +48,7 @@ func (l *Loading) decide(before *Files, waited map[string]bool) {
 	slices.SortFunc(coming, func(f, g *File) int {
 		return cmp.Or(
 			first(f.Down != Unloaded, g.Down != Unloaded), first(a.served(f) != nil, a.served(g) != nil), first(!waited[f.Path], !waited[g.Path]),
-			first(a.known(f), a.known(g)), first(!f.member(), !g.member()), cmp.Compare(g.Zone.Labels(), f.Zone.Labels()), strings.Compare(f.Path, g.Path),
+			first(a.known(f), a.known(g)), cmp.Compare(f.rank(), g.rank()), cmp.Compare(g.Zone.Labels(), f.Zone.Labels()), strings.Compare(f.Path, g.Path),
 		)
 	})
 	for again := true; again; {
@@ -99,7 +99,7 @@ func (o Loader) renew(l *Loading, before *Files, refused []*File) {
 		}
 		report := conf.Report{Quiet: true}
 		if again := o.compile(f.again(&report), f.Path, nil, &report); again != nil {
-			again.catalog, renewed = f.catalog, true
+			again.origin, renewed = f.origin, true
 			l.Files.put(again)
 		}
 	}
@@ -127,6 +127,17 @@ type arrangement struct {
 }
 
 func (f *File) member() bool { return f.catalog != "" }
+
+// rank orders zones of one name: that of a file of its own, that of a file which lists zones, that of a catalog.
+func (f *File) rank() int {
+	switch {
+	case f.catalog != "":
+		return 2
+	case f.listed != "":
+		return 1
+	}
+	return 0
+}
 
 // served is what is served of a zone's path.
 func (a *arrangement) served(f *File) *File {
@@ -156,7 +167,7 @@ func (a *arrangement) letIn(coming []*File) (rest []*File, again bool) {
 	for _, f := range coming {
 		by, _, _ := a.conflict(f, nil)
 		old := a.served(f)
-		if by != nil && by.member() && !f.member() && f.Down != Unloaded && by.Zone.Apex() == f.Zone.Apex() {
+		if by != nil && by.rank() > f.rank() && f.Down != Unloaded && by.Zone.Apex() == f.Zone.Apex() {
 			if other, _, _ := a.conflict(f, by); other == nil {
 				a.refuse(by, twin(by, f))
 				a.Files.remove(by.Path)
@@ -251,7 +262,7 @@ func (a *arrangement) giveWay(f *File) {
 		return
 	}
 	if z := source.UnservedNamed(f.Path, f.Zone.Name()); z != nil {
-		stub := &File{Path: f.Path, Zone: z, Down: Unloaded, catalog: f.catalog}
+		stub := &File{Path: f.Path, Zone: z, Down: Unloaded, origin: f.origin}
 		if f.Secondary != nil { // the primary may have another version by now
 			from := *f.Secondary
 			from.Soa, from.Lost = nil, false

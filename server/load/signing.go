@@ -144,7 +144,7 @@ func (o Loader) renewed(f *File, made *zone.Zone, l *Loading) *File {
 	}
 	again := o.compile(f.source, f.Path, f, &l.Report)
 	if again != nil {
-		again.catalog = f.catalog
+		again.origin = f.origin
 	}
 	return again
 }

@@ -149,7 +149,7 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 	if len(all) > len(kept) && len(all) > mostUpdated || octets(all) > mostUpdatedOctets {
 		return nil, ErrMany
 	}
-	next := &File{Path: f.Path, files: f.files, Access: f.Access, text: f.text, updates: all}
+	next := &File{Path: f.Path, files: f.files, Access: f.Access, origin: f.origin, text: f.text, updates: all}
 	next.unserved = slices.DeleteFunc(slices.Clone(f.unserved), func(set source.RRset) bool { return slices.ContainsFunc(served, named(set)) })
 	o.prepareSigning(next, s)
 	z := s.Compile(o.Look, quiet)
@@ -204,6 +204,7 @@ func (o Loader) DropUpdates(f *File, owner dname.Name, before *Files, refused []
 	l := o.loading(before.clone())
 	l.again(refused, f.Path)
 	if again := o.compile(s, f.Path, f, &l.Report); again != nil {
+		again.origin = f.origin
 		l.Files.put(again)
 	}
 	l.stand(before, o.Waited)
@@ -227,16 +228,16 @@ func (o Loader) writable(f *File) (*source.Zone, error) {
 	}
 	text := slices.Clone(f.text) // a source that is released gives it away
 	if text == nil {
-		if _, _, ok := f.files.Renewed(f.Path); !ok {
+		if _, _, ok := f.files.Renewed(f.file()); !ok {
 			return nil, errEdited
 		}
 		var err error
-		if text, err = source.ReadText(f.Path); err != nil {
+		if text, err = source.ReadText(f.file()); err != nil {
 			return nil, conf.Plain(err)
 		}
 	}
 	var report conf.Report
-	s := source.Again(f.Path, text, f.files.Only(), &report)
+	s := f.parse(text, &report)
 	if s == nil {
 		return nil, report.Problems()[0]
 	}
@@ -244,6 +245,14 @@ func (o Loader) writable(f *File) (*source.Zone, error) {
 		return nil, errEdited
 	}
 	return s, nil
+}
+
+// parse makes the source of a zone from a text of its file.
+func (f *File) parse(text []byte, report *conf.Report) *source.Zone {
+	if f.template != "" {
+		return source.ParseListed(f.template, text, f.files.Only(), f.Zone.Name(), report)
+	}
+	return source.Again(f.Path, text, f.files.Only(), report)
 }
 
 // merged are updates with others on top, in canonical order.

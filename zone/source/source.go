@@ -33,7 +33,9 @@ type Zone struct {
 	master  string        // the master file, "" where there is none
 	partial bool          // some of the records could not be read
 	catalog *catalogTable // nil where the zone is no catalog
-	member  bool          // made from such a template
+	member  bool          // made from a template
+	listed  bool          // for a file that lists the zone, and for no catalog
+	names   *Names        // the zones of a file that lists some; else nil
 	primary *Primary      // nil where the records are in files here
 	access  *conf.Table   // who may transfer the zone and is notified, where the zone file says it; else nil
 	dnssec  *bool         // whether the zone is signed; nil where the server file says it
@@ -83,6 +85,9 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 	t := conf.Parse(path, text, report)
 	if t == nil {
 		return nil
+	}
+	if member == "" && (t.Has("template") || t.Has("names")) {
+		return readNames(path, t, before, report)
 	}
 	s := &Zone{Path: path, ttl: 3600, table: t, files: files}
 	var origin, master string

@@ -1,0 +1,81 @@
+package load
+
+import (
+	"context"
+
+	"mxtrap/zone"
+	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
+)
+
+// file is the path of the file that a zone is read from: its own, or the template that it is made of.
+func (f *File) file() string {
+	if f.template != "" {
+		return f.template
+	}
+	return f.Path
+}
+
+// listedBefore are the zones that files list, by file and name, as they were taken in before.
+func listedBefore(before *Files) map[string]map[string]*File {
+	known := map[string]map[string]*File{}
+	for f := range before.All() {
+		if f.listed == "" {
+			continue
+		}
+		if known[f.listed] == nil {
+			known[f.listed] = map[string]*File{}
+		}
+		known[f.listed][f.Zone.Name()] = f
+	}
+	return known
+}
+
+// listedPath stands for the file of a zone that a file lists.
+func listedPath(n *source.Names, name string) string {
+	return n.Template + " (" + name + " of " + n.Path + ")"
+}
+
+// listedZones adds the zones that a file lists, each made from its template; nil: the file has faults, and what it listed before stays.
+func (o Loader) listedZones(ctx context.Context, l *Loading, path string, n *source.Names, known map[string]*File) {
+	if n == nil {
+		for _, f := range known {
+			l.Files.put(o.withKeys(f))
+			l.Failed[f.Path] = failure{Zone: f.Zone.Name(), Kept: true}
+		}
+		return
+	}
+	text, noted, unread := source.ReadTemplate(n.Template)
+	files, reports := make([]*File, len(n.List)), make([]conf.Report, len(n.List))
+	o.each(ctx, len(n.List), func(i int) {
+		old := known[n.List[i]]
+		if old != nil && old.template != n.Template {
+			old = nil
+		}
+		if renewed := old.renewed(); renewed != nil && renewed.Secondary == nil && renewed.Access == nil && o.signedAlike(renewed) && o.updatedAlike(renewed) {
+			files[i] = renewed
+			return
+		}
+		reports[i].Quiet = o.Quiet || old != nil
+		if unread != nil {
+			reports[i].Add(conf.Problem{File: n.Template, Reason: conf.Plain(unread).Error()})
+			return
+		}
+		files[i] = o.compile(source.ParseListed(n.Template, text, noted, n.List[i], &reports[i]), listedPath(n, n.List[i]), old, &reports[i])
+	})
+	for i, name := range n.List {
+		l.Report.Join(&reports[i])
+		f := files[i]
+		if f == nil {
+			f = o.fail(l, listedPath(n, name), known[name], func() *zone.Zone { return source.UnservedNamed(n.Template, name) })
+		}
+		if f == nil {
+			continue
+		}
+		if f.listed != path || f.template != n.Template {
+			again := *f
+			f, again.listed, again.template = &again, path, n.Template
+		}
+		l.Files.put(f)
+	}
+}
