@@ -12,7 +12,7 @@ import (
 // DS asks the resolvers, or those of the system where none are named, which DS records the parent of a zone has, and how long resolvers
 // keep them. The records are data as in a message.
 func DS(ctx context.Context, servers []string, zone string) (records [][]byte, ttl time.Duration, err error) {
-	if servers, err = orSystem(servers); err != nil {
+	if servers, err = OrSystem(servers); err != nil {
 		return nil, 0, err
 	}
 	var reply *dns.Msg

@@ -241,7 +241,7 @@ func (r *Resolver) Learn(host string, addrs []netip.Addr, ttl time.Duration, err
 // would take a family away.
 func (r *Resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, ttl time.Duration, err error) {
 	r.mu.Lock()
-	servers, err := orSystem(r.servers)
+	servers, err := OrSystem(r.servers)
 	r.mu.Unlock()
 	for _, server := range servers {
 		ttl, addrs = maxRefresh, nil
@@ -265,8 +265,8 @@ func (r *Resolver) ask(ctx context.Context, host string) (addrs []netip.Addr, tt
 	return nil, 0, err
 }
 
-// orSystem are the resolvers of the system where none are named. The error says that there are none.
-func orSystem(servers []string) ([]string, error) {
+// OrSystem are some name servers, or those of the system where there are none.
+func OrSystem(servers []string) ([]string, error) {
 	if len(servers) == 0 {
 		system, err := dns.ClientConfigFromFile("/etc/resolv.conf")
 		if err != nil {

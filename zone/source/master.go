@@ -65,3 +65,12 @@ func (s *Zone) readMaster(file string, report *conf.Report) {
 func outside(apex dname.Name) string {
 	return "the owner is outside the zone " + apex.Bare()
 }
+
+// OfMaster is a zone that stands in a master file alone. It is whole unless the report has faults; then none is compiled of it.
+func OfMaster(file string, apex dname.Name, report *conf.Report) *Zone {
+	before := report.Faults()
+	s := Parse(file, []byte("name = "+tomlString(apex.Bare())+"\n"), &conf.Report{Quiet: true}) // has no NS record, which is judged later
+	s.readMaster(file, report)
+	s.partial = report.Faults() > before
+	return s
+}

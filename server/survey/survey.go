@@ -1,0 +1,304 @@
+// Package survey finds out what other name servers have of a domain that is to move here.
+//
+// [Transfer] asks one of them for the whole zone. [Look] does that too, and where nobody sends it, asks for the names that a mail domain
+// usually has: DNS does not list names, so others stay unknown.
+//
+// It changes nothing, and asks each question once.
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxtrap/server/peer"
+	"mxtrap/server/resolve"
+	"mxtrap/zone"
+	"mxtrap/zone/rdata"
+	"mxtrap/zone/rr"
+)
+
+// Found is what was found of a domain.
+type Found struct {
+	Domain  string // without its final dot
+	Servers []string
+	From    string // the server that answered
+	Whole   bool   // it sent the whole zone
+	Signed  bool   // with DNSSEC
+	Records []rr.Record
+	Silent  []string // questions that nobody answered
+}
+
+const (
+	askTime      = 5 * time.Second
+	transferTime = time.Minute
+	mostRecords  = 1 << 20 // of a zone
+)
+
+// selectors are under which DKIM keys are looked for.
+var selectors = []string{"default", "dkim", "mail", "s1", "s2", "k1", "k2", "k3", "selector1", "selector2", "google"}
+
+// Look finds out what the name servers of a domain have. They are those that are named, or those that the resolvers, or those of the system,
+// know.
+func Look(ctx context.Context, domain string, resolvers, servers []string) (*Found, error) {
+	f := &Found{Domain: domain, Servers: servers}
+	if len(servers) == 0 {
+		var err error
+		if f.Servers, err = serversOf(ctx, domain, resolvers); err != nil {
+			return nil, err
+		}
+	}
+	for _, server := range f.Servers {
+		if records, err := Transfer(ctx, server, domain, nil); err == nil {
+			f.From, f.Whole, f.Records = server, true, records
+			f.Signed = slices.ContainsFunc(records, func(r rr.Record) bool { return r.Type == dns.TypeDNSKEY })
+			return f, nil
+		}
+	}
+	return f, f.ask(ctx)
+}
+
+// serversOf are the addresses of a domain's name servers.
+func serversOf(ctx context.Context, domain string, resolvers []string) (servers []string, err error) {
+	resolvers, err = resolve.OrSystem(resolvers)
+	if err != nil {
+		return nil, err
+	}
+	answer := func(name string, qtype uint16) (all []dns.RR) {
+		for _, r := range resolvers {
+			var reply *dns.Msg
+			if reply, err = ask(ctx, r, name, qtype, true); err == nil {
+				return reply.Answer
+			}
+		}
+		return nil
+	}
+	for _, r := range answer(domain, dns.TypeNS) {
+		ns, ok := r.(*dns.NS)
+		if !ok {
+			continue
+		}
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			for _, r := range answer(ns.Ns, qtype) {
+				switch a := r.(type) {
+				case *dns.A:
+					servers = append(servers, net.JoinHostPort(a.A.String(), "53"))
+				case *dns.AAAA:
+					servers = append(servers, net.JoinHostPort(a.AAAA.String(), "53"))
+				}
+			}
+		}
+	}
+	if len(servers) == 0 && err == nil {
+		err = errors.New("it has no name server that the resolver knows")
+	}
+	return servers, err
+}
+
+// ask asks a server one question, over TCP where UDP does not carry the answer.
+func ask(ctx context.Context, server, name string, qtype uint16, recursive bool) (*dns.Msg, error) {
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	m.RecursionDesired = recursive
+	m.SetEdns0(zone.MaxUDP, false)
+	reply, err := peer.Ask(ctx, "udp", server, m, askTime)
+	if err == nil && reply.Truncated {
+		reply, err = peer.Ask(ctx, "tcp", server, m, askTime)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
+		return nil, fmt.Errorf("%s answers %s", server, dns.RcodeToString[reply.Rcode])
+	}
+	return reply, nil
+}
+
+// question is a name below the domain, "@" for itself, and types.
+type question struct {
+	name  string
+	types []uint16
+}
+
+// ask asks for the names that a mail domain usually has.
+func (f *Found) ask(ctx context.Context) error {
+	addresses := []uint16{dns.TypeA, dns.TypeAAAA}
+	first := []question{{"@", []uint16{dns.TypeSOA, dns.TypeNS, dns.TypeMX, dns.TypeTXT, dns.TypeA, dns.TypeAAAA, dns.TypeCAA, dns.TypeHTTPS, dns.TypeDNSKEY}}}
+	if err := f.askAll(ctx, first, nil); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(f.Records, func(r rr.Record) bool { return r.Type == dns.TypeSOA }) {
+		return fmt.Errorf("none of its name servers answers for it: %s", strings.Join(f.Servers, ", "))
+	}
+	wildcard, err := f.wildcard(ctx)
+	if err != nil {
+		return err
+	}
+	more := []question{
+		{"www", addresses}, {"mail", addresses}, {"autoconfig", addresses}, {"autodiscover", addresses}, {"mta-sts", addresses},
+		{"_dmarc", []uint16{dns.TypeTXT}}, {"_mta-sts", []uint16{dns.TypeTXT}}, {"_smtp._tls", []uint16{dns.TypeTXT}},
+	}
+	for _, s := range selectors {
+		more = append(more, question{s + "._domainkey", []uint16{dns.TypeTXT}})
+	}
+	for _, service := range []string{"submission", "submissions", "imap", "imaps", "pop3", "pop3s", "autodiscover"} {
+		more = append(more, question{"_" + service + "._tcp", []uint16{dns.TypeSRV}})
+	}
+	for _, host := range f.hosts() {
+		more = append(more, question{host, addresses}, question{"_25._tcp." + host, []uint16{dns.TypeTLSA}})
+	}
+	return f.askAll(ctx, more, wildcard)
+}
+
+// hosts are the exchanges and name servers of the domain that lie in it, as names below it.
+func (f *Found) hosts() (names []string) {
+	for _, r := range f.Records {
+		skip := map[uint16]int{dns.TypeMX: 2}[r.Type]
+		if r.Type != dns.TypeMX && r.Type != dns.TypeNS {
+			continue
+		}
+		host := zone.NameOf(r.Data[skip:])
+		if name, in := strings.CutSuffix(strings.ToLower(host), "."+f.Domain); in && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// nobody is a name that no domain has.
+const nobody = "mxtrap-looks-for-a-wildcard"
+
+// wildcard are the records that a wildcard at the domain answers with, which become its own.
+func (f *Found) wildcard(ctx context.Context) (made map[string]bool, err error) {
+	before := len(f.Records)
+	if err := f.askAll(ctx, []question{{nobody, []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT}}}, nil); err != nil {
+		return nil, err
+	}
+	made = map[string]bool{}
+	apex, err := zone.WireName(dns.Fqdn(f.Domain))
+	for i := range f.Records[before:] {
+		r := &f.Records[before+i]
+		made[fmt.Sprint(r.Type, string(r.Data))] = true
+		r.Owner = "\x01*" + apex
+	}
+	return made, err
+}
+
+// askAll asks questions, and keeps the records that the answers have of the names. Those that a wildcard has made are left out.
+func (f *Found) askAll(ctx context.Context, questions []question, wildcard map[string]bool) error {
+	for _, q := range questions {
+		name := q.name + "." + f.Domain
+		if q.name == "@" {
+			name = f.Domain
+		}
+		for _, qtype := range q.types {
+			reply, err := f.answer(ctx, name, qtype)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				f.Silent = append(f.Silent, name+" "+dns.TypeToString[qtype])
+				continue
+			}
+			if err := f.take(reply, name, wildcard); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// answer is that of the first server that has one.
+func (f *Found) answer(ctx context.Context, name string, qtype uint16) (reply *dns.Msg, err error) {
+	for i, server := range f.Servers {
+		if reply, err = ask(ctx, server, name, qtype, false); err == nil && reply.Authoritative {
+			f.From = server
+			f.Servers[0], f.Servers[i] = f.Servers[i], f.Servers[0] // the others may be silent
+			return reply, nil
+		}
+	}
+	if err == nil {
+		err = errors.New("no server is authoritative")
+	}
+	return nil, err
+}
+
+// take keeps the records of a name.
+func (f *Found) take(reply *dns.Msg, name string, wildcard map[string]bool) error {
+	for _, r := range reply.Answer {
+		record, err := recordOf(r)
+		if err != nil {
+			return err
+		}
+		if record.Type == dns.TypeDNSKEY {
+			f.Signed = true
+			continue
+		}
+		if !strings.EqualFold(zone.NameOf([]byte(record.Owner)), name) || wildcard[fmt.Sprint(record.Type, string(record.Data))] {
+			continue
+		}
+		known := func(other rr.Record) bool { return other.Identity() == record.Identity() }
+		if !slices.ContainsFunc(f.Records, known) {
+			f.Records = append(f.Records, record)
+		}
+	}
+	return nil
+}
+
+// recordOf is a record as zones here have it.
+func recordOf(r dns.RR) (rr.Record, error) {
+	packet := make([]byte, dns.MaxMsgSize)
+	n, err := dns.PackRR(r, packet, 0, nil, false)
+	if err != nil {
+		return rr.Record{}, err
+	}
+	record, _, _, err := rr.Unpack(packet[:n], 0)
+	if err == nil {
+		err = rdata.Check(record.Type, record.Data)
+	}
+	return record, err
+}
+
+// Transfer asks a server for a whole zone, signed where there is a key.
+func Transfer(ctx context.Context, server, domain string, key *peer.Key) (records []rr.Record, err error) {
+	m := new(dns.Msg).SetAxfr(dns.Fqdn(domain))
+	t := &dns.Transfer{DialTimeout: askTime, ReadTimeout: transferTime}
+	if key != nil {
+		m.SetTsig(key.Name, key.Algorithm, peer.Fudge, time.Now().Unix())
+		t.TsigSecret = map[string]string{key.Name: key.Secret}
+	}
+	envelopes, err := t.In(m, server)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { t.Close() })()
+	soa := 0
+	for e := range envelopes {
+		if e.Error != nil {
+			err = e.Error
+		}
+		for _, r := range e.RR {
+			if r.Header().Rrtype == dns.TypeSOA {
+				if soa++; soa > 1 {
+					continue
+				}
+			}
+			record, wrong := recordOf(r)
+			if err == nil {
+				err = wrong
+			}
+			if records = append(records, record); len(records) > mostRecords {
+				return nil, fmt.Errorf("the zone has more than %d records", mostRecords)
+			}
+		}
+	}
+	if err == nil && soa < 2 {
+		err = errors.New("the transfer ended early")
+	}
+	return records, errors.Join(err, ctx.Err())
+}
