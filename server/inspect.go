@@ -184,6 +184,18 @@ func (c *Config) UseStateOfService() {
 	}
 }
 
+// ZoneNames are those of the zones of a server file that begin with a text, for a shell to complete.
+func ZoneNames(path, begin string) []string {
+	c := Example()
+	if path != "" {
+		c = CheckConfig(path, &conf.Report{Quiet: true})
+	}
+	if c == nil {
+		return nil
+	}
+	return c.sources.Names(begin)
+}
+
 // ControlOf is the socket of the operator's commands that a server file names, even one that has faults at the moment, or secrets that this
 // account may not read.
 func ControlOf(path string) string {

@@ -67,7 +67,25 @@ func rootCommand() *cobra.Command {
 	root.SetVersionTemplate("mxtrap {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), statusCommand(), reloadCommand(), zoneCommand(), updateCommand(), topCommand(), logLevelCommand(), demoCommand(), importCommand(), initCommand(), healthCommand(), versionCommand())
+	completeZones(root)
 	return root
+}
+
+// completeZones has shells complete the names of zones, where a command takes one first.
+func completeZones(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		completeZones(sub)
+	}
+	if _, args, _ := strings.Cut(c.Use, " "); !strings.HasPrefix(strings.TrimPrefix(args, "["), "ZONE") || c.Flags().Lookup("config") == nil {
+		return
+	}
+	c.ValidArgsFunction = func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		named, _ := c.Flags().GetString("config")
+		return server.ZoneNames(configPath(named), typed), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // unknownCommand refuses a word that is no command, and asks after one that is spelled alike.

@@ -10,6 +10,7 @@ import (
 
 	"mxtrap/server/pace"
 	"mxtrap/zone/conf"
+	"mxtrap/zone/source"
 )
 
 // Sources are where zones come from, as a server file says it.
@@ -104,4 +105,22 @@ func glob(all []found, pattern string, before *Files) ([]found, error) {
 			pace.Yield()
 		}
 	}
+}
+
+// mostCompleted is in how many files zones are looked for that a shell is to complete.
+const mostCompleted = 10_000
+
+// Names are those of zones in files that begin with a text.
+func (s *Sources) Names(begin string) (names []string) {
+	var report conf.Report
+	files := s.files(nil, &report)
+	for _, f := range files[:min(mostCompleted, len(files))] {
+		for _, name := range source.NamesIn(f.path) {
+			if strings.HasPrefix(name, begin) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -108,3 +108,22 @@ func ParseListed(template string, text []byte, files Files, name string, report 
 
 // Listed says whether the zone was made from a template for a file that lists it.
 func (s *Zone) Listed() bool { return s.listed }
+
+// NamesIn are the zones that a file is for, as far as that can be told without judging them.
+func NamesIn(path string) []string {
+	text, err := ReadText(path)
+	if err != nil {
+		return nil
+	}
+	report := conf.Report{Quiet: true}
+	if t := conf.Parse(path, text, &report); t != nil && t.Has("names") {
+		if s := readNames(path, t, 0, &report); s != nil {
+			return s.names.List
+		}
+		return nil
+	}
+	if name := strings.TrimSuffix(nameIn(path, text), "."); name != "" {
+		return []string{name}
+	}
+	return nil
+}
