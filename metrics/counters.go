@@ -271,6 +271,9 @@ func (c *Counters) Release() {
 	c.round++
 }
 
+// Total is the n-th counter of a series.
+func (c *Counters) Total(s Series, n int) uint64 { return c.sumOf(s, n) }
+
 // sumOf is the n-th counter of a series over all workers.
 func (c *Counters) sumOf(s Series, n int) uint64 {
 	return c.sum(func(w *Worker) *atomic.Uint64 { return w.at(s, n) })

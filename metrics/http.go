@@ -18,7 +18,8 @@ type List struct {
 	Known bool
 }
 
-// Handler serves /metrics, /ready (200 once queries are answered, of one zone at least), /live, and /list.txt where there is a list.
+// Handler serves /metrics, /ready (200 once queries are answered, of one zone at least), /live, /list.txt where there is a list,
+// and where it is shown the page.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: 4, EnableOpenMetrics: true}))
@@ -44,6 +45,13 @@ func (m *Metrics) Handler() http.Handler {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			http.ServeContent(w, r, "", list.Made, strings.NewReader(list.Text))
 		}
+	})
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if page := m.Page.Load(); page != nil {
+			(*page).ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
 	})
 	return mux
 }

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"net/http"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,8 @@ type Metrics struct {
 
 	// List is what HTTP gives as the list; nil: nothing.
 	List atomic.Pointer[List]
+	// Page answers at every other path; nil: nothing does.
+	Page atomic.Pointer[http.Handler]
 }
 
 // Exchange is a real exchange of a zone.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Outcomes counts what came of something, by zone. Where zones have no series of their own, the label is empty.
@@ -40,6 +41,27 @@ func (o *Outcomes) label(zone string) string {
 		return ""
 	}
 	return zone
+}
+
+// Sum is how many events of each outcome there were, of all zones.
+func (o *Outcomes) Sum() map[string]float64 {
+	all, sum := make(chan prometheus.Metric), map[string]float64{}
+	go func() {
+		defer close(all)
+		o.vec.Collect(all)
+	}()
+	for m := range all {
+		var now dto.Metric
+		if m.Write(&now) != nil {
+			continue
+		}
+		for _, pair := range now.GetLabel() {
+			if pair.GetName() != "zone" {
+				sum[pair.GetValue()] += now.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }
 
 // forget drops the counters of a zone.

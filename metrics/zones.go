@@ -154,6 +154,21 @@ func (c *collector) collectZones(to chan<- prometheus.Metric) {
 	}
 }
 
+// TrapLookups are how many look-ups of trapped MX sets, and of decoys, there were, of zones that are shown.
+func (m *Metrics) TrapLookups() (mx, decoys uint64) {
+	series := m.zones.Load().series
+	for i := range series {
+		z := &series[i]
+		mx += m.sumOf(z.Queries, ZoneMX)
+		for host := range z.Decoys {
+			for t := range HostCounters {
+				decoys += m.sumOf(z.Hosts, (len(z.Covers)+host)*HostCounters+t)
+			}
+		}
+	}
+	return mx, decoys
+}
+
 // collectHosts exports the look-ups of hosts of a zone's trap, of which the first is that of a number.
 func (c *collector) collectHosts(to chan<- prometheus.Metric, d *prometheus.Desc, z *Zone, hosts []string, first int) {
 	for i, host := range hosts {

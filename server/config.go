@@ -36,6 +36,8 @@ type Config struct {
 	workers     int  // per UDP address; 0: one per CPU
 	zoneMetrics bool
 	user        string // that the process becomes once its sockets are open; "": it stays who it is
+	page        bool   // is shown at the metrics address
+	pageSaid    bool   // because the server file says so
 	control     string // the socket of the operator's commands; "": none
 	state       string // the folder of what must outlive the process; "": none
 	tap         tap.Config
@@ -133,6 +135,8 @@ func (c *Config) readServer(t *conf.Table) {
 			}
 		}
 	}
+	c.page, c.pageSaid = c.Metrics.IsValid() && c.Metrics.Addr().IsLoopback(), t.Has("page")
+	t.Bool("page", &c.page)
 	c.Resolvers = resolve.ServersOf(t)
 	state := os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	t.String("state", &state)

@@ -54,12 +54,7 @@ func (s *Server) runControl() (stop func(), err error) {
 			}
 			return ListOf(s.keeper.Book, s.keeper.Lists(), s.Clock()), nil
 		},
-		Facts: func(client netip.Addr) (*control.Facts, error) {
-			if err := s.keeper.Unread(); err != nil {
-				return nil, err
-			}
-			return FactsOf(s.keeper.Book, client, s.keeper.Lists(), s.Clock()), nil
-		},
+		Facts: s.facts,
 		Pardon: func(ctx context.Context, clients netip.Prefix) error {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.pardon(clients) })
 			return err
@@ -232,11 +227,15 @@ func outcomeOf(l *load.Loading) *loaded {
 }
 
 // loadedNow notes the outcome of a load of everything.
-func (s *Server) loadedNow(l *load.Loading) { s.loaded = *outcomeOf(l) }
+func (s *Server) loadedNow(l *load.Loading) {
+	s.loaded = *outcomeOf(l)
+	s.loadedWell.Store(s.loaded.ok)
+}
 
 // notLoaded notes that nothing has changed, and why.
 func (s *Server) notLoaded(problems []conf.Problem, why string) {
 	s.loaded = loaded{at: time.Now()}
+	s.loadedWell.Store(false)
 	for _, p := range problems {
 		s.loaded.problems = append(s.loaded.problems, p.String())
 	}
@@ -264,6 +263,14 @@ func (s *Server) pardon(clients netip.Prefix) error {
 	s.keeper.Use(s.config.rules(), s.config.list.Lists)
 	s.listAnew()
 	return nil
+}
+
+// facts are what is known of a client.
+func (s *Server) facts(client netip.Addr) (*control.Facts, error) {
+	if err := s.keeper.Unread(); err != nil {
+		return nil, err
+	}
+	return FactsOf(s.keeper.Book, client, s.keeper.Lists(), s.Clock()), nil
 }
 
 // ListOf is who is listed by the facts of a book at a time.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mxtrap/metrics"
@@ -79,15 +80,16 @@ type Server struct {
 	dnsbl     dnsbl
 	lookups   []string // hosts outside the zones that these need
 
-	ctx      context.Context // of Run
-	began    time.Time
-	loaded   loaded
-	requests chan request  // of the operator
-	topping  chan struct{} // holds a token while queries are watched
-	arrivals arrivals
-	waiting  map[string]bool // paths whose zones had to give way to others
-	refused  []*load.File    // those zones
-	whole    bool            // the first load took in every file
+	ctx        context.Context // of Run
+	began      time.Time
+	loaded     loaded
+	loadedWell atomic.Bool   // the last load took in every file
+	requests   chan request  // of the operator
+	topping    chan struct{} // holds a token while queries are watched
+	arrivals   arrivals
+	waiting    map[string]bool // paths whose zones had to give way to others
+	refused    []*load.File    // those zones
+	whole      bool            // the first load took in every file
 }
 
 // Problems is the error of a configuration that cannot be served.
@@ -190,6 +192,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		s.setTap(answer.TapDnstap, s.dnstap.Tap)
 	}
 	s.logQueries(s.config.logQueries)
+	s.usePage(s.config)
 	s.metrics.Reloaded(s.whole, time.Now())
 	s.metrics.SetReady(true)
 	s.Log.Info("serving", "zones", s.files.Len(), "listen", fmt.Sprint(s.listeners.Addresses(s.config.Listen)), "metrics", s.listeners.HTTPAddress())
@@ -325,6 +328,7 @@ func (s *Server) reload(ctx context.Context) {
 		c.tap = s.config.tap
 	}
 	s.logQueries(c.logQueries)
+	s.usePage(c)
 	s.rulesChanged(c)
 	s.resolver.Use(c.Resolvers)
 	s.ring = ring

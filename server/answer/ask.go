@@ -15,6 +15,15 @@ func NewAsker(zones []*zone.Zone) *Asker {
 	return &Asker{*NewResponder(NewState(zone.NewSet(zones, func() {})), new(metrics.Worker))}
 }
 
+// AskerOf makes an Asker of the zones that a server serves now. What it asks is not counted.
+func AskerOf(s *State) *Asker {
+	snap := *s.Current.Load()
+	snap.Counts, snap.Taps = nil, nil
+	of := new(State)
+	of.Current.Store(&snap)
+	return &Asker{*NewResponder(of, new(metrics.Worker))}
+}
+
 // Ask asks over TCP, so that no answer is cut short, and returns the answer and how many octets it has.
 func (a *Asker) Ask(name string, qtype uint16) (answer *dns.Msg, octets int) {
 	query, answer := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype), new(dns.Msg)

@@ -27,6 +27,12 @@ func (b *Book) judge(client netip.Prefix, now int64) *Listing {
 	if len(list) == 0 || slices.ContainsFunc(never, client.Contains) || slices.ContainsFunc(b.rules.Exempt, client.Overlaps) {
 		return nil
 	}
+	return Judge(b.evidence(client), now)
+}
+
+// evidence is what is known of a client.
+func (b *Book) evidence(client netip.Prefix) Evidence {
+	list := b.clients[client]
 	e := Evidence{Sightings: list, Asked: b.asked}
 	for _, from := range surroundings(list) {
 		e.Visits = append(e.Visits, b.visits[from]...)
@@ -42,7 +48,7 @@ func (b *Book) judge(client netip.Prefix, now int64) *Listing {
 			e.Pardoned = max(e.Pardoned, p.At)
 		}
 	}
-	return Judge(e, now)
+	return e
 }
 
 // judgedAtOnce is how many clients are judged while those wait who bring facts: Postfix is answered once they are noted.
