@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -177,10 +178,18 @@ func Example() *Config {
 // stateOfService is the folder of the documented systemd unit, which has its path in $STATE_DIRECTORY. A command typed in a shell has no such variable.
 const stateOfService = "/var/lib/mxtrap"
 
-// UseStateOfService has an inspection look where the service keeps its state, if the server file names no folder and there is one.
+// configOfService is the server file of the documented systemd unit.
+const configOfService = "/etc/mxtrap/mxtrap.toml"
+
+// UseStateOfService has a command look where the service keeps its state and the keys of zones, if the server file is the service's, names no
+// folder, and there is one.
 func (c *Config) UseStateOfService() {
-	if _, err := os.Lstat(stateOfService); c.state == "" && err == nil {
+	if path, err := filepath.Abs(c.path); err != nil || path != configOfService || c.state != "" {
+		return
+	}
+	if _, err := os.Lstat(stateOfService); err == nil {
 		c.state = stateOfService
+		c.DNSSEC.UseState(c.state)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 
+	mxtrap "mxtrap/server"
 	"mxtrap/server/answer"
 	"mxtrap/server/survey"
 	"mxtrap/zone"
@@ -80,7 +81,12 @@ stay unknown, for DNS does not list names. What honest mail or a savvy sender wo
 		for _, doubt := range doubts {
 			fmt.Println("note:", doubt)
 		}
-		fmt.Printf("\nNext: read %s, then run\n\n    mxtrap check --config %s\n    mxtrap serve --config %s\n    dig @127.0.0.1 -p 5353 %s MX\n", file, server, server, apex.Bare())
+		fmt.Printf("\nNext: read %s, then run\n\n    mxtrap check --config %s\n", file, server)
+		var report conf.Report
+		if c := mxtrap.CheckConfig(server, &report); c != nil && len(c.Listen) > 0 {
+			at := mxtrap.Reachable(c.Listen[0])
+			fmt.Printf("    mxtrap serve --config %s     (or start the service)\n    dig @%s -p %d %s MX\n", server, at.Addr(), at.Port(), apex.Bare())
+		}
 		return nil
 	}
 	return c

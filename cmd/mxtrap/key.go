@@ -221,6 +221,7 @@ func keyConfig(path string) (keyring.Config, error) {
 	if err != nil {
 		return keyring.Config{}, err
 	}
+	config.UseStateOfService()
 	return config.DNSSEC, nil
 }
 

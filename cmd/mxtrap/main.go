@@ -53,6 +53,9 @@ func run(args []string) int {
 	return exitFailure
 }
 
+// more are commands of special builds.
+var more []func() *cobra.Command
+
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "mxtrap",
@@ -67,6 +70,9 @@ func rootCommand() *cobra.Command {
 	root.SetVersionTemplate("mxtrap {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), statusCommand(), reloadCommand(), zoneCommand(), updateCommand(), topCommand(), logLevelCommand(), demoCommand(), importCommand(), initCommand(), healthCommand(), versionCommand())
+	for _, command := range more {
+		root.AddCommand(command())
+	}
 	completeZones(root)
 	return root
 }

@@ -25,6 +25,14 @@ type Config struct {
 	Default bool   // whether a zone is signed that does not say
 	Keys    string // the folder of key files
 	secret  string // the file of a secret that keys are derived from; "" for none
+	said    bool   // the folder is the one that the server file names
+}
+
+// UseState has keys be in a folder of state, where the server file names none.
+func (c *Config) UseState(state string) {
+	if !c.said {
+		c.Keys = filepath.Join(state, "keys")
+	}
 }
 
 // ConfigOf reads the table. Paths are relative to the server file, as beside has them; the folder of keys is that of the state, if nothing
@@ -35,6 +43,7 @@ func ConfigOf(t *conf.Table, beside func(path string) string, state string) Conf
 	if d.Keys = "keys"; state != "" {
 		d.Keys = filepath.Join(state, "keys")
 	}
+	d.said = t.Has("keys")
 	t.String("keys", &d.Keys)
 	d.Keys = beside(d.Keys)
 	if d.secret = secret.File(t, "secret", beside); d.secret == "" && !t.IsTable("secret") {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -197,5 +198,31 @@ func TestADerivedKeyIsRolledByFilesWithoutASecret(t *testing.T) {
 	other, _ := sign.Generate(apex, dns.ED25519)
 	if _, err := c.Write(other); err == nil || !strings.Contains(err.Error(), "all keys are derived from dnssec.secret") {
 		t.Error(err)
+	}
+}
+
+func TestTheFolderOfKeysBelongsToWhomTheStateBelongs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("root alone writes for others")
+	}
+	state := t.TempDir()
+	os.Chown(state, 12345, 12346)
+	c := Config{Keys: filepath.Join(state, "keys")}
+	k, err := sign.Generate("\x01x\x00", dns.ECDSAP256SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := c.Write(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{c.Keys, path + sign.PrivateFile} {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := info.Sys().(*syscall.Stat_t); s.Uid != 12345 || s.Gid != 12346 {
+			t.Errorf("%s belongs to %d:%d", file, s.Uid, s.Gid)
+		}
 	}
 }

@@ -31,7 +31,7 @@ func (c Config) Path(k *sign.Key) string { return filepath.Join(c.Keys, k.File()
 // Replace writes the two files of a key again, whose times have changed. It puts the private file in its place first: a key without it is an
 // error, and a private one alone is none.
 func (c Config) Replace(k *sign.Key) error {
-	if err := os.MkdirAll(c.Keys, 0o700); err != nil {
+	if err := c.makeFolder(); err != nil {
 		return err
 	}
 	private, err := k.Private()
@@ -43,6 +43,25 @@ func (c Config) Replace(k *sign.Key) error {
 		return err
 	}
 	return put(path+sign.PublicFile, k.Public(), 0o644)
+}
+
+// makeFolder makes the folder where there is none. It belongs to whom the folder above belongs: that of the service's state is the service's.
+func (c Config) makeFolder() error {
+	if _, err := os.Lstat(c.Keys); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(c.Keys, 0o700); err != nil {
+		return err
+	}
+	made, err := os.Open(c.Keys)
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	if above, err := os.Stat(filepath.Dir(c.Keys)); err == nil {
+		keepOwner(made, above)
+	}
+	return nil
 }
 
 // put writes a file whole or not at all. One that is there keeps its owner and rights.
