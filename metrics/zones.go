@@ -84,6 +84,10 @@ func (m *Metrics) LoadFailed(zones []string) {
 			m.failures.counts[z.Name] = n
 		}
 	}
+	if m.zoneless.Load() {
+		m.failures.counts[""] = before[""] + uint64(len(zones))
+		return
+	}
 	for _, zone := range zones {
 		m.failures.counts[zone] = before[zone] + 1
 	}

@@ -185,4 +185,7 @@ func TestTopShowsWhatIsAskedFor(t *testing.T) {
 			t.Error(during)
 		}
 	}
+	if _, err := client.Top(t.Context(), time.Millisecond, -1); err == nil || r.state.Current.Load().Taps != nil {
+		t.Error("a list shorter than nothing:", err)
+	}
 }

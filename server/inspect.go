@@ -206,16 +206,23 @@ func ZoneNames(path, begin string) []string {
 }
 
 // ControlOf is the socket of the operator's commands that a server file names, even one that has faults at the moment, or secrets that this
-// account may not read.
-func ControlOf(path string) string {
+// account may not read; "" where that cannot be told, and the report says why.
+func ControlOf(path string, report *conf.Report) string {
 	if path == "" {
 		return Example().Control()
 	}
-	var report conf.Report
-	if c := CheckConfig(path, &report); c != nil {
+	if c := CheckConfig(path, &conf.Report{Quiet: true}); c != nil {
 		return c.Control()
 	}
-	return socketOfService
+	text, err := source.ReadText(path)
+	if value, ok := conf.Glimpse(text, "control"); err == nil && ok {
+		return (&Config{path: path}).beside(value)
+	}
+	if whole, err := filepath.Abs(path); err == nil && whole == configOfService {
+		return socketOfService
+	}
+	CheckConfig(path, report)
+	return ""
 }
 
 // MetricsOf is the HTTP address that a server file names, even one that is no TOML at the moment: the running server has read an earlier version.

@@ -86,7 +86,7 @@ func (p *pages) Overview(search string, from, most int) *page.Overview {
 	snap := p.state.Current.Load()
 	zones, order := snap.Zones.Zones(), p.ordered(snap.Zones)
 	o := &page.Overview{
-		Version: p.Version, Since: p.began, Zones: len(zones), Reloaded: p.loadedWell.Load(), Lists: p.keeper.Lists(), Catches: len(p.catcher.catch.Listening()) > 0, DownCount: len(snap.Down),
+		Version: p.Version, Since: p.began, Zones: len(zones), Reloaded: p.loadedWell.Load(), Lists: p.keeper.Lists(), Catches: len(p.catcher.catch.Listening()) > 0, DownCount: len(snap.Down), Counts: len(snap.Counts) > 0,
 	}
 	for _, e := range p.catcher.watch.States() {
 		if !e.Up && len(o.Unwell) < mostDownShown {
@@ -100,6 +100,8 @@ func (p *pages) Overview(search string, from, most int) *page.Overview {
 		o.Down = append(o.Down, zones[i].Name())
 	}
 	slices.Sort(o.Down)
+	slices.Sort(o.Unwell)
+	o.Unwell = slices.Compact(o.Unwell)
 	search = strings.ToLower(strings.TrimSuffix(search, "."))
 	for _, i := range order {
 		z := zones[i]
@@ -139,7 +141,7 @@ func (p *pages) Zone(name string) (*page.Zone, error) {
 	if !ok {
 		return nil, control.ErrNoZone
 	}
-	z, shown := snap.Zones.Zones()[i], &page.Zone{Zone: *status}
+	z, shown := snap.Zones.Zones()[i], &page.Zone{Zone: *status, Counts: len(snap.Counts) > 0}
 	lookups := func(string) uint64 { return 0 }
 	if len(snap.Counts) > 0 {
 		shown.Queries = p.metrics.Total(snap.Counts[i].Zone, metrics.ZoneQueries)
@@ -217,7 +219,9 @@ func (p *pages) Picture() *page.Picture {
 	for _, n := range picture.Grades {
 		listed += n
 	}
-	picture.Funnel = []page.Step{{Name: "MX look-ups", Count: mx}, {Name: "decoy look-ups", Count: decoys}}
+	if len(p.state.Current.Load().Counts) > 0 {
+		picture.Funnel = []page.Step{{Name: "MX look-ups", Count: mx}, {Name: "decoy look-ups", Count: decoys}}
+	}
 	for rung := range catch.Rungs {
 		name := rung.String()
 		picture.Funnel = append(picture.Funnel, page.Step{Name: "sessions " + name + ": " + rungs[name], Count: uint64(sessions[name])})

@@ -55,8 +55,8 @@ const topTime = time.Minute
 
 // top watches queries for a time.
 func (s *Server) top(ctx context.Context, during time.Duration, most int) (*control.Top, error) {
-	if during <= 0 || during > topTime {
-		return nil, errors.New("watch for more than nothing, and for a minute at most")
+	if during <= 0 || during > topTime || most < 0 {
+		return nil, errors.New("watch for more than nothing and for a minute at most, and list no less than nothing")
 	}
 	select { // one at a time has the tap
 	case s.topping <- struct{}{}:
@@ -72,12 +72,13 @@ func (s *Server) top(ctx context.Context, during time.Duration, most int) (*cont
 	if err := set(ctx, t); err != nil {
 		return nil, err
 	}
+	defer set(s.ctx, nil)
 	began, before := time.Now(), s.metrics.Queries()
 	watching, cancel := context.WithTimeout(ctx, during)
 	defer cancel()
 	seen := tap.Watch(watching, t, s.placeOf(), most)
 	top := &control.Top{Seconds: time.Since(began).Seconds(), Queries: s.metrics.Queries() - before, Top: *seen}
-	return top, errors.Join(set(s.ctx, nil), ctx.Err())
+	return top, ctx.Err()
 }
 
 // placeOf says of names to which zone they belong, of those that are served now, and whether they are decoys.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -80,4 +81,57 @@ func TestWhatIsWrongWithAListOfZonesIsTold(t *testing.T) {
 			r.want("a good zone", r.ask("www.good.test.", dns.TypeA), "192.0.2.1")
 		})
 	}
+}
+
+// TestAZoneThatMovesToAnotherFileIsTheSameZone, without a folder of state too: its serial number does not go back, and where the new file cannot
+// be loaded it is served on.
+func TestAZoneThatMovesToAnotherFileIsTheSameZone(t *testing.T) {
+	t.Parallel()
+	template := func(n int) string {
+		return fmt.Sprintf("[records]\n\"@\" = [\"NS ns1\"]\nns1 = [\"A 192.0.2.53\"]\nwww = [\"A 192.0.2.%d\"]\n", n)
+	}
+	list := func(template string, names ...string) string {
+		return strings.Replace(listing(names...), "mail.toml", template, 1)
+	}
+	r := start(t, map[string]string{"t1.toml": template(1), "t2.toml": template(2), "zones/l1.toml": list("t1.toml", "a.test", "b.test"), "zones/l2.toml": list("t2.toml", "c.test")})
+	old := time.Now().Add(-time.Hour)
+	serial := r.serial("a.test.")
+	moves := func(what string, n int) {
+		t.Helper()
+		r.reload()
+		r.want(what, r.ask("www.a.test.", dns.TypeA), fmt.Sprint("192.0.2.", n))
+		now := r.serial("a.test.")
+		if int32(now-serial) <= 0 {
+			t.Errorf("%s: serial number %d, then %d", what, serial, now)
+		}
+		serial = now
+	}
+	os.Chtimes(filepath.Join(r.dir, "t2.toml"), old, old)
+	r.write("zones/l1.toml", list("t1.toml", "b.test"))
+	r.write("zones/l2.toml", list("t2.toml", "a.test", "c.test"))
+	moves("to another list", 2)
+	r.write("zones/l2.toml", list("t2.toml", "c.test"))
+	r.write("zones/own.toml", simpleZone("a.test", 3))
+	os.Chtimes(filepath.Join(r.dir, "zones/own.toml"), old, old)
+	moves("to a file of its own", 3)
+	os.Rename(filepath.Join(r.dir, "zones/own.toml"), filepath.Join(r.dir, "zones/moved.toml"))
+	r.write("zones/moved.toml", simpleZone("a.test", 4))
+	os.Chtimes(filepath.Join(r.dir, "zones/moved.toml"), old, old)
+	moves("to another file of its own", 4)
+	os.Remove(filepath.Join(r.dir, "zones/moved.toml"))
+	r.write("zones/l1.toml", list("t1.toml", "a.test", "b.test"))
+	os.Chtimes(filepath.Join(r.dir, "t1.toml"), old, old)
+	moves("back to a list", 1)
+
+	r.write("t2.toml", "broken")
+	r.write("zones/l1.toml", list("t1.toml", "b.test"))
+	r.write("zones/l2.toml", list("t2.toml", "a.test", "c.test"))
+	r.reload()
+	r.want("to a list whose template is broken", r.ask("www.a.test.", dns.TypeA), "192.0.2.1")
+	r.write("zones/l2.toml", list("t2.toml", "c.test"))
+	r.write("zones/own.toml", simpleZone("a.test", 5)+"x = [\"A bad\"]\n")
+	r.reload()
+	r.want("to a broken file of its own", r.ask("www.a.test.", dns.TypeA), "192.0.2.1")
+	r.write("zones/own.toml", simpleZone("a.test", 5))
+	moves("mended", 5)
 }

@@ -13,13 +13,20 @@ import (
 
 	"mxtrap/server"
 	"mxtrap/server/control"
+	"mxtrap/zone/conf"
 )
 
 // controls makes a command one that talks to the server that a server file describes.
 func controls(c *cobra.Command, do func(ctx context.Context, client *control.Client, args []string) error) *cobra.Command {
 	named := configFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return do(c.Context(), control.NewClient(server.ControlOf(configPath(*named))), args)
+		var report conf.Report
+		socket := server.ControlOf(configPath(*named), &report)
+		if socket == "" {
+			tell(report.Problems())
+			return errors.New("where the server is cannot be told while its file has faults; it serves on as it was")
+		}
+		return do(c.Context(), control.NewClient(socket), args)
 	}
 	return c
 }

@@ -94,8 +94,8 @@ func transferred(ctx context.Context, server, tsig string, apex dname.Name) ([]r
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tsig, conf.Plain(err))
 		}
-		name, rest, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-		if key, err = peer.ParseKey(name, rest); err != nil {
+		words := append(strings.Fields(string(text)), "", "")
+		if key, err = peer.ParseKey(words[0], strings.TrimSpace(strings.Join(words[1:], " "))); err != nil {
 			return nil, fmt.Errorf("%s: write NAME ALGORITHM SECRET: %w", tsig, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,8 +40,8 @@ stay unknown, for DNS does not list names. What honest mail or a savvy sender wo
 	out := c.Flags().StringP("out", "o", ".", "folder to write to")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		apex, err := dname.Parse(args[0], dname.Root)
-		if err != nil || apex.IsRoot() {
-			return usageError{fmt.Errorf("%q is not the name of a domain", args[0])}
+		if err != nil || !plainName.MatchString(apex.Bare()) {
+			return usageError{fmt.Errorf("%q is not the name of a mail domain", args[0])}
 		}
 		for _, list := range []*[]string{from, resolver} {
 			for i, text := range *list {
@@ -91,6 +92,9 @@ stay unknown, for DNS does not list names. What honest mail or a savvy sender wo
 	}
 	return c
 }
+
+// plainName is what names of mail domains are made of (RFC 5321 2.3.5).
+var plainName = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
 
 // serverFile is what a new server begins with.
 const serverFile = `# The server file of mxtrap. Each key has its default here, but for listen, zones and state.
@@ -226,8 +230,8 @@ func auditText(text string) (findings []string, err error) {
 	}
 	ask := answer.NewAsker([]*zone.Zone{z}).Ask
 	domains, err := mail.Domains(z, ask, func(string) []netip.Addr { return nil })
-	if err != nil {
-		return nil, err
+	if err != nil { // the addresses of hosts elsewhere are not known here
+		return append(findings, "the trap leads to hosts outside the zone, which serve looks up; mxtrap audit "+z.Name()+" --resolve tells what there is to be known about it"), nil
 	}
 	for _, d := range domains {
 		for _, f := range d.Audit(ask) {

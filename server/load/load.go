@@ -149,6 +149,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 	}
 	files, reports := make([]*File, len(all)), make([]*conf.Report, len(all))
 	names := make([]*source.Names, len(all)) // where a file lists zones
+	byName := sync.OnceValue(func() map[string]*File { return servedByName(before) })
 	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
@@ -162,6 +163,9 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 			names[i] = s.Names()
 			return
 		}
+		if s != nil && old == nil && before.Len() > 0 {
+			old = byName()[s.Name()]
+		}
 		files[i] = o.compile(s, path, old, reports[i])
 	})
 	l.Files = newFiles(len(all))
@@ -174,11 +178,14 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 		}
 		f := files[i]
 		if names[i] != nil || f == nil && len(listed[z.path]) > 0 {
-			o.listedZones(ctx, l, z.path, names[i], listed[z.path])
+			o.listedZones(ctx, l, z.path, names[i], listed[z.path], byName)
 			continue
 		}
 		if f == nil {
 			f = o.fail(l, z.path, z.before, func() *zone.Zone { return source.Unserved(z.path) })
+			if f != nil && f.Down == Unloaded && before.Len() > 0 {
+				f = l.moved(f, byName()[f.Zone.Name()])
+			}
 		}
 		if f == nil {
 			continue

@@ -31,13 +31,35 @@ func listedBefore(before *Files) map[string]map[string]*File {
 	return known
 }
 
+// servedByName are the zones that can be answered, by name: one may have come from another file before.
+func servedByName(before *Files) map[string]*File {
+	all := make(map[string]*File, before.Len())
+	for f := range before.All() {
+		if f.Down != Unloaded {
+			all[f.Zone.Name()] = f
+		}
+	}
+	return all
+}
+
+// moved is what is served on of a zone whose new file cannot be loaded, where another one had it before.
+func (l *Loading) moved(unloaded, served *File) *File {
+	if served == nil || served.Secondary != nil {
+		return unloaded
+	}
+	again := *served
+	again.Path, again.origin, again.files = unloaded.Path, unloaded.origin, source.Files{}
+	l.Failed[again.Path] = failure{Zone: again.Zone.Name(), Kept: true}
+	return &again
+}
+
 // listedPath stands for the file of a zone that a file lists.
 func listedPath(n *source.Names, name string) string {
 	return n.Template + " (" + name + " of " + n.Path + ")"
 }
 
 // listedZones adds the zones that a file lists, each made from its template; nil: the file has faults, and what it listed before stays.
-func (o Loader) listedZones(ctx context.Context, l *Loading, path string, n *source.Names, known map[string]*File) {
+func (o Loader) listedZones(ctx context.Context, l *Loading, path string, n *source.Names, known map[string]*File, byName func() map[string]*File) {
 	if n == nil {
 		for _, f := range known {
 			l.Files.put(o.withKeys(f))
@@ -49,10 +71,10 @@ func (o Loader) listedZones(ctx context.Context, l *Loading, path string, n *sou
 	files, reports := make([]*File, len(n.List)), make([]conf.Report, len(n.List))
 	o.each(ctx, len(n.List), func(i int) {
 		old := known[n.List[i]]
-		if old != nil && old.template != n.Template {
-			old = nil
+		if old == nil {
+			old = byName()[n.List[i]]
 		}
-		if renewed := old.renewed(); renewed != nil && renewed.Secondary == nil && renewed.Access == nil && o.signedAlike(renewed) && o.updatedAlike(renewed) {
+		if renewed := old.renewed(); renewed != nil && renewed.listed == path && renewed.template == n.Template && renewed.Secondary == nil && renewed.Access == nil && o.signedAlike(renewed) && o.updatedAlike(renewed) {
 			files[i] = renewed
 			return
 		}
@@ -68,6 +90,9 @@ func (o Loader) listedZones(ctx context.Context, l *Loading, path string, n *sou
 		f := files[i]
 		if f == nil {
 			f = o.fail(l, listedPath(n, name), known[name], func() *zone.Zone { return source.UnservedNamed(n.Template, name) })
+			if f != nil && f.Down == Unloaded {
+				f = l.moved(f, byName()[name])
+			}
 		}
 		if f == nil {
 			continue

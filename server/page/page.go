@@ -8,6 +8,7 @@ package page
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -52,6 +53,7 @@ type Overview struct {
 	ListedAll int
 	Lists     bool // the list is handed out
 	Catches   bool // the catch listens
+	Counts    bool // queries are counted by zone
 }
 
 // Row is a zone of the overview.
@@ -156,7 +158,8 @@ func (h *handler) client(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, fmt.Errorf("%q is not an address", r.FormValue("address")))
 		return
 	}
-	f, err := h.server.Facts(a.Unmap().WithZone(""))
+	a = a.Unmap().WithZone("") // which may be any text
+	f, err := h.server.Facts(a)
 	if err != nil {
 		h.fail(w, err)
 		return
@@ -166,13 +169,16 @@ func (h *handler) client(w http.ResponseWriter, r *http.Request) {
 
 // fail says that there is no such thing to be shown.
 func (h *handler) fail(w http.ResponseWriter, err error) {
-	status := http.StatusNotFound
-	if !errors.Is(err, control.ErrNoZone) {
-		status = http.StatusUnprocessableEntity
+	status, text := http.StatusUnprocessableEntity, err.Error()
+	switch {
+	case errors.Is(err, control.ErrNoZone):
+		status = http.StatusNotFound
+	case errors.Is(err, context.DeadlineExceeded):
+		status, text = http.StatusServiceUnavailable, "The server is reading its files. Try again in a moment."
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	h.pages.ExecuteTemplate(w, "fault.html", map[string]any{"Title": "Nothing to show", "Error": err.Error()})
+	h.pages.ExecuteTemplate(w, "fault.html", map[string]any{"Title": "Nothing to show", "Error": text})
 }
 
 func (h *handler) write(w http.ResponseWriter, page string, data any) {

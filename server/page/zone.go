@@ -10,6 +10,7 @@ import (
 // Zone is a zone with its trap.
 type Zone struct {
 	control.Zone
+	Counts  bool // queries are counted by zone
 	Queries uint64
 	Domains []Domain
 }
@@ -66,8 +67,11 @@ func draw(z *Zone) (traps []Trap) {
 			if e.CoverFor != "" {
 				notes = append(notes, "cover for "+e.CoverFor)
 			}
+			if e.Role == "decoy" && z.Counts {
+				notes = append(notes, plural(int(e.Lookups), "look-up"))
+			}
 			if e.Role == "decoy" {
-				notes = append(notes, plural(int(e.Lookups), "look-up"), plural(e.Sightings, "sighting"))
+				notes = append(notes, plural(e.Sightings, "sighting"))
 			}
 			h.Note = strings.Join(append(e.Addresses[:min(len(e.Addresses), 2):min(len(e.Addresses), 2)], notes...), " · ")
 			h.Says = fmt.Sprintf("%s, %s, preference %d", e.Host, e.Role, e.Preference)

@@ -33,12 +33,20 @@ type Found struct {
 	Signed  bool   // with DNSSEC
 	Records []rr.Record
 	Silent  []string // questions that nobody answered
+
+	failures map[string]int // of servers, in a row
 }
 
+// Bounds of what others may take: time, memory, questions.
 const (
-	askTime      = 5 * time.Second
-	transferTime = time.Minute
-	mostRecords  = 1 << 20 // of a zone
+	askTime        = 5 * time.Second
+	lookTime       = 2 * time.Minute
+	transferTime   = 10 * time.Minute
+	transferOctets = 128 << 20 // of records, as they are in memory
+	recordOctets   = 64        // that one takes beside its name and data
+	mostServers    = 8
+	mostFailures   = 2   // of a server in a row, until it is asked no more
+	mostHosts      = 200 // that records lead to
 )
 
 // selectors are under which DKIM keys are looked for.
@@ -47,13 +55,16 @@ var selectors = []string{"default", "dkim", "mail", "s1", "s2", "k1", "k2", "k3"
 // Look finds out what the name servers of a domain have. They are those that are named, or those that the resolvers, or those of the system,
 // know.
 func Look(ctx context.Context, domain string, resolvers, servers []string) (*Found, error) {
-	f := &Found{Domain: domain, Servers: servers}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	f := &Found{Domain: domain, Servers: servers, failures: map[string]int{}}
 	if len(servers) == 0 {
 		var err error
 		if f.Servers, err = serversOf(ctx, domain, resolvers); err != nil {
 			return nil, err
 		}
 	}
+	f.Servers = f.Servers[:min(mostServers, len(f.Servers))]
 	for _, server := range f.Servers {
 		if records, err := Transfer(ctx, server, domain, nil); err == nil {
 			f.From, f.Whole, f.Records = server, true, records
@@ -129,7 +140,7 @@ type question struct {
 func (f *Found) ask(ctx context.Context) error {
 	addresses := []uint16{dns.TypeA, dns.TypeAAAA}
 	first := []question{{"@", []uint16{dns.TypeSOA, dns.TypeNS, dns.TypeMX, dns.TypeTXT, dns.TypeA, dns.TypeAAAA, dns.TypeCAA, dns.TypeHTTPS, dns.TypeDNSKEY}}}
-	if err := f.askAll(ctx, first, nil); err != nil {
+	if err := f.askAll(ctx, first); err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(f.Records, func(r rr.Record) bool { return r.Type == dns.TypeSOA }) {
@@ -139,6 +150,7 @@ func (f *Found) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := len(f.Records)
 	more := []question{
 		{"www", addresses}, {"mail", addresses}, {"autoconfig", addresses}, {"autodiscover", addresses}, {"mta-sts", addresses},
 		{"_dmarc", []uint16{dns.TypeTXT}}, {"_mta-sts", []uint16{dns.TypeTXT}}, {"_smtp._tls", []uint16{dns.TypeTXT}},
@@ -149,25 +161,61 @@ func (f *Found) ask(ctx context.Context) error {
 	for _, service := range []string{"submission", "submissions", "imap", "imaps", "pop3", "pop3s", "autodiscover"} {
 		more = append(more, question{"_" + service + "._tcp", []uint16{dns.TypeSRV}})
 	}
-	for _, host := range f.hosts() {
-		more = append(more, question{host, addresses}, question{"_25._tcp." + host, []uint16{dns.TypeTLSA}})
+	for _, r := range f.Records[:before] {
+		if r.Type == dns.TypeMX {
+			if host, in := f.below(r.Data[2:]); in {
+				more = append(more, question{"_25._tcp." + host, []uint16{dns.TypeTLSA}})
+			}
+		}
 	}
-	return f.askAll(ctx, more, wildcard)
+	if err := f.askAll(ctx, more); err != nil {
+		return err
+	}
+	asked := map[string]bool{}
+	for again := true; again && len(asked) < mostHosts; { // what is found may lead on
+		again = false
+		for _, r := range f.Records {
+			skip, leads := map[uint16]int{dns.TypeMX: 2, dns.TypeNS: 0, dns.TypeCNAME: 0, dns.TypeSRV: 6}[r.Type]
+			if !leads || len(r.Data) <= skip {
+				continue
+			}
+			if host, in := f.below(r.Data[skip:]); in && !asked[host] {
+				asked[host], again = true, true
+				if err := f.askAll(ctx, []question{{host, addresses}}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	f.leaveOut(wildcard, before)
+	return nil
 }
 
-// hosts are the exchanges and name servers of the domain that lie in it, as names below it.
-func (f *Found) hosts() (names []string) {
-	for _, r := range f.Records {
-		skip := map[uint16]int{dns.TypeMX: 2}[r.Type]
-		if r.Type != dns.TypeMX && r.Type != dns.TypeNS {
-			continue
-		}
-		host := zone.NameOf(r.Data[skip:])
-		if name, in := strings.CutSuffix(strings.ToLower(host), "."+f.Domain); in && !slices.Contains(names, name) {
-			names = append(names, name)
+// below is a name below the domain, without the domain.
+func (f *Found) below(wire []byte) (name string, in bool) {
+	return strings.CutSuffix(strings.ToLower(zone.NameOf(wire)), "."+f.Domain)
+}
+
+// leaveOut leaves names out of whom there is nothing but what a wildcard answers: they do not exist. Of a name that has more, or one below it, all
+// is kept, for a wildcard does not answer there.
+func (f *Found) leaveOut(wildcard map[string]bool, before int) {
+	own := map[string]bool{}
+	for _, r := range f.Records[before:] {
+		if !wildcard[fmt.Sprint(r.Type, string(r.Data))] {
+			own[r.Owner] = true
 		}
 	}
-	return names
+	f.Records = slices.DeleteFunc(f.Records, func(r rr.Record) bool {
+		if !slices.ContainsFunc(f.Records[before:], func(other rr.Record) bool { return other.Owner == r.Owner }) || !wildcard[fmt.Sprint(r.Type, string(r.Data))] || strings.HasPrefix(r.Owner, "\x01*") {
+			return false
+		}
+		for owner := range own {
+			if zone.Within(owner, r.Owner) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // nobody is a name that no domain has.
@@ -176,7 +224,7 @@ const nobody = "mxtrap-looks-for-a-wildcard"
 // wildcard are the records that a wildcard at the domain answers with, which become its own.
 func (f *Found) wildcard(ctx context.Context) (made map[string]bool, err error) {
 	before := len(f.Records)
-	if err := f.askAll(ctx, []question{{nobody, []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT}}}, nil); err != nil {
+	if err := f.askAll(ctx, []question{{nobody, []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT}}}); err != nil {
 		return nil, err
 	}
 	made = map[string]bool{}
@@ -189,8 +237,8 @@ func (f *Found) wildcard(ctx context.Context) (made map[string]bool, err error) 
 	return made, err
 }
 
-// askAll asks questions, and keeps the records that the answers have of the names. Those that a wildcard has made are left out.
-func (f *Found) askAll(ctx context.Context, questions []question, wildcard map[string]bool) error {
+// askAll asks questions, and keeps the records that the answers have of the names.
+func (f *Found) askAll(ctx context.Context, questions []question) error {
 	for _, q := range questions {
 		name := q.name + "." + f.Domain
 		if q.name == "@" {
@@ -205,9 +253,7 @@ func (f *Found) askAll(ctx context.Context, questions []question, wildcard map[s
 				f.Silent = append(f.Silent, name+" "+dns.TypeToString[qtype])
 				continue
 			}
-			if err := f.take(reply, name, wildcard); err != nil {
-				return err
-			}
+			f.take(reply, name)
 		}
 	}
 	return nil
@@ -215,12 +261,15 @@ func (f *Found) askAll(ctx context.Context, questions []question, wildcard map[s
 
 // answer is that of the first server that has one.
 func (f *Found) answer(ctx context.Context, name string, qtype uint16) (reply *dns.Msg, err error) {
-	for i, server := range f.Servers {
+	for _, server := range f.Servers {
+		if f.failures[server] >= mostFailures {
+			continue
+		}
 		if reply, err = ask(ctx, server, name, qtype, false); err == nil && reply.Authoritative {
-			f.From = server
-			f.Servers[0], f.Servers[i] = f.Servers[i], f.Servers[0] // the others may be silent
+			f.From, f.failures[server] = server, 0
 			return reply, nil
 		}
+		f.failures[server]++
 	}
 	if err == nil {
 		err = errors.New("no server is authoritative")
@@ -229,17 +278,17 @@ func (f *Found) answer(ctx context.Context, name string, qtype uint16) (reply *d
 }
 
 // take keeps the records of a name.
-func (f *Found) take(reply *dns.Msg, name string, wildcard map[string]bool) error {
+func (f *Found) take(reply *dns.Msg, name string) {
 	for _, r := range reply.Answer {
 		record, err := recordOf(r)
-		if err != nil {
-			return err
-		}
-		if record.Type == dns.TypeDNSKEY {
+		switch {
+		case err != nil:
+			f.Silent = append(f.Silent, name+" "+dns.TypeToString[r.Header().Rrtype])
+			continue
+		case record.Type == dns.TypeDNSKEY:
 			f.Signed = true
 			continue
-		}
-		if !strings.EqualFold(zone.NameOf([]byte(record.Owner)), name) || wildcard[fmt.Sprint(record.Type, string(record.Data))] {
+		case !strings.EqualFold(zone.NameOf([]byte(record.Owner)), name):
 			continue
 		}
 		known := func(other rr.Record) bool { return other.Identity() == record.Identity() }
@@ -247,7 +296,6 @@ func (f *Found) take(reply *dns.Msg, name string, wildcard map[string]bool) erro
 			f.Records = append(f.Records, record)
 		}
 	}
-	return nil
 }
 
 // recordOf is a record as zones here have it.
@@ -266,8 +314,10 @@ func recordOf(r dns.RR) (rr.Record, error) {
 
 // Transfer asks a server for a whole zone, signed where there is a key.
 func Transfer(ctx context.Context, server, domain string, key *peer.Key) (records []rr.Record, err error) {
+	ctx, cancel := context.WithTimeout(ctx, transferTime)
+	defer cancel()
 	m := new(dns.Msg).SetAxfr(dns.Fqdn(domain))
-	t := &dns.Transfer{DialTimeout: askTime, ReadTimeout: transferTime}
+	t := &dns.Transfer{DialTimeout: askTime, ReadTimeout: askTime}
 	if key != nil {
 		m.SetTsig(key.Name, key.Algorithm, peer.Fudge, time.Now().Unix())
 		t.TsigSecret = map[string]string{key.Name: key.Secret}
@@ -277,7 +327,7 @@ func Transfer(ctx context.Context, server, domain string, key *peer.Key) (record
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, func() { t.Close() })()
-	soa := 0
+	soa, octets := 0, 0
 	for e := range envelopes {
 		if e.Error != nil {
 			err = e.Error
@@ -292,8 +342,9 @@ func Transfer(ctx context.Context, server, domain string, key *peer.Key) (record
 			if err == nil {
 				err = wrong
 			}
-			if records = append(records, record); len(records) > mostRecords {
-				return nil, fmt.Errorf("the zone has more than %d records", mostRecords)
+			records = append(records, record)
+			if octets += len(record.Owner) + len(record.Data) + recordOctets; octets > transferOctets {
+				return nil, fmt.Errorf("the zone has more than %d octets", transferOctets)
 			}
 		}
 	}
