@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"mxtrap/server/control"
 	"mxtrap/server/judge"
 	"mxtrap/server/load"
@@ -124,6 +126,10 @@ func (s *Server) zoneStatus(name string) (*control.Zone, error) {
 	}
 	z := &control.Zone{Name: f.Zone.Name(), Serial: f.Zone.Serial(), File: f.Path, Down: f.Down, Signed: f.Zone.Plan() != nil || f.Zone.Given()}
 	z.Decoys, z.Covers = f.Zone.Decoys()
+	for _, k := range f.Keys() {
+		now := s.Clock().Unix()
+		z.Keys = append(z.Keys, control.Key{Tag: k.Tag, Algorithm: dns.AlgorithmToString[k.Algorithm], Kind: k.Kind(f.Keys(), now), State: k.State(now)})
+	}
 	if at := f.Zone.Expiration(); at != 0 {
 		z.Signature = utc(time.Unix(at, 0))
 	}

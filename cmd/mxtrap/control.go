@@ -110,9 +110,13 @@ func printZone(z control.Zone) {
 	for _, e := range z.Exchanges {
 		exchanges = append(exchanges, e.Host+map[bool]string{true: " is well", false: " is not well"}[e.Up])
 	}
+	var keys []string
+	for _, k := range z.Keys {
+		keys = append(keys, fmt.Sprintf("%d (%s, %s) %s", k.Tag, k.Algorithm, k.Kind, k.State))
+	}
 	table([][2]string{
 		{"zone", z.Name}, {"serial", fmt.Sprint(z.Serial)}, {"file", z.File}, {"down", z.Down}, {"primaries", strings.Join(z.Primaries, ", ")},
-		{"heard of", ago(z.Confirmed)}, {"expires", ago(z.Expires)}, {"signed", signed}, {"signatures end", ago(z.Signature)},
+		{"heard of", ago(z.Confirmed)}, {"expires", ago(z.Expires)}, {"signed", signed}, {"keys", strings.Join(keys, ", ")}, {"signatures end", ago(z.Signature)},
 		{"decoys", fmt.Sprint(z.Decoys)}, {"covers", fmt.Sprint(z.Covers)}, {"exchanges", strings.Join(exchanges, ", ")},
 	})
 	for _, u := range z.Updates {

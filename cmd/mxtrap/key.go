@@ -143,7 +143,7 @@ copy both into the folder of keys, and this command is not needed.`,
 
 func keyListCommand() *cobra.Command {
 	return keysCommand("list [ZONE]", "List keys with what they do now", func(zone dname.Name, keys []*sign.Key, k *sign.Key, now int64) {
-		fmt.Printf("%s\t%d\t%s\t%s\t%s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k, keys, now), stateOf(k, now))
+		fmt.Printf("%s\t%d\t%s\t%s\t%s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], k.Kind(keys, now), k.State(now))
 	})
 }
 
@@ -241,28 +241,4 @@ func algorithmOf(text string) (uint8, error) {
 		return dns.ED25519, nil
 	}
 	return 0, fmt.Errorf("--algorithm %s: mxtrap makes keys of ECDSAP256SHA256 (13) and ED25519 (15)", text)
-}
-
-// kindOf is what a key is for, among the keys of its zone.
-func kindOf(k *sign.Key, keys []*sign.Key, now int64) string {
-	switch {
-	case !k.IsEntry():
-		return "ZSK"
-	case slices.ContainsFunc(keys, func(other *sign.Key) bool {
-		return !other.IsEntry() && other.Algorithm == k.Algorithm && other.Times.Active(now) && other.Times.Published(now)
-	}):
-		return "KSK"
-	}
-	return "CSK"
-}
-
-// stateOf is what a key does at a time.
-func stateOf(k *sign.Key, now int64) string {
-	switch {
-	case k.Times.Active(now):
-		return "signs"
-	case k.Times.Published(now):
-		return "published"
-	}
-	return "not in the zone"
 }

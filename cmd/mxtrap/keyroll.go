@@ -38,7 +38,7 @@ func keyStatusCommand() *cobra.Command {
 				return
 			}
 			for _, k := range keys {
-				fmt.Printf("%s\tkey %d\t%s\t%s\t%s\tDS: %s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], kindOf(k, keys, now), stateOf(k, now), atParent(k, parent))
+				fmt.Printf("%s\tkey %d\t%s\t%s\t%s\tDS: %s\n", zone.Bare(), k.Tag, dns.AlgorithmToString[k.Algorithm], k.Kind(keys, now), k.State(now), atParent(k, parent))
 			}
 			s, err := sign.StatusOf(keys, parent, now)
 			if err != nil {

@@ -45,10 +45,19 @@ type Zone struct {
 	Expires   *time.Time `json:"expires,omitempty"`   // when its copy does, if none is heard
 	Signed    bool       `json:"signed"`
 	Signature *time.Time `json:"signatures_until,omitempty"`
+	Keys      []Key      `json:"keys,omitempty"`
 	Decoys    int        `json:"decoys"`
 	Covers    int        `json:"covers"`
 	Exchanges []Exchange `json:"exchanges,omitempty"` // the real ones that the catch watches
 	Updates   []Updated  `json:"updates,omitempty"`   // what dynamic updates have made
+}
+
+// Key is a key that a zone is signed with.
+type Key struct {
+	Tag       uint16 `json:"tag"`
+	Algorithm string `json:"algorithm"`
+	Kind      string `json:"kind"`  // CSK, KSK or ZSK
+	State     string `json:"state"` // signs, published, or not in the zone
 }
 
 // Updated is an RRset that a dynamic update has made, in the place of that of the files; without records it is gone.

@@ -67,6 +67,9 @@ func (f *File) last(name string) state.Served {
 	return f.served
 }
 
+// Keys are those that the zone is signed with.
+func (f *File) Keys() []*sign.Key { return f.keys }
+
 // renewed is the zone again where its files have not changed, else nil.
 func (f *File) renewed() *File {
 	if f == nil {
