@@ -13,7 +13,7 @@ RUN go mod download
 COPY . .
 ARG VERSION=0.1.0
 ARG COMMIT=unknown
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /mxtrap ./cmd/mxtrap
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /mxtrap ./cmd/mxtrap
 
 FROM scratch
 COPY --from=build /mxtrap /mxtrap

@@ -45,22 +45,14 @@ func (o *Outcomes) label(zone string) string {
 
 // Sum is how many events of each outcome there were, of all zones.
 func (o *Outcomes) Sum() map[string]float64 {
-	all, sum := make(chan prometheus.Metric), map[string]float64{}
-	go func() {
-		defer close(all)
-		o.vec.Collect(all)
-	}()
-	for m := range all {
-		var now dto.Metric
-		if m.Write(&now) != nil {
-			continue
-		}
-		for _, pair := range now.GetLabel() {
+	sum := map[string]float64{}
+	eachMetric(o.vec, func(m *dto.Metric) {
+		for _, pair := range m.GetLabel() {
 			if pair.GetName() != "zone" {
-				sum[pair.GetValue()] += now.GetCounter().GetValue()
+				sum[pair.GetValue()] += m.GetCounter().GetValue()
 			}
 		}
-	}
+	})
 	return sum
 }
 

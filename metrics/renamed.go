@@ -23,24 +23,30 @@ func (r *renamed) Describe(to chan<- *prometheus.Desc) { to <- r.desc }
 
 // Collect implements [prometheus.Collector].
 func (r *renamed) Collect(to chan<- prometheus.Metric) {
-	all := make(chan prometheus.Metric)
-	go func() {
-		defer close(all)
-		r.Collector.Collect(all)
-	}()
-	for m := range all {
-		var now dto.Metric
-		if m.Write(&now) != nil {
-			continue
-		}
+	eachMetric(r.Collector, func(m *dto.Metric) {
 		values := make([]string, len(r.labels))
 		for i, label := range r.labels {
-			for _, pair := range now.GetLabel() {
+			for _, pair := range m.GetLabel() {
 				if pair.GetName() == label {
 					values[i] = pair.GetValue()
 				}
 			}
 		}
-		to <- prometheus.MustNewConstMetric(r.desc, r.kind, now.GetCounter().GetValue()+now.GetGauge().GetValue(), values...)
+		to <- prometheus.MustNewConstMetric(r.desc, r.kind, m.GetCounter().GetValue()+m.GetGauge().GetValue(), values...)
+	})
+}
+
+// eachMetric calls do for what a collector has now.
+func eachMetric(c prometheus.Collector, do func(*dto.Metric)) {
+	all := make(chan prometheus.Metric)
+	go func() {
+		defer close(all)
+		c.Collect(all)
+	}()
+	for m := range all {
+		var now dto.Metric
+		if m.Write(&now) == nil {
+			do(&now)
+		}
 	}
 }

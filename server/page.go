@@ -121,10 +121,6 @@ func (p *pages) Overview(search string, from, most int) *page.Overview {
 		}
 		o.Rows = append(o.Rows, row)
 	}
-	if p.keeper.Unread() == nil {
-		o.Listed = p.keeper.Book.Listed(p.Clock().Unix())
-		o.ListedAll, o.Listed = len(o.Listed), o.Listed[:min(mostListedShown, len(o.Listed))]
-	}
 	return o
 }
 
@@ -215,9 +211,9 @@ func (p *pages) Picture() *page.Picture {
 	}
 	mx, decoys := p.metrics.TrapLookups()
 	sessions := p.metrics.CatchSessions.Sum()
-	listed := 0
-	for _, n := range picture.Grades {
-		listed += n
+	if p.keeper.Unread() == nil {
+		picture.Listed = p.keeper.Book.Listed(now.Unix())
+		picture.ListedAll, picture.Listed = len(picture.Listed), picture.Listed[:min(mostListedShown, len(picture.Listed))]
 	}
 	if len(p.state.Current.Load().Counts) > 0 {
 		picture.Funnel = []page.Step{{Name: "MX look-ups", Count: mx}, {Name: "decoy look-ups", Count: decoys}}
@@ -226,7 +222,7 @@ func (p *pages) Picture() *page.Picture {
 		name := rung.String()
 		picture.Funnel = append(picture.Funnel, page.Step{Name: "sessions " + name + ": " + rungs[name], Count: uint64(sessions[name])})
 	}
-	picture.Funnel = append(picture.Funnel, page.Step{Name: "clients listed now", Count: uint64(listed)})
+	picture.Funnel = append(picture.Funnel, page.Step{Name: "clients listed now", Count: uint64(picture.ListedAll)})
 	return picture
 }
 

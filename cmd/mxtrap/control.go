@@ -183,34 +183,30 @@ func printReloaded(r control.Reloaded) {
 }
 
 func zoneCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "zone",
-		Short: "Act on a zone of the running server",
-		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
-		RunE: func(c *cobra.Command, _ []string) error {
-			return usageError{errors.New("no action given: write mxtrap zone refresh ZONE")}
-		},
-	}
 	refresh := &cobra.Command{Use: "refresh ZONE", Short: "Have the zone's primary asked for a new version at once", Args: usage(cobra.ExactArgs(1))}
-	c.AddCommand(controls(refresh, func(ctx context.Context, client *control.Client, args []string) error {
+	return groupOf("zone", "Act on a zone of the running server", controls(refresh, func(ctx context.Context, client *control.Client, args []string) error {
 		return client.Refresh(ctx, args[0])
 	}))
-	return c
 }
 
 func updateCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "update",
-		Short: "Act on what dynamic updates have made of a zone of the running server",
-		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
-		RunE: func(c *cobra.Command, _ []string) error {
-			return usageError{errors.New("no action given: write mxtrap update drop ZONE NAME")}
-		},
-	}
 	drop := &cobra.Command{Use: "drop ZONE NAME", Short: "Make the records of a name again what the files of its zone say", Args: usage(cobra.ExactArgs(2))}
-	c.AddCommand(controls(drop, func(ctx context.Context, client *control.Client, args []string) error {
+	return groupOf("update", "Act on what dynamic updates have made of a zone of the running server", controls(drop, func(ctx context.Context, client *control.Client, args []string) error {
 		return client.Drop(ctx, args[0], args[1])
 	}))
+}
+
+// groupOf is a command that does nothing without another behind it.
+func groupOf(name, short string, sub *cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Args:  func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{fmt.Errorf("no action given: write mxtrap %s %s", name, sub.Use)}
+		},
+	}
+	c.AddCommand(sub)
 	return c
 }
 

@@ -49,8 +49,6 @@ type Overview struct {
 	DownCount int
 	Reloaded  bool // the last load took in every file
 	Unwell    []string
-	Listed    []judge.Entry // not all where they are many
-	ListedAll int
 	Lists     bool // the list is handed out
 	Catches   bool // the catch listens
 	Counts    bool // queries are counted by zone
@@ -68,9 +66,11 @@ type Row struct {
 // Picture is what the pictures are made of.
 type Picture struct {
 	*judge.Picture
-	Ranks  map[string]int // of decoys, by name: 1 is that with the lowest number
-	Funnel []Step
-	Made   time.Time
+	Ranks     map[string]int // of decoys, by name: 1 is that with the lowest number
+	Funnel    []Step
+	Listed    []judge.Entry // not all where they are many
+	ListedAll int
+	Made      time.Time
 }
 
 // Step is how many came so far.
@@ -113,6 +113,7 @@ type handler struct {
 
 	mu      sync.Mutex
 	picture *Picture
+	painter bool // somebody works out the next one
 }
 
 // rows is how many zones a page has.
@@ -129,16 +130,25 @@ func (h *handler) overview(w http.ResponseWriter, r *http.Request) {
 	p := h.pictures()
 	h.write(w, "overview.html", map[string]any{
 		"Title": "mxtrap", "Overview": o, "Search": search, "From": from + 1, "To": from + len(o.Rows), "Before": max(0, from-rows), "HasBefore": from > 0,
-		"After": from + rows, "HasAfter": from+len(o.Rows) < o.Found, "Charts": charts(p), "Made": p.Made,
+		"After": from + rows, "HasAfter": from+len(o.Rows) < o.Found, "Charts": charts(p), "Picture": p,
 	})
 }
 
-// pictures are the last ones, or new ones where these are old.
+// pictures are the last ones. Where these are old, new ones are worked out for the next who asks: with very many facts that takes seconds.
 func (h *handler) pictures() *Picture {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.picture == nil || time.Since(h.picture.Made) > pictureAge {
+	if h.picture == nil {
 		h.picture = h.server.Picture()
+	}
+	if time.Since(h.picture.Made) > pictureAge && !h.painter {
+		h.painter = true
+		go func() {
+			p := h.server.Picture()
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.picture, h.painter = p, false
+		}()
 	}
 	return h.picture
 }

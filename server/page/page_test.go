@@ -17,7 +17,7 @@ type shown struct{}
 const hostile = `"><script>alert(1)</script>`
 
 func (shown) Overview(search string, from, most int) *Overview {
-	o := &Overview{Version: "1.2.3", Since: time.Now().Add(-72 * time.Hour), Zones: 250, Found: 250, DownCount: 1, Down: []string{"down.test"}, Unwell: []string{"mail.test"}, ListedAll: 1, Lists: true, Catches: true, Counts: true}
+	o := &Overview{Version: "1.2.3", Since: time.Now().Add(-72 * time.Hour), Zones: 250, Found: 250, DownCount: 1, Down: []string{"down.test"}, Unwell: []string{"mail.test"}, Lists: true, Catches: true, Counts: true}
 	if search != "" {
 		o.Found = 0
 		return o
@@ -25,7 +25,6 @@ func (shown) Overview(search string, from, most int) *Overview {
 	for i := range min(most, o.Found-from) {
 		o.Rows = append(o.Rows, Row{Name: "a.test", Serial: uint32(from + i), Signed: true, Real: 1, Decoys: 2, Covers: 1, Queries: 7, Down: i == 3})
 	}
-	o.Listed = []judge.Entry{{Client: netip.MustParsePrefix("2001:db8::/64"), Listing: judge.Listing{Grade: judge.Deaf, End: 1}}}
 	return o
 }
 
@@ -45,7 +44,8 @@ func (shown) Facts(client netip.Addr) (*control.Facts, error) {
 func (shown) Picture() *Picture {
 	p := &judge.Picture{From: 1_000_000_000, Decoys: map[string][judge.PictureHours]int{"mx1.a.test": {3: 2}, "mx2.a.test": {3: 1}}, Grades: map[judge.Grade]int{judge.Deaf: 1}}
 	p.Visits[4], p.Outages[5], p.Leads[0], p.Fates[0], p.Dialects[1][13] = 1, true, 2, 1, 3
-	return &Picture{Picture: p, Ranks: map[string]int{"mx2.a.test": 2}, Funnel: []Step{{"MX look-ups", 9}}, Made: time.Now()}
+	return &Picture{Picture: p, Ranks: map[string]int{"mx2.a.test": 2}, Funnel: []Step{{"MX look-ups", 9}}, Made: time.Now(), ListedAll: 1,
+		Listed: []judge.Entry{{Client: netip.MustParsePrefix("2001:db8::/64"), Listing: judge.Listing{Grade: judge.Deaf, End: 1}}}}
 }
 
 func get(t *testing.T, path string) *httptest.ResponseRecorder {

@@ -57,6 +57,9 @@ func (u *Updates) Of(zone string) ([]source.RRset, error) {
 	if err := u.list(); err != nil {
 		return nil, err
 	}
+	if len(u.there) == 0 { // as nearly always
+		return nil, nil
+	}
 	file := u.File(zone)
 	if !u.there[filepath.Base(file)] {
 		return nil, nil
@@ -122,7 +125,9 @@ func (u *Updates) Write(zone string, sets []source.RRset) error {
 	if err != nil {
 		return err
 	}
-	u.there[filepath.Base(file)] = len(sets) > 0
+	if u.there[filepath.Base(file)] = true; len(sets) == 0 {
+		delete(u.there, filepath.Base(file))
+	}
 	u.zones[zone] = sets
 	return nil
 }
