@@ -75,7 +75,7 @@ SIGHUP reads all files again, SIGTERM and SIGINT let the queries under way finis
 			err = s.Run(c.Context(), reload)
 		}
 		if err != nil {
-			log.Error("not started, or ended", "error", err)
+			log.Error("cannot serve", "error", err)
 			return errReported
 		}
 		return nil

@@ -111,7 +111,7 @@ func TestInteropSecondariesServeTheDNSBL(t *testing.T) {
 				began := time.Now()
 				eventually(t, "a bot whose neighbour behaves is pardoned by the secondary", func() bool { return asks(port, "9.113.0.203") == "NXDOMAIN" })
 				t.Logf("%v after its visit the secondary has pardoned the client", time.Since(began).Round(100*time.Millisecond))
-				if n := m.metric(t, `mxtrap_transfers_total{outcome="ixfr",zone="bl.example.com"}`); n < 1 {
+				if n := m.sum(t, `mxtrap_transfers_total{outcome="ixfr"`); n < 1 {
 					t.Error("the pardon was not transferred by its differences")
 				}
 				check()

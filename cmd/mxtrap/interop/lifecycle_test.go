@@ -85,5 +85,5 @@ func TestInteropRootGivesItsRightsUp(t *testing.T) {
 	}
 	output(t, "dig", "@127.0.0.1", "-p", port, "example.com", "MX")
 	bad := strings.NewReplacer("nobody", "nobody-there", port, freePort(t)).Replace(readFile(t, config))
-	wantLines(t, "mxtrap", said(t, static, "serve", "--config", write(t, dir, "bad.toml", bad)), `server\.user: "nobody-there"`)
+	wantLines(t, "mxtrap", said(t, static, "serve", "--config", write(t, dir, "bad.toml", bad)), `server\.user: \\"nobody-there\\"`)
 }

@@ -93,6 +93,22 @@ func (m *instance) metric(t *testing.T, series string) float64 {
 	return v
 }
 
+// sum is that of all series that begin so.
+func (m *instance) sum(t *testing.T, begin string) (sum float64) {
+	t.Helper()
+	reply, err := http.Get("http://127.0.0.1:" + m.metricsPort + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, _ := io.ReadAll(reply.Body)
+	for _, found := range regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(begin)+`.* (\S+)$`).FindAllSubmatch(body, -1) {
+		v, _ := strconv.ParseFloat(string(found[1]), 64)
+		sum += v
+	}
+	return sum
+}
+
 // resident is the memory that the process has now, in MB.
 func (m *instance) resident(t *testing.T) float64 {
 	t.Helper()

@@ -242,7 +242,7 @@ zone:
 				eventually(t, "mxtrap has the next window", func() bool { return serialAt(t, c.port) == first+1 })
 				eventually(t, "the secondary has it too", func() bool { return serialAt(t, port) == first+1 })
 				validatesAll(t, validator(t, c.anchor, port), signedQuestions)
-				if n := c.metric(t, `mxtrap_transfers_total{outcome="ixfr",zone="example.com"}`); n < 1 && name != "PowerDNS" {
+				if n := c.sum(t, `mxtrap_transfers_total{outcome="ixfr"`); n < 1 && name != "PowerDNS" {
 					t.Error("the signatures were not transferred by their differences")
 				}
 			})

@@ -127,7 +127,7 @@ func TestInteropSecondariesServeTheSameTrap(t *testing.T) {
 			if s.name == "PowerDNS" {
 				return
 			}
-			if n := m.metric(t, `mxtrap_transfers_total{outcome="ixfr",zone="example.com"}`); n < 1 {
+			if n := m.sum(t, `mxtrap_transfers_total{outcome="ixfr"`); n < 1 {
 				t.Error("the change was not transferred by its differences")
 			}
 		})
