@@ -93,6 +93,19 @@ func (m *Metrics) LoadFailed(zones []string) {
 	}
 }
 
+// ZoneFailed counts one zone that could not be loaded by itself.
+func (m *Metrics) ZoneFailed(zone string) {
+	m.failures.mu.Lock()
+	defer m.failures.mu.Unlock()
+	if m.zoneless.Load() {
+		zone = ""
+	}
+	if m.failures.counts == nil {
+		m.failures.counts = map[string]uint64{}
+	}
+	m.failures.counts[zone]++
+}
+
 var (
 	zonesDesc    = desc("mxtrap_zones", "Zones served.")
 	zoneDesc     = desc("mxtrap_zone_queries_total", "Queries for names of a zone.", "zone")

@@ -10,11 +10,11 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/server/answer"
 	"mxtrap/server/control"
 	"mxtrap/server/judge"
 	"mxtrap/server/load"
 	"mxtrap/server/socket"
-	"mxtrap/zone"
 	"mxtrap/zone/conf"
 )
 
@@ -164,7 +164,7 @@ type loaded struct {
 
 // reloadFor reloads all files, or those of one zone, and says what has changed.
 func (s *Server) reloadFor(name string) (*control.Reloaded, error) {
-	began, before := time.Now(), s.state.Current.Load().Zones
+	began, before := time.Now(), s.state.Current.Load()
 	outcome := &s.loaded
 	if name == "" {
 		s.Notify(Reloading)
@@ -180,29 +180,37 @@ func (s *Server) reloadFor(name string) (*control.Reloaded, error) {
 	}
 	out := &control.Reloaded{
 		Succeeded: outcome.ok, Problems: append([]string{}, outcome.problems...), Zones: s.files.Len(), Seconds: time.Since(began).Round(time.Millisecond).Seconds(),
-		Changes: changes(before, s.state.Current.Load().Zones),
+		Changes: changes(before, s.state.Current.Load()),
 	}
 	return out, nil
 }
 
-// changes are the zones that differ between two sets, by name.
-func changes(before, now *zone.Set) []control.Change {
+// changes are the zones that differ between what was served and what is, by name.
+func changes(before, now *answer.Snapshot) []control.Change {
 	list := []control.Change{}
-	for _, z := range now.Zones() {
-		switch old := before.Named(z.Name()); {
-		case old == nil:
-			list = append(list, control.Change{Zone: z.Name(), Now: z.Serial()})
-		case old.Serial() != z.Serial():
-			list = append(list, control.Change{Zone: z.Name(), Was: old.Serial(), Now: z.Serial()})
+	was := answered(before)
+	for name, serial := range answered(now) {
+		old, served := was[name]
+		if delete(was, name); !served || old != serial {
+			list = append(list, control.Change{Zone: name, Was: old, Now: serial})
 		}
 	}
-	for _, z := range before.Zones() {
-		if now.Named(z.Name()) == nil {
-			list = append(list, control.Change{Zone: z.Name(), Was: z.Serial()})
-		}
+	for name, serial := range was {
+		list = append(list, control.Change{Zone: name, Was: serial, Down: now.Zones.Named(name) != nil})
 	}
 	slices.SortFunc(list, func(a, b control.Change) int { return strings.Compare(a.Zone, b.Zone) })
 	return list
+}
+
+// answered are the serial numbers of the zones that can be answered.
+func answered(snap *answer.Snapshot) map[string]uint32 {
+	serials := map[string]uint32{}
+	for i, z := range snap.Zones.Zones() {
+		if !snap.Down[i] {
+			serials[z.Name()] = z.Serial()
+		}
+	}
+	return serials
 }
 
 // reread reads the files of one zone again. What is known of the others' stays as it is.
@@ -217,6 +225,9 @@ func (s *Server) reread(name string) (*load.Loading, error) {
 	}
 	s.logProblems(l.Report.Problems())
 	s.publish(s.config, l)
+	for _, failed := range l.Failed {
+		s.metrics.ZoneFailed(failed.Zone)
+	}
 	if f.Template != "" {
 		s.takeMembers(s.ctx, []string{f.Path})
 	}

@@ -57,6 +57,7 @@ func TestTheOperatorSeesAndActs(t *testing.T) {
 	if out := reloads("example.com", "", false); len(out.Problems) != 1 || !strings.Contains(out.Problems[0], "zones/a.toml:2") {
 		t.Errorf("%+v", out.Problems)
 	}
+	r.want("failures", r.metric(`mxtrap_zone_load_failures_total{zone="example.com"}`), "1")
 	reloads("", "", false)
 	reloads("c.test", "", true)
 	if status, err := client.Status(ctx); err != nil || status.Succeeded || len(status.Problems) != 1 {
@@ -68,6 +69,10 @@ func TestTheOperatorSeesAndActs(t *testing.T) {
 		}
 	}
 	r.want("the last good version", fmt.Sprint(strings.Contains(r.ask("example.com.", dns.TypeSOA), " 2 ")), "true")
+	r.write("zones/c.toml", "name = \"c.test\"\n[primary]\naddress = [\"127.0.0.1:1\"]\n")
+	if out := reloads("", "c.test 5 0", false); len(out.Changes) != 1 || !out.Changes[0].Down {
+		t.Errorf("a zone without a copy: %+v", out.Changes)
+	}
 	r.write("zones/a.toml", version(3))
 	r.write("mxtrap.toml", "[server]\nlisten = 1")
 	if out := reloads("", "", false); len(out.Problems) == 0 || !strings.Contains(strings.Join(out.Problems, "\n"), "nothing has changed") {

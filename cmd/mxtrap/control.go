@@ -170,6 +170,8 @@ func printReloaded(r control.Reloaded) {
 		switch {
 		case change.Was == 0:
 			fmt.Printf("added %s, serial %d\n", change.Zone, change.Now)
+		case change.Down:
+			fmt.Printf("down %s, was serial %d\n", change.Zone, change.Was)
 		case change.Now == 0:
 			fmt.Printf("removed %s\n", change.Zone)
 		default:

@@ -83,11 +83,12 @@ type Reloaded struct {
 	Seconds   float64  `json:"seconds"`
 }
 
-// Change is what a reload made of a zone: it is new where Was is 0, and gone where Now is.
+// Change is what a reload made of a zone: it is new, or can be answered again, where Was is 0, and gone, or down, where Now is.
 type Change struct {
 	Zone string `json:"zone"`
 	Was  uint32 `json:"was,omitempty"` // serial numbers
 	Now  uint32 `json:"now,omitempty"`
+	Down bool   `json:"down,omitempty"` // it is answered with SERVFAIL now
 }
 
 // Top is what clients have asked for during a time. Of the queries that were too many to be looked at, only the number is known.
