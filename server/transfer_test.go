@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
@@ -365,5 +367,31 @@ func TestAZoneSaysItselfWhoMayTransferItAndWhoIsTold(t *testing.T) {
 	r.reload()
 	if !strings.Contains(r.log.String(), `transfer.allow[0]`) {
 		t.Error(r.log)
+	}
+}
+
+// TestAnAnswerToATransferKnowsTheTime, of which its cookie is made (RFC 9018 4.3).
+func TestAnAnswerToATransferKnowsTheTime(t *testing.T) {
+	t.Parallel()
+	r := start(t, map[string]string{"mxtrap.toml": serverFile + "[transfer]\nallow = [\"127.0.0.1\"]\n", "zones/z.toml": version(1)})
+	conn, err := dns.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m := new(dns.Msg).SetAxfr("example.com.")
+	m.SetEdns0(1232, false)
+	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"})
+	conn.WriteMsg(m)
+	reply, err := conn.ReadMsg()
+	if err != nil || reply.IsEdns0() == nil || len(reply.IsEdns0().Option) != 1 {
+		t.Fatal(reply, err)
+	}
+	cookie, err := hex.DecodeString(reply.IsEdns0().Option[0].(*dns.EDNS0_COOKIE).Cookie)
+	if err != nil || len(cookie) != 24 {
+		t.Fatal(cookie, err)
+	}
+	if age := time.Since(time.Unix(int64(binary.BigEndian.Uint32(cookie[12:])), 0)); age < -time.Minute || age > time.Minute {
+		t.Errorf("the cookie was made %v ago", age)
 	}
 }
