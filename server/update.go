@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
@@ -59,11 +57,7 @@ func (s *Server) takeUpdate(name string, r *update.Request) error {
 	case err != nil:
 		return err
 	}
-	var what []string
-	for _, set := range changed {
-		what = append(what, set.Owner.String()+" "+rdata.TypeText(set.Type))
-	}
-	s.Log.Info("took a dynamic update", "zone", f.Zone.Name(), "serial", s.state.Current.Load().Zones.Named(f.Zone.Name()).Serial(), "key", r.By.Name, "changed", strings.Join(what, ", "))
+	s.Log.Info("took a dynamic update", "zone", f.Zone.Name(), "serial", s.state.Current.Load().Zones.Named(f.Zone.Name()).Serial(), "key", r.By.Name, "changed", source.NamesOf(changed))
 	return nil
 }
 
@@ -124,8 +118,7 @@ func (s *Server) dropUpdates(of, name string) error {
 func updatesOf(f *load.File) (list []control.Updated) {
 	kept, unserved := f.Updates()
 	for _, set := range kept {
-		is := func(other source.RRset) bool { return other.Owner == set.Owner && other.Type == set.Type }
-		u := control.Updated{Name: set.Owner.String(), Type: rdata.TypeText(set.Type), Records: []string{}, Served: !slices.ContainsFunc(unserved, is)}
+		u := control.Updated{Name: set.Owner.String(), Type: rdata.TypeText(set.Type), Records: []string{}, Served: !source.Has(unserved, set.Owner, set.Type)}
 		for _, r := range set.Records {
 			u.Records = append(u.Records, string(rdata.Append(nil, r.Type, r.Data)))
 		}

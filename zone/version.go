@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"iter"
-	"maps"
 	"math/bits"
 	"slices"
 
@@ -126,8 +124,6 @@ func Changed(older, newer *Zone) (changed []RRsetName) {
 	return changed
 }
 
-func (z *Zone) rrsets() map[RRsetName][]byte { return maps.Collect(z.unsigned()) }
-
 // names are those that exist because of some RRsets, the empty ones between them and the apex among them.
 func names(of map[RRsetName][]byte, apex dname.Name) map[dname.Name]bool {
 	all := map[dname.Name]bool{apex: true}
@@ -147,21 +143,19 @@ func wildcardAnswers(exist map[dname.Name]bool, name dname.Name) bool {
 	return exist[name.Wildcard()]
 }
 
-// unsigned are the RRsets that the operator or the trap has put into the zone, but for the SOA record, in wire format.
-func (z *Zone) unsigned() iter.Seq2[RRsetName, []byte] {
-	return func(yield func(RRsetName, []byte) bool) {
-		for owner, set := range z.body.All() {
-			switch set.Type() {
-			case dns.TypeSOA, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
-				continue
-			}
-			var wire []byte
-			for _, r := range z.body.Records(owner, set) {
-				wire = r.AppendWire(wire)
-			}
-			if !yield(RRsetName{owner, set.Type()}, wire) {
-				return
-			}
+// rrsets are the RRsets that the operator or the trap has put into the zone, but for the SOA record, in wire format.
+func (z *Zone) rrsets() map[RRsetName][]byte {
+	sets := map[RRsetName][]byte{}
+	for owner, set := range z.body.All() {
+		switch set.Type() {
+		case dns.TypeSOA, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+			continue
 		}
+		var wire []byte
+		for _, r := range z.body.Records(owner, set) {
+			wire = r.AppendWire(wire)
+		}
+		sets[RRsetName{owner, set.Type()}] = wire
 	}
+	return sets
 }

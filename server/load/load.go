@@ -156,7 +156,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 	o.each(ctx, len(all), func(i int) {
 		path, old := all[i].path, all[i].before
 		known := old.renewed()
-		if known != nil && known.Secondary == nil && known.Access == nil && o.signedAlike(known) && o.updatedAlike(known) {
+		if known != nil && o.standsAlike(known) {
 			files[i] = known
 			return
 		}
@@ -186,9 +186,7 @@ func (o Loader) Load(ctx context.Context, before *Files) *Loading {
 		}
 		if f == nil {
 			f = o.fail(l, z.path, z.before, func() *zone.Zone { return source.Unserved(z.path) })
-			if f != nil && f.Down == Unloaded && before.Len() > 0 {
-				f = l.moved(f, byName()[f.Zone.Name()])
-			}
+			f = l.moved(f, byName)
 		}
 		if f == nil {
 			continue
@@ -271,6 +269,12 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 	return f
 }
 
+// standsAlike says whether a zone whose files have not changed would be loaded as it is. One with words of its own for transfers depends on the
+// server file, and one from a primary on its copy.
+func (o Loader) standsAlike(f *File) bool {
+	return f.Secondary == nil && f.Access == nil && o.signedAlike(f) && o.updatedAlike(f)
+}
+
 // access is who may transfer a zone, as its file says it; nil: as the server file does.
 func (o Loader) access(source *source.Zone, report *conf.Report) (own *peer.Own, ok bool) {
 	if source.Access() == nil {
@@ -293,7 +297,7 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 			}
 		} else if f.Secondary != nil {
 			why = "primary"
-		} else if !slices.EqualFunc(f.updates, before.updates, sameSet) {
+		} else if !sameUpdates(f.updates, before.updates) {
 			why = "update"
 		}
 	}

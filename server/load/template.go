@@ -42,8 +42,12 @@ func servedByName(before *Files) map[string]*File {
 	return all
 }
 
-// moved is what is served on of a zone whose new file cannot be loaded, where another one had it before.
-func (l *Loading) moved(unloaded, served *File) *File {
+// moved is what is served on of a zone whose new file could not be loaded, where another one had it before: that; else what there was.
+func (l *Loading) moved(unloaded *File, byName func() map[string]*File) *File {
+	if unloaded == nil || unloaded.Down != Unloaded {
+		return unloaded
+	}
+	served := byName()[unloaded.Zone.Name()]
 	if served == nil || served.Secondary != nil {
 		return unloaded
 	}
@@ -74,7 +78,7 @@ func (o Loader) listedZones(ctx context.Context, l *Loading, path string, n *sou
 		if old == nil {
 			old = byName()[n.List[i]]
 		}
-		if renewed := old.renewed(); renewed != nil && renewed.listed == path && renewed.template == n.Template && renewed.Secondary == nil && renewed.Access == nil && o.signedAlike(renewed) && o.updatedAlike(renewed) {
+		if renewed := old.renewed(); renewed != nil && renewed.listed == path && renewed.template == n.Template && o.standsAlike(renewed) {
 			files[i] = renewed
 			return
 		}
@@ -90,9 +94,7 @@ func (o Loader) listedZones(ctx context.Context, l *Loading, path string, n *sou
 		f := files[i]
 		if f == nil {
 			f = o.fail(l, listedPath(n, name), known[name], func() *zone.Zone { return source.UnservedNamed(n.Template, name) })
-			if f != nil && f.Down == Unloaded {
-				f = l.moved(f, byName()[name])
-			}
+			f = l.moved(f, byName)
 		}
 		if f == nil {
 			continue

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"mxtrap/zone"
 	"mxtrap/zone/conf"
@@ -45,11 +44,11 @@ func (o Loader) compileUpdated(f *File, s *source.Zone, report *conf.Report) *zo
 	if z == nil { // the fault is in the files
 		return nil
 	}
-	f.unserved = slices.DeleteFunc(slices.Clone(sets), func(set source.RRset) bool { return slices.ContainsFunc(served, named(set)) })
+	f.unserved = source.Without(sets, served)
 	why := with.Problems()[0]
 	report.Add(conf.Problem{
 		File: o.Updates.File(s.Name()), Key: why.Key, Text: why.Text,
-		Reason: fmt.Sprintf("%s: these dynamic updates do not go with the zone's files, and are not served: %s; remove them with mxtrap update drop %s NAME", why.Reason, shown(f.unserved), s.Name()),
+		Reason: fmt.Sprintf("%s: these dynamic updates do not go with the zone's files, and are not served: %s; remove them with mxtrap update drop %s NAME", why.Reason, source.NamesOf(f.unserved), s.Name()),
 	})
 	return z
 }
@@ -68,26 +67,13 @@ func (o Loader) fitting(s *source.Zone, beside, sets []source.RRset) []source.RR
 	return o.fitting(s, o.fitting(s, beside, sets[:half]), sets[half:])
 }
 
-// named finds the RRset of the owner and type of another.
-func named(set source.RRset) func(source.RRset) bool {
-	return func(other source.RRset) bool { return other.Owner == set.Owner && other.Type == set.Type }
-}
-
-func sameSet(a, b source.RRset) bool { return source.Same(a, b) }
-
-func shown(sets []source.RRset) string {
-	var names []string
-	for _, set := range sets {
-		names = append(names, set.Owner.String()+" "+rdata.TypeText(set.Type))
-	}
-	return strings.Join(names, ", ")
-}
-
 // updatedAlike says whether the updates that are kept of a zone are those that it was made with.
 func (o Loader) updatedAlike(f *File) bool {
 	sets, err := o.Updates.Of(f.Zone.Name())
-	return err == nil && slices.EqualFunc(sets, f.updates, sameSet)
+	return err == nil && sameUpdates(sets, f.updates)
 }
+
+func sameUpdates(a, b []source.RRset) bool { return slices.EqualFunc(a, b, source.Same) }
 
 // Updates are the RRsets of a zone that dynamic updates have made, and of them those that are not served.
 func (f *File) Updates() (kept, unserved []source.RRset) { return f.updates, f.unserved }
@@ -124,7 +110,7 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 	if err != nil {
 		return nil, err
 	}
-	have := slices.DeleteFunc(slices.Clone(kept), func(set source.RRset) bool { return slices.ContainsFunc(f.unserved, named(set)) })
+	have := source.Without(kept, f.unserved)
 	s.Update(have)
 	o.prepareSigning(new(File), s)
 	quiet := &conf.Report{Quiet: true}
@@ -150,7 +136,7 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 		return nil, ErrMany
 	}
 	next := &File{Path: f.Path, files: f.files, Access: f.Access, origin: f.origin, text: f.text, updates: all}
-	next.unserved = slices.DeleteFunc(slices.Clone(f.unserved), func(set source.RRset) bool { return slices.ContainsFunc(served, named(set)) })
+	next.unserved = source.Without(f.unserved, served)
 	o.prepareSigning(next, s)
 	z := s.Compile(o.Look, quiet)
 	if z == nil {
@@ -158,7 +144,7 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 	}
 	differs := zone.Changed(was, z)
 	for _, c := range differs {
-		if !slices.ContainsFunc(changed, named(source.RRset{Owner: c.Owner, Type: c.Type})) {
+		if !source.Has(changed, c.Owner, c.Type) {
 			return nil, fmt.Errorf("%w: %s %s", ErrBeyond, c.Owner, rdata.TypeText(c.Type))
 		}
 	}
@@ -257,12 +243,7 @@ func (f *File) parse(text []byte, report *conf.Report) *source.Zone {
 
 // merged are updates with others on top, in canonical order.
 func merged(have, changed []source.RRset) []source.RRset {
-	all := slices.Clone(changed)
-	for _, set := range have {
-		if !slices.ContainsFunc(changed, named(set)) {
-			all = append(all, set)
-		}
-	}
+	all := append(slices.Clone(changed), source.Without(have, changed)...)
 	slices.SortFunc(all, func(a, b source.RRset) int {
 		if c := a.Owner.Compare(b.Owner); c != 0 {
 			return c

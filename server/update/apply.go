@@ -63,7 +63,7 @@ func (r *Request) Apply(c *Config, have, served []source.RRset) (changed []sourc
 		return nil, err
 	}
 	touch := func(owner dname.Name, typ uint16) {
-		if !slices.ContainsFunc(changed, func(s source.RRset) bool { return s.Owner == owner && s.Type == typ }) {
+		if !source.Has(changed, owner, typ) {
 			changed = append(changed, source.RRset{Owner: owner, Type: typ})
 		}
 	}

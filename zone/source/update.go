@@ -6,6 +6,7 @@ import (
 
 	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
+	"mxtrap/zone/rdata"
 	"mxtrap/zone/rr"
 )
 
@@ -36,6 +37,25 @@ func (s *Zone) Update(sets []RRset) (differ []RRset) {
 type key struct {
 	owner dname.Name
 	typ   uint16
+}
+
+// Has says whether one of some RRsets has an owner and a type.
+func Has(sets []RRset, owner dname.Name, typ uint16) bool {
+	return slices.ContainsFunc(sets, func(s RRset) bool { return s.Owner == owner && s.Type == typ })
+}
+
+// Without are those RRsets that have no counterpart of their owner and type among others.
+func Without(sets, others []RRset) []RRset {
+	return slices.DeleteFunc(slices.Clone(sets), func(s RRset) bool { return Has(others, s.Owner, s.Type) })
+}
+
+// NamesOf are the owners and types of RRsets, as a message names them.
+func NamesOf(sets []RRset) string {
+	var names []string
+	for _, s := range sets {
+		names = append(names, s.Owner.String()+" "+rdata.TypeText(s.Type))
+	}
+	return strings.Join(names, ", ")
 }
 
 // Same says whether two RRsets are one, TTL and all.

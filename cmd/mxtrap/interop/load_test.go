@@ -77,7 +77,7 @@ func (m *instance) change(t *testing.T, zone, version int) {
 
 func (m *instance) reload() { m.cmd.Process.Signal(syscall.SIGHUP) }
 
-func (m *instance) metric(t *testing.T, series string) float64 {
+func (m *instance) metrics(t *testing.T) []byte {
 	t.Helper()
 	reply, err := http.Get("http://127.0.0.1:" + m.metricsPort + "/metrics")
 	if err != nil {
@@ -85,7 +85,12 @@ func (m *instance) metric(t *testing.T, series string) float64 {
 	}
 	defer reply.Body.Close()
 	body, _ := io.ReadAll(reply.Body)
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindSubmatch(body)
+	return body
+}
+
+func (m *instance) metric(t *testing.T, series string) float64 {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindSubmatch(m.metrics(t))
 	if found == nil {
 		t.Fatalf("no %s", series)
 	}
@@ -96,13 +101,7 @@ func (m *instance) metric(t *testing.T, series string) float64 {
 // sum is that of all series that begin so.
 func (m *instance) sum(t *testing.T, begin string) (sum float64) {
 	t.Helper()
-	reply, err := http.Get("http://127.0.0.1:" + m.metricsPort + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reply.Body.Close()
-	body, _ := io.ReadAll(reply.Body)
-	for _, found := range regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(begin)+`.* (\S+)$`).FindAllSubmatch(body, -1) {
+	for _, found := range regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(begin)+`.* (\S+)$`).FindAllSubmatch(m.metrics(t), -1) {
 		v, _ := strconv.ParseFloat(string(found[1]), 64)
 		sum += v
 	}
