@@ -9,7 +9,6 @@ import (
 	"mxtrap/server/answer"
 	"mxtrap/server/control"
 	"mxtrap/server/tap"
-	"mxtrap/zone"
 	"mxtrap/zone/dname"
 )
 
@@ -90,10 +89,8 @@ func (s *Server) placeOf() tap.Place {
 		if name == "." || err != nil {
 			return "", false
 		}
-		var q zone.Question
-		q.Name.Read([]byte(wire), 0)
-		q.Type = qtype
-		if set.LookUp([]*zone.Question{&q}); q.Zone < 0 {
+		q := set.Ask(wire, qtype)
+		if q.Zone < 0 {
 			return "", false
 		}
 		z := set.Zones()[q.Zone]

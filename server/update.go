@@ -63,10 +63,7 @@ func (s *Server) takeUpdate(name string, r *update.Request) error {
 
 // answers says whether a zone answers for a name itself.
 func answers(set *zone.Set, z *zone.Zone, name dname.Name) bool {
-	var q zone.Question
-	q.Name.Read([]byte(name), 0)
-	q.Type = dns.TypeTXT
-	set.LookUp([]*zone.Question{&q})
+	q := set.Ask(name, dns.TypeTXT)
 	return q.Zone >= 0 && set.Zones()[q.Zone] == z && q.Answer.Authoritative
 }
 

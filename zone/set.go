@@ -137,6 +137,14 @@ func (z *Zone) Overrule(q *Question) {
 	}
 }
 
+// Ask looks one name up, outside the path of queries.
+func (s *Set) Ask(name dname.Name, qtype uint16) *Question {
+	q := &Question{Type: qtype}
+	q.Name.Read([]byte(name), 0)
+	s.LookUp([]*Question{q})
+	return q
+}
+
 // likely is the place of the zone that a name is in, unless zones of other depths or the same hash stand before it.
 func (s *Set) likely(q *body.QName) *place {
 	skip := 0

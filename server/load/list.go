@@ -82,11 +82,9 @@ func (o Loader) Fresh(f *File, clients []source.Listed) *zone.Zone {
 // hosts then ask this server because they were told to.
 func (l *Loading) serversOf(apex dname.Name) (servers []dname.Name) {
 	l.unite()
-	var q zone.Question
 	for above := apex; len(above) > 1 && len(servers) == 0; above = above.Parent() {
-		q.Name.Read([]byte(above), 0)
-		q.Type = dns.TypeNS
-		if l.Set.LookUp([]*zone.Question{&q}); q.Zone < 0 {
+		q := l.Set.Ask(above, dns.TypeNS)
+		if q.Zone < 0 {
 			break
 		}
 		for _, item := range append(q.Answer.Answer, q.Answer.Authority...) {
