@@ -23,7 +23,7 @@ const (
 	tellLost = 3600
 )
 
-// renewals are when signed zones change by themselves: a window ends, or a key begins or ceases to do something.
+// renewals are when zones change by themselves: a window of signatures ends, a key begins or ceases to do something, or the decoys change.
 type renewals struct {
 	next  int64                 // when the next zone does, in seconds since 1970
 	ahead int64                 // when signatures are to be made for the next window of a zone
@@ -37,24 +37,23 @@ func (r *renewals) plan(files *load.Files, now int64) {
 	told, made := r.lost, r.made
 	r.lost, r.made = map[string]int64{}, map[string]*zone.Zone{}
 	for f := range files.All() {
-		plan := f.Zone.Plan()
-		if plan == nil {
-			continue
-		}
 		if f.Lost != "" {
 			r.lost[f.Path] = told[f.Path]
 			continue
 		}
-		if z := made[f.Path]; z != nil { // of zones that are gone nothing is kept
-			r.made[f.Path] = z
-		}
-		until := plan.Until
+		until := f.Until()
 		if until <= now { // it could not be renewed
 			until = now + renewAgain
 		}
 		r.next = min(r.next, until)
-		if r.made[f.Path] == nil {
-			r.ahead = min(r.ahead, until-renewAhead)
+		plan := f.Zone.Plan()
+		if plan == nil {
+			continue
+		}
+		if z := made[f.Path]; z != nil { // of zones that are gone nothing is kept
+			r.made[f.Path] = z
+		} else if plan.Until > now {
+			r.ahead = min(r.ahead, plan.Until-renewAhead)
 		}
 	}
 }
@@ -76,7 +75,7 @@ func (s *Server) renewDue(ctx context.Context, now int64) {
 	r := &s.renewals
 	var due []string
 	for f := range s.files.All() {
-		if plan := f.Zone.Plan(); plan != nil && f.Lost == "" && plan.Until <= now {
+		if f.Until() <= now {
 			due = append(due, f.Path)
 			if z := r.made[f.Path]; z != nil {
 				if _, left := z.Signatures(); left > 0 {
@@ -101,7 +100,7 @@ func (s *Server) renewDue(ctx context.Context, now int64) {
 		return
 	}
 	s.publish(s.config, l)
-	s.Log.Debug("renewed signatures", "zones", len(due))
+	s.Log.Debug("renewed signatures or decoys", "zones", len(due))
 }
 
 // signAhead has the signatures made of windows that begin soon.

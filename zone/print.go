@@ -64,8 +64,9 @@ func rank(s body.RRset) int {
 // printer is a zone with what is to be noted on it.
 type printer struct {
 	*Zone
-	trapped []body.Trap
-	hosts   []body.Host
+	trapped   []body.Trap
+	hosts     []body.Host
+	exchanges map[string]bool // of all MX sets; nil: not asked for yet
 }
 
 // note says what the i-th record of an RRset has to do with the trap.
@@ -82,13 +83,26 @@ func (z *printer) note(owner dname.Name, s body.RRset, i int) string {
 			return "cover for " + h.For
 		}
 	case dns.TypeA, dns.TypeAAAA:
-		if h := z.host(owner); h != nil && h.Decoy {
+		if h := z.host(owner); h != nil && h.Decoy && !z.published(owner) {
+			return "decoy of " + h.For + " at another time"
+		} else if h != nil && h.Decoy {
 			return "decoy of " + h.For
 		} else if h != nil {
 			return "cover for " + h.For
 		}
 	}
 	return ""
+}
+
+// published says whether a trapped MX set names a host.
+func (z *printer) published(host dname.Name) bool {
+	if z.exchanges == nil {
+		z.exchanges = map[string]bool{}
+		for _, name := range z.MailHosts() {
+			z.exchanges[name] = true
+		}
+	}
+	return z.exchanges[host.Bare()]
 }
 
 // host is the trap's host of a name, nil where it is none.

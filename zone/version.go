@@ -80,7 +80,7 @@ func (z *Zone) Renewed(plan *sign.Plan, serial uint32) *Zone {
 // Same says whether two compiled zones are one and the same.
 func (z *Zone) Same(other *Zone) bool {
 	return bytes.Equal(z.body, other.body) && slices.Equal(z.lookups, other.lookups) && z.signatures.same(other.signatures) &&
-		(z.Plan() == nil || z.Plan().SameFuture(other.Plan()))
+		(z.Plan() == nil || z.Plan().SameFuture(other.Plan())) && z.rotation.Same(other.rotation)
 }
 
 // RRsetsOf are the RRsets of some owners as they are served, but for what signing adds.

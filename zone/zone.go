@@ -26,6 +26,7 @@ type Zone struct {
 	lookups    []string
 	signatures *Signatures // nil where the zone is not signed
 	expiration int64       // when these end, in seconds since 1970
+	rotation   *trap.Rotation
 }
 
 // Compile makes the Zone of checked content. One that is signed has a chain, to which the content has all records.
@@ -36,7 +37,7 @@ func Compile(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Cha
 		z.expiration = chain.Expiration(c)
 	}
 	if t != nil {
-		z.lookups = t.Lookups
+		z.lookups, z.rotation = t.Lookups, t.Rotation
 	}
 	return z
 }
@@ -52,6 +53,9 @@ func (z *Zone) Serial() uint32 { return z.serial }
 
 // Lookups are the hosts outside the zone whose addresses the trap needs.
 func (z *Zone) Lookups() []string { return z.lookups }
+
+// Rotation is how the decoys change with time; nil: they never do.
+func (z *Zone) Rotation() *trap.Rotation { return z.rotation }
 
 // Traps are the MX sets with decoys.
 func (z *Zone) Traps() []body.Trap { return z.body.Traps() }

@@ -43,7 +43,8 @@ func signedZones(t testing.TB, texts []string) (signed, plain []*zone.Zone, keys
 		}
 		p := s.Compile(nil, &report)
 		k := testKey(t, s.Apex())
-		s.SignWith(&source.Signing{Keys: []*sign.Key{k}, At: signedAt})
+		s.At(signedAt)
+		s.SignWith(&source.Signing{Keys: []*sign.Key{k}})
 		z := s.Compile(nil, &report)
 		if p == nil || z == nil {
 			return nil, nil, nil
@@ -560,7 +561,8 @@ func TestAChainOfAliasesEndsWhereNoPointerLeads(t *testing.T) {
 	for last, typ := range map[string]uint16{"c20 = [\"A 192.0.2.2\"]\n": dns.TypeA, "": dns.TypeA, "c20 = [\"NS ns.example.net.\"]\n": dns.TypeMX} {
 		var report conf.Report
 		s := source.Parse("zone.toml", []byte(text+last), &report)
-		with := &source.Signing{At: signedAt}
+		s.At(signedAt)
+		with := &source.Signing{}
 		for i := range uint32(10) {
 			k, err := sign.Derive([]byte("a secret of these tests, and of no use elsewhere"), s.Apex(), dns.ECDSAP256SHA256, i)
 			if err != nil {

@@ -70,8 +70,7 @@ func (o Loader) lookAgain(l *Loading) {
 		if len(f.Zone.Lookups()) == 0 || f.source == nil {
 			continue
 		}
-		if again := o.compile(f.source, f.Path, f, &l.Report); again != nil {
-			again.origin = f.origin
+		if again := o.recompiled(f, nil, l); again != nil {
 			l.Files.put(again)
 		}
 	}

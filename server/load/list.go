@@ -62,7 +62,7 @@ func (o Loader) list(l *Loading, before *Files) {
 func (o Loader) clients(f *File, clients []source.Listed, serial uint32) *source.Zone {
 	apex, _ := dname.Parse(f.list.Zone, dname.Root)
 	s := source.NewList(o.Sources.path, apex, f.servers, clients, serial)
-	o.prepareSigning(f, s)
+	o.prepare(f, s)
 	return s
 }
 

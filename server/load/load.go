@@ -258,7 +258,7 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 	if source.Listed() {
 		f.template = source.Path
 	}
-	o.prepareSigning(f, source)
+	o.prepare(f, source)
 	z := o.compileUpdated(f, source, report)
 	if z == nil {
 		return nil
@@ -304,7 +304,7 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 	if f.Zone, f.served, last = o.Numbers.Number(z, last, why); f.served.GoesBackFrom(last) {
 		report.Warn(func() conf.Problem { return goesBack(source.Path, last.Own, f.served) })
 	}
-	if len(z.Lookups()) > 0 || z.Plan() != nil && z.Plan().Rolls() {
+	if len(z.Lookups()) > 0 || z.Plan() != nil && z.Plan().Rolls() || z.Rotation() != nil {
 		f.source = source
 	}
 	o.follow(f, before)

@@ -61,7 +61,7 @@ func (o Loader) secondary(source *source.Zone, path string, before *File, report
 	if o.arrived == nil && !confirmed.IsZero() && time.Now().After(confirmed.Add(o.Tempo.Expiry(soa))) {
 		return o.stub(f, source, before, expired)
 	}
-	o.prepareSigning(f, source)
+	o.prepare(f, source)
 	z := source.Compile(o.Look, report)
 	switch {
 	case z == nil && o.arrived == nil && before == nil:

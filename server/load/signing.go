@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -12,14 +13,15 @@ import (
 	"mxtrap/zone/source"
 )
 
-// prepareSigning has a zone signed when it is compiled, if it is to be.
-func (o Loader) prepareSigning(f *File, s *source.Zone) {
+// prepare has a zone compiled as it is now, and signed if it is to be.
+func (o Loader) prepare(f *File, s *source.Zone) {
+	s.At(o.now())
 	f.signs = [2]bool{s.Signed(false), s.Signed(true)}
 	if !s.Signed(o.Signs.Default) {
 		s.SignWith(nil)
 		return
 	}
-	with := &source.Signing{At: o.now()}
+	with := &source.Signing{}
 	var err error
 	if with.Keys, err = o.Ring.Of(s.Apex()); err != nil {
 		with.Why = err.Error()
@@ -89,13 +91,28 @@ func (o Loader) withKeys(f *File) *File {
 	return &again
 }
 
+// Until is when the zone will be another by itself, in seconds since 1970; never: math.MaxInt64. One whose key is lost stays as it is.
+func (f *File) Until() int64 {
+	until := int64(math.MaxInt64)
+	if f.Lost != "" {
+		return until
+	}
+	if plan := f.Zone.Plan(); plan != nil {
+		until = plan.Until
+	}
+	if turn := f.Zone.Rotation(); turn != nil {
+		until = min(until, turn.End)
+	}
+	return until
+}
+
 // Renew makes new versions of zones whose time has come. Made are such versions that were made before for their signatures alone.
 func (o Loader) Renew(paths []string, made map[string]*zone.Zone, before *Files, refused []*File) *Loading {
 	l := o.loading(before.clone())
 	l.again(refused, paths...)
 	for _, path := range paths {
 		f := before.Get(path)
-		if f == nil || f.Zone.Plan() == nil || f.Lost != "" {
+		if f == nil {
 			continue
 		}
 		if again := o.renewed(f, made[path], l); again != nil {
@@ -122,6 +139,14 @@ func (f *File) Next() *zone.Zone {
 
 // renewed is the next version of a zone; nil where it must stay as it is.
 func (o Loader) renewed(f *File, made *zone.Zone, l *Loading) *File {
+	switch turn := f.Zone.Rotation(); {
+	case f.Lost != "":
+		return nil
+	case turn != nil && turn.End <= o.now().Unix():
+		return o.recompiled(f, made, l)
+	case f.Zone.Plan() == nil:
+		return nil
+	}
 	plan, err := f.Zone.Plan().At(o.now())
 	if err != nil { // its keys' times leave none: it is compiled, which says so
 		if f.source != nil {
@@ -139,12 +164,20 @@ func (o Loader) renewed(f *File, made *zone.Zone, l *Loading) *File {
 		o.follow(&again, f)
 		return &again
 	}
+	return o.recompiled(f, made, l)
+}
+
+// recompiled is the version of a zone that its source comes to now; nil where it must stay as it is. Made is one that has signatures already.
+func (o Loader) recompiled(f *File, made *zone.Zone, l *Loading) *File {
 	if f.source == nil {
 		return nil
 	}
 	again := o.compile(f.source, f.Path, f, &l.Report)
-	if again != nil {
-		again.origin = f.origin
+	if again == nil {
+		return nil
+	}
+	if again.origin = f.origin; made != nil {
+		again.Zone.Inherit(made)
 	}
 	return again
 }

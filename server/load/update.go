@@ -112,7 +112,7 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 	}
 	have := source.Without(kept, f.unserved)
 	s.Update(have)
-	o.prepareSigning(new(File), s)
+	o.prepare(new(File), s)
 	quiet := &conf.Report{Quiet: true}
 	was := s.Compile(o.Look, quiet) // by what is known of other hosts now
 	if was == nil {
@@ -137,7 +137,7 @@ func (o Loader) Update(f *File, change Change, before *Files, refused []*File) (
 	}
 	next := &File{Path: f.Path, files: f.files, Access: f.Access, origin: f.origin, text: f.text, updates: all}
 	next.unserved = source.Without(f.unserved, served)
-	o.prepareSigning(next, s)
+	o.prepare(next, s)
 	z := s.Compile(o.Look, quiet)
 	if z == nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnfit, quiet.Problems()[0])

@@ -2,6 +2,7 @@ package content
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/miekg/dns"
 
@@ -32,6 +33,9 @@ func (r *SOA) Read(set *RRset) {
 		*to = binary.BigEndian.Uint32(data[4*i:])
 	}
 }
+
+// Lag is how far a secondary is behind that has missed a NOTIFY, in seconds: it asks when refresh has passed, and once more after retry.
+func (r *SOA) Lag() uint32 { return min(r.Refresh, math.MaxInt32) + min(r.Retry, math.MaxInt32) }
 
 // Set is the record as an RRset.
 func (r *SOA) Set(apex dname.Name) RRset {

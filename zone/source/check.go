@@ -44,9 +44,13 @@ func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 	var t *trap.Trap
 	if s.trap != nil {
 		t = s.trap.Build(trap.Ground{
-			Content: c, Arena: &s.arena, Ttl: s.ttl, Partial: s.partial, Look: look, Report: report,
+			Content: c, Arena: &s.arena, Ttl: s.ttl, Now: s.at.Unix(), Lag: soa.Lag(), Partial: s.partial, Look: look, Report: report,
 			FaultOf: func(r *content.Record, reason string) { s.fault(report, r, reason) },
 		})
+	}
+	if t != nil && t.Rotation != nil {
+		soa.Serial += uint32(t.Rotation.Number)
+		c.Put(s.apex, soa.Set(s.apex))
 	}
 	chain := s.sign(c, soa, report)
 	if given != nil {

@@ -14,7 +14,6 @@ import (
 type Signing struct {
 	Keys []*sign.Key
 	Why  string // there is none, in words with a remedy
-	At   time.Time
 	// Known is a time that is past, and Since what happened then: a clock that is before it is wrong.
 	Known time.Time
 	Since string
@@ -61,9 +60,9 @@ func (s *Zone) sign(c *content.Content, soa *content.SOA, report *conf.Report) *
 		report.Add(s.table.Problem("dnssec", "", with.Why))
 		return nil
 	}
-	if with.At.Add(clockSlack).Before(with.Known) {
+	if s.at.Add(clockSlack).Before(with.Known) {
 		report.Add(s.table.Problem("dnssec", "", fmt.Sprintf("the clock says %s, which is before %s, when %s: signatures made now would be of the past; set the clock",
-			with.At.UTC().Format(time.DateTime), with.Known.UTC().Format(time.DateTime), with.Since)))
+			s.at.UTC().Format(time.DateTime), with.Known.UTC().Format(time.DateTime), with.Since)))
 		return nil
 	}
 	if s.nsec3 && len(s.apex) > dname.MaxName-sign.HashLabel {
@@ -74,7 +73,7 @@ func (s *Zone) sign(c *content.Content, soa *content.SOA, report *conf.Report) *
 		report.Add(s.table.Problem("dnssec", "", "expire of the SOA record and the largest TTL of the zone together are more than a year: secondaries and resolvers may keep records for longer than their signatures are valid").AsWarning())
 	}
 	policy := sign.Policy{Keys: with.Keys, NSEC3: s.nsec3, Expire: soa.Expire, MaxTTL: maxTTL(c)}
-	plan, err := policy.Plan(s.apex, with.At)
+	plan, err := policy.Plan(s.apex, s.at)
 	if err != nil {
 		report.Add(s.table.Problem("dnssec", "", fmt.Sprintf("%v; run mxtrap key status %s", err, s.Name())))
 		return nil

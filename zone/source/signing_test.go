@@ -65,7 +65,8 @@ func TestWhatCannotBeSignedIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.SignWith(&Signing{Keys: []*sign.Key{k}, At: time.Unix(1.8e9, 0)})
+		s.At(time.Unix(1.8e9, 0))
+		s.SignWith(&Signing{Keys: []*sign.Key{k}})
 		z := s.Compile(nil, &report)
 		if got := fmt.Sprint(report.Problems()); !strings.Contains(got, c.want) || c.want == "" && got != "[]" {
 			t.Errorf("%s: %s, want %q", c.name, got, c.want)

@@ -1,12 +1,14 @@
 package source
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"math/bits"
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -40,9 +42,10 @@ type Zone struct {
 	access  *conf.Table   // who may transfer the zone and is notified, where the zone file says it; else nil
 	dnssec  *bool         // whether the zone is signed; nil where the server file says it
 	nsec3   bool
-	signing *Signing // nil: the zone is not signed
-	serial  *uint32  // of a zone that is made here, which has no file; else nil
-	empty   int      // how many names may be there only for others below them; 0: as many as a zone of a file may have
+	signing *Signing  // nil: the zone is not signed
+	at      time.Time // at which it is compiled
+	serial  *uint32   // of a zone that is made here, which has no file; else nil
+	empty   int       // how many names may be there only for others below them; 0: as many as a zone of a file may have
 	files   Files
 	updates []RRset // that stand in the place of those of the files
 	text    []byte  // of the zone file
@@ -134,10 +137,14 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 	return s.readTrap(before, report)
 }
 
+// At has the zone compiled as it is at a time.
+func (s *Zone) At(now time.Time) { s.at = now }
+
 // readTrap reads the rest of the file. It returns nil where there were faults before it or in it.
 func (s *Zone) readTrap(before int, report *conf.Report) *Zone {
 	if s.table.Has("trap") {
 		s.trap = trap.Read(s.table.Table("trap"), s.apex)
+		s.readSecret()
 	}
 	s.table.Close()
 	if report.Faults() > before && (s.primary != nil || s.catalog != nil) {
@@ -149,6 +156,29 @@ func (s *Zone) readTrap(before int, report *conf.Report) *Zone {
 		return nil
 	}
 	return s
+}
+
+// readSecret reads the secret that the trap's names and addresses follow from.
+func (s *Zone) readSecret() {
+	item := s.trap.SecretFile()
+	path := item.Text
+	if path == "" {
+		return
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(s.Path), path)
+	}
+	note, text, err := readFile(path)
+	if err != nil {
+		item.Fault("cannot be read: " + conf.Plain(err).Error())
+		return
+	}
+	defer ReleaseText(text)
+	if note.Open() {
+		item.Warn("everybody on this host can read the secret: chmod 600 it")
+	}
+	s.files.add(path, note)
+	s.trap.Use(bytes.Clone(text))
 }
 
 // recordRooms are memory for the records of sources that were released.

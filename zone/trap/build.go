@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/miekg/dns"
 
@@ -23,6 +24,8 @@ type Trap struct {
 	Owners  []Owner
 	Hosts   []Host
 	Lookups []string // hosts whose addresses have to be looked up, whether known or not
+
+	Rotation *Rotation // nil: the decoys never change
 }
 
 // Owner is an owner with decoys: they stand behind its real exchanges.
@@ -31,7 +34,7 @@ type Owner struct {
 	Real int
 }
 
-// Host is a cover of an exchange, or a decoy of an owner.
+// Host is a cover of an exchange, or a decoy of an owner. Of decoys that change there are those of other times too, which are no exchanges.
 type Host struct {
 	Name  dname.Name
 	Decoy bool
@@ -43,6 +46,8 @@ type Ground struct {
 	Content *content.Content // the trap's records are put there
 	Arena   *content.Arena   // of their names and data
 	Ttl     uint32           // of records that state none
+	Now     int64            // in seconds since 1970
+	Lag     uint32           // how far a secondary may be behind, in seconds
 	Partial bool             // some records could not be read: what is missing is no fault
 	Look    Lookups          // nil: nothing is known of hosts outside the zone
 	Report  *conf.Report
@@ -62,6 +67,7 @@ type builder struct {
 	published map[dname.Name]dname.Name // of them, those whose addresses are known
 	mentioned map[dname.Name]bool       // what records of the zone lead to
 	dealer    dealer
+	rotation  *Rotation // nil: decoys never change
 }
 
 // Build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
@@ -80,8 +86,9 @@ func (r *Table) Build(in Ground) *Trap {
 	if b.faulty() {
 		return nil
 	}
+	b.rotation = b.rotationAt(owners)
 	exchanges := b.nameCovers(owners)
-	decoyHosts := b.nameDecoys(owners)
+	b.nameDecoys(owners)
 	if b.faulty() {
 		return nil
 	}
@@ -89,9 +96,8 @@ func (r *Table) Build(in Ground) *Trap {
 		b.addCover(host, owners)
 	}
 	for i := range owners {
-		owners[i].decoys = decoyHosts[i]
 		t := owners[i]
-		decoys := b.decoys(t, t.decoys)
+		decoys := b.decoys(t)
 		if len(decoys) > 0 {
 			b.trap.Owners = append(b.trap.Owners, Owner{t.name, len(t.set.Records)})
 		}
@@ -103,6 +109,7 @@ func (r *Table) Build(in Ground) *Trap {
 	b.checkWildcards()
 	slices.Sort(b.trap.Lookups)
 	b.trap.Lookups = slices.Compact(b.trap.Lookups)
+	b.trap.Rotation = b.rotation
 	return b.trap
 }
 
@@ -148,30 +155,41 @@ func (b *builder) wantLookup(host dname.Name, a addresses) {
 	}
 }
 
-// nameDecoys names the decoys of every owner.
-func (b *builder) nameDecoys(owners []trapped) [][]dname.Name {
-	hosts := make([][]dname.Name, len(owners))
+// nameDecoys names the decoys of every owner, and those of other times.
+func (b *builder) nameDecoys(owners []trapped) {
 	if b.direct {
-		return hosts
+		return
 	}
-	for i, t := range owners {
-		hosts[i] = make([]dname.Name, 0, b.count)
+	if b.rotation != nil {
+		b.nameTurns(owners)
+		return
+	}
+	for i := range owners {
+		t := &owners[i]
+		t.decoys = make([]dname.Name, 0, b.count)
 		for range b.count {
-			hosts[i] = append(hosts[i], b.nextHost(t))
+			t.decoys = append(t.decoys, b.nextHost(t, b.nextNumber))
 		}
 	}
-	return hosts
 }
+
+// nextNumber is the next {n}.
+func (b *builder) nextNumber(int) string {
+	b.number++
+	return strconv.Itoa(b.number - 1)
+}
+
+// mostTries is how many names of the pattern are tried.
+const mostTries = 100_000
 
 // nextHost is the next name of the pattern that neither exists nor is what some record leads to: a real exchange that has lost its
 // address must not become a decoy.
-func (b *builder) nextHost(t trapped) dname.Name {
-	for ; b.number < maxFirst+100_000; b.number++ {
-		n, err := b.hostName(b.number, b.c.Apex, b.Arena)
+func (b *builder) nextHost(t *trapped, standIn func(try int) string) dname.Name {
+	for try := range mostTries {
+		n, err := b.hostName(standIn(try), b.c.Apex, b.Arena)
 		if err != nil || b.c.Exists(n) || b.mentioned[n] {
 			continue
 		}
-		b.number++
 		if b.c.Occluded(n) {
 			b.Report.Add(b.table.Problem("names", b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
 		}

@@ -42,12 +42,22 @@ func (b *builder) nameCovers(owners []trapped) (exchanges []dname.Name) {
 	for i, t := range owners {
 		for _, e := range t.real {
 			if e.standing == content.Elsewhere && b.covers[e.host] == "" {
-				b.covers[e.host], b.likes[e.host] = b.nextHost(t), i
+				b.covers[e.host], b.likes[e.host] = b.coverName(&t, e.host), i
 				exchanges = append(exchanges, e.host)
 			}
 		}
 	}
 	return exchanges
+}
+
+// coverName names the cover of an exchange.
+func (b *builder) coverName(t *trapped, exchange dname.Name) dname.Name {
+	if b.rotation == nil {
+		return b.nextHost(t, b.nextNumber)
+	}
+	n := b.nextHost(t, func(try int) string { return b.rotation.coverWord(exchange, try) })
+	b.mentioned[n] = true // no decoy may take it
+	return n
 }
 
 // addCover gives an exchange outside the zone a name in it, once its addresses are known. Until then the exchange is served as

@@ -108,6 +108,19 @@ func (k *deck) nextHost(p netip.Prefix) netip.Addr {
 	return k.next
 }
 
+// within is an address of an IPv6 prefix that has its host part from a hash. That is not zero.
+func within(p netip.Prefix, hash [16]byte) netip.Addr {
+	base := p.Addr().As16()
+	for i := range hash {
+		keep := min(8, max(0, p.Bits()-8*i)) // bits of this octet that are the prefix's
+		hash[i] = base[i] | hash[i]&byte(0xff>>keep)
+	}
+	if a := netip.AddrFrom16(hash); a != p.Addr() {
+		return a
+	}
+	return p.Addr().Next()
+}
+
 // maxProbes bounds the search for an address of an IPv6 prefix that is not dealt; a full deck of so many decoys cannot be.
 const maxProbes = 1 << 16
 
@@ -115,12 +128,7 @@ const maxProbes = 1 << 16
 // Its host part is never zero, which is the routers' anycast address (RFC 4291 2.6.1).
 func (k *deck) hashed(p netip.Prefix, owner dname.Name, n int) netip.Addr {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(owner), uint64(n)))
-	base, host := p.Addr().As16(), [16]byte(sum[:16])
-	for i := range host {
-		keep := min(8, max(0, p.Bits()-8*i)) // bits of this octet that are the prefix's
-		host[i] = base[i] | host[i]&byte(0xff>>keep)
-	}
-	a := netip.AddrFrom16(host)
+	a := within(p, [16]byte(sum[:16]))
 	for range min(maxProbes, 1<<min(16, 128-p.Bits())) {
 		if !p.Contains(a) {
 			a = p.Addr()

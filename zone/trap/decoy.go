@@ -52,7 +52,7 @@ func (a addresses) only(f families) addresses {
 
 // decoys makes the decoy MX records of an owner, and adds the decoys' hosts to the zone. There are none while it is not known
 // where they would lead: fail safe.
-func (b *builder) decoys(t trapped, hosts []dname.Name) []content.Record {
+func (b *builder) decoys(t trapped) []content.Record {
 	real := t.families()
 	if !real.fixed {
 		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
@@ -73,11 +73,12 @@ func (b *builder) decoys(t trapped, hosts []dname.Name) []content.Record {
 	if b.direct {
 		return b.directDecoys(t, host, what, target)
 	}
-	own := make([]addresses, len(hosts))
-	for n := range hosts {
+	own := make([]addresses, len(t.decoys))
+	for n := range own {
 		own[n] = b.deal(t, n+1, real)
 	}
-	if own[0].none() {
+	shared := own[0].none()
+	if shared {
 		// No address of its own for the first means none for the others: decks do not end.
 		b.wantLookup(host, target)
 		before := target
@@ -93,13 +94,27 @@ func (b *builder) decoys(t trapped, hosts []dname.Name) []content.Record {
 		return nil
 	}
 	ttl4, ttl6 := b.hostTTLs(t)
-	records := make([]content.Record, 0, len(hosts))
-	b.trap.Hosts = slices.Grow(b.trap.Hosts, len(hosts))
-	for n, decoy := range hosts {
-		b.addHost(decoy, own[n].v4, own[n].v6, ttl4, ttl6)
+	records := make([]content.Record, 0, len(t.decoys))
+	b.trap.Hosts = slices.Grow(b.trap.Hosts, len(t.decoys))
+	add := func(decoy dname.Name, a addresses) {
+		b.addHost(decoy, a.v4, a.v6, ttl4, ttl6)
 		b.addTLSA(decoy, ttl4)
 		b.trap.Hosts = append(b.trap.Hosts, Host{Name: decoy, Decoy: true, Of: t.name})
+	}
+	for n, decoy := range t.decoys {
+		add(decoy, own[n])
 		records = append(records, b.decoyMX(t, n+1, decoy))
+	}
+	for _, other := range t.others {
+		for n, decoy := range other.hosts {
+			switch {
+			case b.c.Exists(decoy): // another time has the same name
+			case shared:
+				add(decoy, target)
+			default:
+				add(decoy, b.turned(t, other.epoch, n+1, real))
+			}
+		}
 	}
 	return records
 }
@@ -151,7 +166,7 @@ func (b *builder) checkDealt(owners []trapped) {
 		for _, e := range t.real {
 			for _, ips := range [][]netip.Addr{e.v4, e.v6} {
 				for _, ip := range ips {
-					if b.dealer.deck(ip.Is6()).dealt[ip] && shared[ip] == "" {
+					if b.mayBeDealt(ip) && shared[ip] == "" {
 						shared[ip] = e.host
 					}
 				}
@@ -174,15 +189,54 @@ func (b *builder) checkDealt(owners []trapped) {
 	}
 }
 
+// mayBeDealt says whether a decoy has an address, or will have it.
+func (b *builder) mayBeDealt(ip netip.Addr) bool {
+	if b.rotation != nil {
+		return slices.ContainsFunc(b.addresses, func(p pooled) bool { return p.Contains(ip) })
+	}
+	return b.dealer.deck(ip.Is6()).dealt[ip]
+}
+
+// runsOut says whether there are fewer addresses of a family than decoys.
+func (b *builder) runsOut(six bool) bool {
+	if b.rotation == nil {
+		return b.dealer.deck(six).again
+	}
+	w := &b.rotation.v4
+	if six {
+		w = &b.rotation.v6
+	}
+	return w.size > 0 && w.rests(len(b.rotation.owners)*b.count) < 0
+}
+
 // deal gives a decoy addresses of its own, of the families that the real exchanges have. While those are not known it deals of
 // both, so that the other decoys' addresses do not change when they become known.
 func (b *builder) deal(t trapped, n int, real families) addresses {
 	var a addresses
+	if b.rotation != nil {
+		return b.turned(t, b.rotation.Number, n, real)
+	}
 	if k := b.dealer.deck(false); !k.empty() && (real.v4 || !real.known()) {
 		a.v4 = []netip.Addr{k.deal(t.name, n)}
 	}
 	if k := b.dealer.deck(true); !k.empty() && (real.v6 || !real.known()) {
 		a.v6 = []netip.Addr{k.deal(t.name, n)}
+	}
+	return a
+}
+
+// turned are the addresses of an owner's n-th decoy at a time, of the families that the real exchanges have.
+func (b *builder) turned(t trapped, epoch int64, n int, real families) addresses {
+	v4, v6 := b.rotation.addresses(epoch, t.name, n)
+	var a addresses
+	if v4.IsValid() {
+		a.v4 = []netip.Addr{v4}
+	}
+	if v6.IsValid() {
+		a.v6 = []netip.Addr{v6}
+	}
+	if real.known() {
+		a = a.only(real)
 	}
 	return a
 }
@@ -240,8 +294,8 @@ func (b *builder) checkAddresses(owners []trapped) {
 		}
 	}
 	b.checkDealt(owners)
-	for family, k := range map[string]*deck{"IPv4": &b.dealer.v4, "IPv6": &b.dealer.v6} {
-		if k.again && !b.lost {
+	for family, again := range map[string]bool{"IPv4": b.runsOut(false), "IPv6": b.runsOut(true)} {
+		if again && !b.lost {
 			b.warn(b.table.Item("addresses", ""), "more decoys than "+family+" addresses: some decoys share one")
 		}
 	}

@@ -20,7 +20,14 @@ type trapped struct {
 	all  []exchange    // by preference, as written where equal
 	real []exchange    // of them, those that can be hosts
 
-	decoys []dname.Name // the hosts of its decoys, where they have names of their own
+	decoys []dname.Name   // the hosts of its decoys, where they have names of their own
+	others []turnedDecoys // and those of other times, where they change
+}
+
+// turnedDecoys are the hosts of an owner's decoys at another time.
+type turnedDecoys struct {
+	epoch int64
+	hosts []dname.Name
 }
 
 // exchange is a host that an MX record names.

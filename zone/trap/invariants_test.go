@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,15 +25,17 @@ import (
 // TestInvariants holds the safety promise over random zones and traps: whatever is accepted keeps all of it. Each invariant is a
 // function of its own, so that a failure tells which one broke.
 func TestInvariants(t *testing.T) {
-	accepted, withDecoys, withOwn, withCovers := 0, 0, 0, 0
+	accepted, withDecoys, withOwn, withCovers, withTurns := 0, 0, 0, 0, 0
+	secret := secretFile(t)
 	for n := range 3000 {
 		r := rand.New(rand.NewPCG(1, uint64(n)))
-		text, look := randomZone(r)
+		text, look := randomZone(r, secret)
 		var report conf.Report
 		s := source.Parse("random.toml", []byte(text), &report)
 		if s == nil {
 			t.Fatalf("%s\n%v", text, report.Problems())
 		}
+		s.At(noon)
 		var plain *zone.Zone // what the operator wrote, without the trap
 		written, _, _ := strings.Cut(text, "[trap]")
 		if plain = source.Parse("random.toml", []byte(written), &report).Compile(nil, &conf.Report{}); plain == nil {
@@ -52,18 +56,30 @@ func TestInvariants(t *testing.T) {
 		}
 		decoys, covers := z.Decoys()
 		withDecoys, withCovers, withOwn = withDecoys+min(1, decoys), withCovers+min(1, covers), withOwn+min(1, view.own)
+		if decoys > 0 && z.Rotation() != nil {
+			withTurns++
+		}
 		if t.Failed() {
 			t.Fatalf("seed %d:\n%s\n%s\n%v", n, text, printed(t, z), report.Problems())
 		}
 	}
-	t.Logf("%d accepted, %d with decoys, %d with addresses of their own, %d with covers", accepted, withDecoys, withOwn, withCovers)
-	if withDecoys < 400 || withOwn < 200 || withCovers < 100 {
+	t.Logf("%d accepted, %d with decoys, %d with addresses of their own, %d with covers, %d with decoys that change", accepted, withDecoys, withOwn, withCovers, withTurns)
+	if withDecoys < 400 || withOwn < 200 || withCovers < 100 || withTurns < 100 {
 		t.Error("the random zones reach too little")
 	}
 }
 
+// secretFile is a file that names and addresses of decoys may follow from.
+func secretFile(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "rotate.secret")
+	if err := os.WriteFile(path, []byte(strings.Repeat("secret", 8)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // randomZone writes a zone file and what look-ups would tell.
-func randomZone(r *rand.Rand) (string, trap.Lookups) {
+func randomZone(r *rand.Rand, secret string) (string, trap.Lookups) {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	var b strings.Builder
 	b.WriteString("name = \"example.com\"\nttl = " + pick(`"1h"`, "60", `"2d"`) + "\n[soa]\nserial = 1\n[records]\n")
@@ -102,11 +118,20 @@ func randomZone(r *rand.Rand) (string, trap.Lookups) {
 	}
 	b.WriteString("alias = [\"CNAME mail\"]\nsub = [\"NS ns.sub\"]\n\"ns.sub\" = [\"A 192.0.2.60\"]\n[trap]\n")
 	fmt.Fprintf(&b, "at = [%s]\n", pick(`"@"`, `"@"`, `"@"`, `"@", "sales"`))
-	fmt.Fprintf(&b, "style = %q\ncount = %d\ncover = %v\n", pick("hosts", "hosts", "hosts", "hosts", "direct"), 1+r.IntN(number(r, 3, 3, 3, 3, 3, 3, 80)), r.IntN(2) == 0)
+	turns := r.IntN(3) == 0
+	style := pick("hosts", "hosts", "hosts", "hosts", "direct")
+	if turns {
+		style = "hosts"
+	}
+	fmt.Fprintf(&b, "style = %q\ncount = %d\ncover = %v\n", style, 1+r.IntN(number(r, 3, 3, 3, 3, 3, 3, 80)), r.IntN(2) == 0)
 	if r.IntN(3) == 0 {
 		fmt.Fprintf(&b, "step = %d\n", 1+r.IntN(100))
 	}
-	fmt.Fprintf(&b, "names = %q\nfirst = %d\n", pick("mx{n}", "mx{n}", "{n}.in", "mail{n}", "mx{n}.sub"), r.IntN(4))
+	if names := pick("mx{n}", "mx{n}", "{n}.in", "mail{n}", "mx{n}.sub"); turns {
+		fmt.Fprintf(&b, "names = %q\nrotate = %q\nsecret_file = %q\n", strings.Replace(names, "{n}", "{r}", 1), pick("12h", "1d", "7d"), secret)
+	} else {
+		fmt.Fprintf(&b, "names = %q\nfirst = %d\n", names, r.IntN(4))
+	}
 	if r.IntN(5) == 0 {
 		fmt.Fprintf(&b, "target = %q\n", pick("mail", "mail2", "bob.fallback.host.", "any.wild", "alias"))
 	}
@@ -299,7 +324,8 @@ func rrsets(z *zone.Zone) map[string][]dns.RR {
 	return sets
 }
 
-// Invariant 5: all that was written is served, but for the exchanges that got a cover.
+// Invariant 5: all that was written is served, but for the exchanges that got a cover, and the number of the epoch that the serial number has
+// on top.
 func whatWasWrittenIsServed(v *trapView) {
 	served, covers := rrsets(v.z), map[string]string{}
 	for _, h := range v.z.Hosts() {
@@ -316,6 +342,9 @@ func whatWasWrittenIsServed(v *trapView) {
 					v.t.Errorf("%v is served as %v", rr, have[j])
 				}
 				continue
+			}
+			if soa, ok := have[j].(*dns.SOA); ok && v.z.Rotation() != nil {
+				soa.Serial -= uint32(v.z.Rotation().Number)
 			}
 			if rr.String() != have[j].String() {
 				v.t.Errorf("%v is served as %v", rr, have[j])
@@ -421,7 +450,9 @@ func (v *trapView) elsewhere(host dname.Name) bool {
 // Invariant 9: another server with the same file gives the same answers.
 func equalFilesGiveEqualAnswers(v *trapView) {
 	var report conf.Report
-	other := source.Parse("random.toml", []byte(v.text), &report).Compile(v.look, &report)
+	s := source.Parse("random.toml", []byte(v.text), &report)
+	s.At(noon)
+	other := s.Compile(v.look, &report)
 	if printed(v.t, other) != printed(v.t, v.z) {
 		v.t.Error("two loads differ")
 	}

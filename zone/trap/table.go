@@ -30,6 +30,7 @@ type Table struct {
 	covers    map[dname.Name]fixed
 	tlsa      [][]byte // the data of the decoys' TLSA records
 	tlsaAt    conf.Item
+	turn      turning
 }
 
 // fixed is the addresses that the operator gives to an exchange outside the zone.
@@ -53,7 +54,7 @@ const (
 
 // Read reads the table [trap] of a zone.
 func Read(t *conf.Table, apex dname.Name) *Table {
-	r := &Table{table: t, names: defaultNames}
+	r := &Table{table: t}
 	r.at = []conf.Item{t.Item("at", "@")}
 	if t.Has("at") {
 		if r.at = t.Strings("at"); len(r.at) == 0 {
@@ -71,6 +72,7 @@ func Read(t *conf.Table, apex dname.Name) *Table {
 		t.Fault("style", style, `must be "hosts" (decoys have names of their own) or "direct" (decoys name the target)`)
 	}
 	r.direct = style == "direct"
+	r.readRotation(t)
 	t.Int("count", 1, maxCount, &count)
 	t.Int("step", 1, maxStep, &step)
 	t.Int("first", 0, maxFirst, &first)
@@ -81,8 +83,9 @@ func Read(t *conf.Table, apex dname.Name) *Table {
 			t.Fault("target", target, err.Error())
 		}
 	}
+	r.names = r.defaultNames()
 	if t.String("names", &r.names); !r.checkNames(t, apex) {
-		r.names = defaultNames // so that the rest can be judged
+		r.names = r.defaultNames() // so that the rest can be judged
 	}
 	t.Bool("cover", &r.cover)
 	addresses := t.Strings("addresses")
@@ -145,16 +148,47 @@ func (r *Table) readCovers(t *conf.Table) {
 	}
 }
 
+// The places of a pattern of names that something stands in for: a number, or where decoys change a word.
+const (
+	numbered = "{n}"
+	worded   = "{r}"
+)
+
+// place is the one that the pattern has.
+func (r *Table) place() string {
+	if r.turn.length > 0 {
+		return worded
+	}
+	return numbered
+}
+
 // defaultNames are those of covers and decoys where the operator wants no others.
-const defaultNames = "mx{n}"
+func (r *Table) defaultNames() string {
+	if r.turn.length > 0 {
+		return "mx-" + worded
+	}
+	return "mx" + numbered
+}
+
+// longestStandIn is the longest text that stands in a pattern, or as long.
+func (r *Table) longestStandIn() string {
+	if r.turn.length > 0 {
+		return wordOf(0)
+	}
+	return strconv.Itoa(maxFirst)
+}
 
 // checkNames judges the pattern of covers and decoys.
 func (r *Table) checkNames(t *conf.Table, apex dname.Name) bool {
-	if strings.Count(r.names, "{n}") != 1 {
-		t.Fault("names", r.names, `must contain {n} once, for the number: "mx{n}"`)
+	if place := r.place(); strings.Count(r.names, "{n}")+strings.Count(r.names, "{r}") != 1 || !strings.Contains(r.names, place) {
+		what := "the number"
+		if place == worded {
+			what = "a word that changes"
+		}
+		t.Fault("names", r.names, fmt.Sprintf("must contain %s once, for %s: %q", place, what, r.defaultNames()))
 		return false
 	}
-	n, err := r.hostName(maxFirst, apex, nil)
+	n, err := r.hostName(r.longestStandIn(), apex, nil)
 	switch {
 	case err != nil:
 		t.Fault("names", r.names, err.Error())
@@ -163,7 +197,7 @@ func (r *Table) checkNames(t *conf.Table, apex dname.Name) bool {
 		t.Fault("names", r.names, "is outside the zone "+apex.Bare())
 		return false
 	case !isHostName(n, apex):
-		t.Fault("names", r.names, `gives names that no host has: letters, digits and hyphens, none at an end (RFC 1123 2.1); "mx{n}" is one`)
+		t.Fault("names", r.names, `gives names that no host has: letters, digits and hyphens, none at an end (RFC 1123 2.1); "`+r.defaultNames()+`" is one`)
 		return false
 	}
 	return true
@@ -185,25 +219,35 @@ func isHostName(n, apex dname.Name) bool {
 	return true
 }
 
-// hostName is the n-th name of the pattern.
-func (r *Table) hostName(n int, apex dname.Name, a *content.Arena) (dname.Name, error) {
-	before, after, _ := strings.Cut(r.names, "{n}")
-	return a.ParseName(before+strconv.Itoa(n)+after, apex)
+// hostName is a name of the pattern.
+func (r *Table) hostName(standIn string, apex dname.Name, a *content.Arena) (dname.Name, error) {
+	before, after, _ := strings.Cut(r.names, r.place())
+	return a.ParseName(before+standIn+after, apex)
 }
 
-// Claims says whether the trap may name a host so, whatever the number.
+// Claims says whether the trap may name a host so, whatever the number or the word.
 func (r *Table) Claims(n, apex dname.Name) bool {
-	before, after, _ := strings.Cut(strings.ToLower(r.names), "{n}")
+	before, after, _ := strings.Cut(strings.ToLower(r.names), r.place())
 	for _, text := range []string{n.Relative(apex), n.String()} {
-		number, begins := strings.CutPrefix(text, before)
-		number, ends := strings.CutSuffix(number, after)
-		if i, err := strconv.Atoi(number); begins && ends && err == nil {
-			if name, err := r.hostName(i, apex, nil); err == nil && name == n {
-				return true
-			}
+		standIn, begins := strings.CutPrefix(text, before)
+		standIn, ends := strings.CutSuffix(standIn, after)
+		if !begins || !ends || !r.mayStandIn(standIn) {
+			continue
+		}
+		if name, err := r.hostName(standIn, apex, nil); err == nil && name == n {
+			return true
 		}
 	}
 	return false
+}
+
+// mayStandIn says whether a text may stand in the pattern.
+func (r *Table) mayStandIn(text string) bool {
+	if r.turn.length > 0 {
+		return isWord(text)
+	}
+	n, err := strconv.Atoi(text)
+	return err == nil && strconv.Itoa(n) == text
 }
 
 // parsePool reads an address or a prefix.
