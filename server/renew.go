@@ -19,6 +19,10 @@ const (
 	renewAgain = 60
 	// renewAhead is how many seconds before a window begins its signatures are made.
 	renewAhead = 3600
+	// renewShare is how many times longer it rests then than the last renewing took: what is due meanwhile is renewed together, and all of it
+	// takes a two hundredth of one processor. Nothing suffers from some seconds of delay.
+	renewShare  = 200
+	longestRest = time.Minute
 	// tellLost is how often, in seconds, the log says that a key is lost.
 	tellLost = 3600
 )
@@ -29,6 +33,8 @@ type renewals struct {
 	ahead int64                 // when signatures are to be made for the next window of a zone
 	made  map[string]*zone.Zone // the next versions of zones, by path, for the signatures that are made already
 	lost  map[string]int64      // of the zones whose keys are lost, by path, when that was told
+	began time.Time             // when zones were renewed last
+	took  time.Duration         // and how long that took
 }
 
 // plan finds out when something has to be done.
@@ -62,8 +68,10 @@ func (r *renewals) plan(files *load.Files, now int64) {
 func (s *Server) renew(ctx context.Context) {
 	now := s.Clock().Unix()
 	s.tellLost(now)
-	if now >= s.renewals.next {
+	if r := &s.renewals; now >= r.next && time.Since(r.began) >= min(longestRest, r.took*renewShare) {
+		r.began = time.Now()
 		s.renewDue(ctx, now)
+		r.took = time.Since(r.began)
 	}
 	if now >= s.renewals.ahead {
 		s.signAhead(now)

@@ -28,7 +28,7 @@ type File struct {
 	Zone      *zone.Zone
 	files     source.Files
 	source    *source.Zone   // nil where nothing will have to be compiled again
-	text      []byte         // of the zone file, as it was loaded, where updates may change the zone
+	text      []byte         // of the zone file, or of the template, as it was loaded, where the zone will be made of it again
 	updates   []source.RRset // that are kept of the zone
 	unserved  []source.RRset // of them, those that do not go with its files
 	History   zone.History
@@ -304,7 +304,12 @@ func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, 
 	if f.Zone, f.served, last = o.Numbers.Number(z, last, why); f.served.GoesBackFrom(last) {
 		report.Warn(func() conf.Problem { return goesBack(source.Path, last.Own, f.served) })
 	}
-	if len(z.Lookups()) > 0 || z.Plan() != nil && z.Plan().Rolls() || z.Rotation() != nil {
+	switch {
+	case len(z.Lookups()) > 0, z.Plan() != nil && z.Plan().Rolls():
+		f.source = source
+	case z.Rotation() != nil && source.Whole(): // there may be very many
+		f.keepText(source)
+	case z.Rotation() != nil && f.Secondary == nil:
 		f.source = source
 	}
 	o.follow(f, before)

@@ -169,10 +169,11 @@ func (o Loader) renewed(f *File, made *zone.Zone, l *Loading) *File {
 
 // recompiled is the version of a zone that its source comes to now; nil where it must stay as it is. Made is one that has signatures already.
 func (o Loader) recompiled(f *File, made *zone.Zone, l *Loading) *File {
-	if f.source == nil {
+	s := f.reparsed(&l.Report)
+	if s == nil {
 		return nil
 	}
-	again := o.compile(f.source, f.Path, f, &l.Report)
+	again := o.compile(s, f.Path, f, &l.Report)
 	if again == nil {
 		return nil
 	}
@@ -180,4 +181,24 @@ func (o Loader) recompiled(f *File, made *zone.Zone, l *Loading) *File {
 		again.Zone.Inherit(made)
 	}
 	return again
+}
+
+// reparsed is the source of a zone as it was loaded; nil: it cannot be had.
+func (f *File) reparsed(report *conf.Report) (s *source.Zone) {
+	switch {
+	case f.source != nil:
+		return f.source
+	case f.Secondary != nil:
+		s = f.again(report)
+	case f.text != nil:
+		s = f.parse(slices.Clone(f.text), report) // a source that is released gives it away
+	}
+	if s == nil {
+		return nil
+	}
+	if files := s.Files(); !files.Hold(f.files) {
+		report.Add(conf.Problem{File: f.file(), Key: "trap.secret_file", Reason: errEdited.Error()})
+		return nil
+	}
+	return s
 }

@@ -27,7 +27,7 @@ func (o Loader) compileUpdated(f *File, s *source.Zone, report *conf.Report) *zo
 		report.Add(conf.Problem{File: o.Updates.File(s.Name()), Reason: "cannot read the dynamic updates of the zone, which is served without them: " + err.Error()})
 	}
 	if o.Updated || len(sets) > 0 {
-		f.text = slices.Clone(s.Text())
+		f.keepText(s)
 	}
 	if s.Update(sets); len(sets) == 0 {
 		return s.Compile(o.Look, report)
@@ -231,6 +231,13 @@ func (o Loader) writable(f *File) (*source.Zone, error) {
 		return nil, errEdited
 	}
 	return s, nil
+}
+
+// keepText keeps the text that a zone was made of. That of a template is many zones', and nobody changes it.
+func (f *File) keepText(s *source.Zone) {
+	if f.text = s.Text(); !s.Listed() {
+		f.text = slices.Clone(f.text)
+	}
 }
 
 // parse makes the source of a zone from a text of its file.

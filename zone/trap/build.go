@@ -186,12 +186,12 @@ const mostTries = 100_000
 // address must not become a decoy.
 func (b *builder) nextHost(t *trapped, standIn func(try int) string) dname.Name {
 	for try := range mostTries {
-		n, err := b.hostName(standIn(try), b.c.Apex, b.Arena)
+		n, err := b.names.name(standIn(try), b.c.Apex, b.Arena)
 		if err != nil || b.c.Exists(n) || b.mentioned[n] {
 			continue
 		}
 		if b.c.Occluded(n) {
-			b.Report.Add(b.table.Problem("names", b.names, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
+			b.Report.Add(b.table.Problem("names", b.names.text, "names hosts below a delegation or a DNAME, for which this zone does not answer"))
 		}
 		return n
 	}

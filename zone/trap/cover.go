@@ -112,7 +112,7 @@ func (b *builder) checkWildcards() {
 		for _, set := range wildcard.Sets {
 			types = append(types, dns.Type(set.Typ).String())
 		}
-		b.warn(b.table.Item("names", b.names), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
+		b.warn(b.table.Item("names", b.names.text), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
 			host.Bare(), wildcard.Name.Bare(), strings.Join(types, ", ")))
 	}
 }

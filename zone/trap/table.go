@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mxtrap/zone/conf"
-	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 )
 
@@ -24,7 +22,7 @@ type Table struct {
 	target    dname.Name
 	addresses []pooled
 	lost      bool // some of them could not be read
-	names     string
+	names     pattern
 	first     int
 	cover     bool
 	covers    map[dname.Name]fixed
@@ -83,9 +81,9 @@ func Read(t *conf.Table, apex dname.Name) *Table {
 			t.Fault("target", target, err.Error())
 		}
 	}
-	r.names = r.defaultNames()
-	if t.String("names", &r.names); !r.checkNames(t, apex) {
-		r.names = r.defaultNames() // so that the rest can be judged
+	r.names = defaultNames(r.turn.length > 0)
+	if t.String("names", &r.names.text); !r.names.check(t, apex) {
+		r.names = defaultNames(r.turn.length > 0) // so that the rest can be judged
 	}
 	t.Bool("cover", &r.cover)
 	addresses := t.Strings("addresses")
@@ -146,108 +144,6 @@ func (r *Table) readCovers(t *conf.Table) {
 		}
 		r.covers[exchange] = cover
 	}
-}
-
-// The places of a pattern of names that something stands in for: a number, or where decoys change a word.
-const (
-	numbered = "{n}"
-	worded   = "{r}"
-)
-
-// place is the one that the pattern has.
-func (r *Table) place() string {
-	if r.turn.length > 0 {
-		return worded
-	}
-	return numbered
-}
-
-// defaultNames are those of covers and decoys where the operator wants no others.
-func (r *Table) defaultNames() string {
-	if r.turn.length > 0 {
-		return "mx-" + worded
-	}
-	return "mx" + numbered
-}
-
-// longestStandIn is the longest text that stands in a pattern, or as long.
-func (r *Table) longestStandIn() string {
-	if r.turn.length > 0 {
-		return wordOf(0)
-	}
-	return strconv.Itoa(maxFirst)
-}
-
-// checkNames judges the pattern of covers and decoys.
-func (r *Table) checkNames(t *conf.Table, apex dname.Name) bool {
-	if place := r.place(); strings.Count(r.names, "{n}")+strings.Count(r.names, "{r}") != 1 || !strings.Contains(r.names, place) {
-		what := "the number"
-		if place == worded {
-			what = "a word that changes"
-		}
-		t.Fault("names", r.names, fmt.Sprintf("must contain %s once, for %s: %q", place, what, r.defaultNames()))
-		return false
-	}
-	n, err := r.hostName(r.longestStandIn(), apex, nil)
-	switch {
-	case err != nil:
-		t.Fault("names", r.names, err.Error())
-		return false
-	case !n.Within(apex):
-		t.Fault("names", r.names, "is outside the zone "+apex.Bare())
-		return false
-	case !isHostName(n, apex):
-		t.Fault("names", r.names, `gives names that no host has: letters, digits and hyphens, none at an end (RFC 1123 2.1); "`+r.defaultNames()+`" is one`)
-		return false
-	}
-	return true
-}
-
-// isHostName says whether the labels of a name below the apex are those of a host (RFC 1123 2.1).
-func isHostName(n, apex dname.Name) bool {
-	for ; n != apex; n = n.Parent() {
-		label := n.Label()
-		if label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for i := range len(label) {
-			if c := label[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// hostName is a name of the pattern.
-func (r *Table) hostName(standIn string, apex dname.Name, a *content.Arena) (dname.Name, error) {
-	before, after, _ := strings.Cut(r.names, r.place())
-	return a.ParseName(before+standIn+after, apex)
-}
-
-// Claims says whether the trap may name a host so, whatever the number or the word.
-func (r *Table) Claims(n, apex dname.Name) bool {
-	before, after, _ := strings.Cut(strings.ToLower(r.names), r.place())
-	for _, text := range []string{n.Relative(apex), n.String()} {
-		standIn, begins := strings.CutPrefix(text, before)
-		standIn, ends := strings.CutSuffix(standIn, after)
-		if !begins || !ends || !r.mayStandIn(standIn) {
-			continue
-		}
-		if name, err := r.hostName(standIn, apex, nil); err == nil && name == n {
-			return true
-		}
-	}
-	return false
-}
-
-// mayStandIn says whether a text may stand in the pattern.
-func (r *Table) mayStandIn(text string) bool {
-	if r.turn.length > 0 {
-		return isWord(text)
-	}
-	n, err := strconv.Atoi(text)
-	return err == nil && strconv.Itoa(n) == text
 }
 
 // parsePool reads an address or a prefix.
