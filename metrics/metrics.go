@@ -42,6 +42,8 @@ type Metrics struct {
 	// CatchSessions counts sessions of the catch, by zone and rung; CatchRefused those that it did not have, by reason.
 	CatchSessions *Outcomes
 	CatchRefused  *prometheus.CounterVec
+	// ListAge is how old the MX lists of clients are, where decoys change, in seconds.
+	ListAge prometheus.Histogram
 	// Listed is how many clients the list has, by the return code of the DNSBL that says why.
 	Listed *prometheus.GaugeVec
 
@@ -86,6 +88,10 @@ func New(workers int, version, commit string) *Metrics {
 		Notifies:       counters("mxtrap_notifies_total", "NOTIFYs received, by outcome: taken, refused.", "outcome", "taken", "refused"),
 		Updates:        counters("mxtrap_updates_total", "Dynamic updates, by outcome: taken, refused, failed.", "outcome", "taken", "refused", "failed"),
 		CatchRefused:   counters("mxtrap_catch_refusals_total", "Connections to the catch that are no evidence, by reason.", "reason"),
+		ListAge: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "mxtrap_catch_list_age_seconds", Help: "Age of the MX lists of clients that named a recipient at a decoy: how long ago the decoy left the MX set; 0 for one that is in it. Decoys that never change tell no age.",
+			Buckets: []float64{0, 3600, 86400, 7 * 86400, 14 * 86400, 30 * 86400, 60 * 86400, 90 * 86400, 180 * 86400},
+		}),
 		Listed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mxtrap_list_clients", Help: "Clients in the list, by the return code of the DNSBL that says why. There are none while list.mode is observe.",
 		}, []string{"code"}),
@@ -106,7 +112,7 @@ func New(workers int, version, commit string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Notifies, m.Updates, m.ZonesDown, m.TapLost, m.KeysLost, m.LateWindows, m.TCPConnections, m.CatchRefused, m.Listed,
+		build, m.reloadOK, m.reloadTime, m.CoversWaiting, m.LookupFailures, m.Notifies, m.Updates, m.ZonesDown, m.TapLost, m.KeysLost, m.LateWindows, m.TCPConnections, m.CatchRefused, m.ListAge, m.Listed,
 		oldName(m.CoversWaiting, prometheus.GaugeValue, "mxtrap_covers_unresolved", "mxtrap_unresolved_covers"),
 		oldName(m.TapLost, prometheus.CounterValue, "mxtrap_dnstap_lost_total", "mxtrap_dnstap_losses_total"),
 		oldName(m.CatchRefused, prometheus.CounterValue, "mxtrap_catch_refused_total", "mxtrap_catch_refusals_total", "reason"),

@@ -128,6 +128,70 @@ func TestTheCatchGreetsWhileAllRealExchangesAreWell(t *testing.T) {
 	}
 }
 
+// TestTheCatchTellsTheAgeOfAList: a bot comes to the address that a decoy had in an earlier epoch, and to one that no decoy has had.
+func TestTheCatchTellsTheAgeOfAList(t *testing.T) {
+	t.Parallel()
+	port := mailPort(t)
+	at := func(host netip.Addr) string { return netip.AddrPortFrom(host, port).String() }
+	fake.MailHost(t, at(netip.MustParseAddr("127.0.0.10")), fake.Well...)
+	fake.MailHost(t, at(netip.MustParseAddr("127.0.0.11")), fake.Well...)
+	pool := strings.Replace(fmt.Sprintf(trappedMail, 1), `"127.0.0.26", "127.0.0.27"`, `"127.0.9.0/27", "127.0.0.11"`, 1)
+	r := start(t, map[string]string{
+		"mxtrap.toml":         serverFile + fmt.Sprintf("[catch]\nlisten = [\"decoys:%d\"]\npause = \"0s\"\n", port),
+		"zones/a.toml":        pool + "rotate = \"2d\"\nsecret_file = \"rotate.secret\"\n",
+		"zones/rotate.secret": strings.Repeat("x", 32),
+	}, func(s *Server) {
+		s.MailPort = port
+		s.Health = health.Tempo{Every: 100 * time.Millisecond, Settle: 200 * time.Millisecond, Look: 20 * time.Millisecond}
+		s.catcher = s.newCatcher()
+		s.zonesChanged()
+	})
+	turns, now := r.state.Current.Load().Zones.Named("a.test").Rotation(), time.Now().Unix()
+	var old, free netip.Addr
+	for _, a := range turns.Pools()[0].Each {
+		switch host, ago, _, ok := turns.Had("a.test", a, now); {
+		case !ok:
+			free = a
+		case ago > 0 && ago < 8*86400:
+			old = a
+			if strings.HasSuffix(host, ".a.test") && strings.HasPrefix(host, "mx-") {
+				continue
+			}
+			t.Errorf("%s was of %q", a, host)
+		}
+	}
+	says := func(a netip.Addr, want string) {
+		t.Helper()
+		said := ""
+		for range 200 {
+			if said = visit(t, at(a), "HELO bot", "MAIL FROM:<a@b.test>", "RCPT TO:<x@a.test>"); strings.HasPrefix(said, want) {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("%s says %q, want %q\n%s", a, said, want, r.log)
+	}
+	says(old, "451")
+	if n := r.metric(`mxtrap_catch_list_age_seconds_bucket{le="3600"}`); n != "0" {
+		t.Errorf("%s lists are younger than an hour", n)
+	}
+	for range 100 {
+		if n := r.metric(`mxtrap_catch_list_age_seconds_count`); n != "0" {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	r.want("lists of known age", r.metric(`mxtrap_catch_list_age_seconds_bucket{le="1.2096e+06"}`), "1")
+	if free.IsValid() {
+		says(free, "451")
+		time.Sleep(100 * time.Millisecond)
+		r.want("an address that no decoy has had tells nothing", r.metric(`mxtrap_catch_list_age_seconds_count`), "1")
+	}
+	if !strings.Contains(r.log.String(), "list_age=") || strings.Contains(r.log.String(), "rung=E3 decoy=\"\"") {
+		t.Error(r.log)
+	}
+}
+
 // TestABotIsKeptInMindAndPardoned: what it did outlives the server, a visit to a real host pardons it, and so does the operator.
 func TestABotIsKeptInMindAndPardoned(t *testing.T) {
 	t.Parallel()

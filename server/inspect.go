@@ -116,7 +116,7 @@ func (c *Config) checkCatch(ctx context.Context, l *load.Loading, r *resolve.Res
 		l.Report.Add(conf.Problem{File: c.name(), Key: key, Text: text, Reason: reason, Warning: true})
 	}
 	for _, a := range c.catch.Listen {
-		if found.at[a.Addr()] == nil && !a.Addr().IsUnspecified() {
+		if found.Of(a.Addr()) == nil && !a.Addr().IsUnspecified() {
 			warn("catch.listen", a.String(), "no decoy has this address, so that the catch refuses everybody there; list it in trap.addresses of a zone")
 		}
 	}

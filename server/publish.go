@@ -19,6 +19,12 @@ import (
 
 // publish makes what was loaded what is served.
 func (s *Server) publish(c *Config, l *load.Loading) {
+	s.publishRenewed(c, l)
+	s.zonesChanged()
+}
+
+// publishRenewed is publish for zones that have changed by themselves: the catch stands where it stood.
+func (s *Server) publishRenewed(c *Config, l *load.Loading) {
 	defer s.arrivals.published(time.Now())
 	l.Numbers.Publish(s.Log)
 	if !maps.Equal(l.Waiting, s.waiting) {
@@ -101,7 +107,6 @@ func (s *Server) publish(c *Config, l *load.Loading) {
 	s.beginCounters(next, secondaries)
 	s.lookups = wanted
 	s.lookUp()
-	s.zonesChanged()
 }
 
 // beginCounters has the counters begin at zero that alerts watch.

@@ -107,7 +107,7 @@ func (s *Server) renewDue(ctx context.Context, now int64) {
 		r.next = now + renewAgain
 		return
 	}
-	s.publish(s.config, l)
+	s.publishRenewed(s.config, l)
 	s.Log.Debug("renewed signatures or decoys", "zones", len(due))
 }
 

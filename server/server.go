@@ -255,7 +255,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		case <-renew.C:
 			s.renew(ctx)
 		case <-keep.C:
-			s.keeper.Tick(s.catcher.sites.at)
+			s.keeper.Tick(&s.catcher.sites.Sites)
 			s.listAnew()
 		case <-known:
 			known = nil

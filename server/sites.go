@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -23,26 +25,36 @@ import (
 
 // sites is who has a decoy at which address, and which real exchanges belong to it.
 type sites struct {
-	at       map[netip.Addr]*catch.Site
-	groups   map[netip.Addr]*health.Group // by the same addresses
-	lookedUp []string                     // hosts outside the zones that are among the real exchanges
+	catch.Sites
+	groups   map[*catch.Site]*health.Group
+	lookedUp []string // hosts outside the zones that are among the real exchanges
+}
+
+// place is where decoys are met, and the real exchanges of their owners.
+type place struct {
+	decoys    []catch.Decoy
+	exchanges []health.Exchange
+}
+
+// site is the place as the catch has it.
+func (s *sites) site(p *place) *catch.Site {
+	g := &health.Group{Exchanges: p.exchanges}
+	site := catch.NewSite(p.decoys, g.Well)
+	s.groups[site] = g
+	return site
 }
 
 // sitesOf reads the sites off the zones that are served, as their answers show them. An address that a real exchange has, too, is none: mail
 // comes there.
 func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites {
-	s := &sites{at: map[netip.Addr]*catch.Site{}, groups: map[netip.Addr]*health.Group{}}
+	s := &sites{Sites: catch.Sites{At: map[netip.Addr]*catch.Site{}, Real: map[netip.Addr]bool{}}, groups: map[*catch.Site]*health.Group{}}
 	noted := func(host string) []netip.Addr {
 		s.lookedUp = append(s.lookedUp, host)
 		return look(host)
 	}
 	ask := answer.NewAsker(zones).Ask
-	real := map[netip.Addr]bool{}
-	type place struct {
-		decoys    []catch.Decoy
-		exchanges []health.Exchange
-	}
-	places := map[netip.Addr]*place{}
+	real, places := s.Real, map[netip.Addr]*place{}
+	pools := map[string]*pool{} // by their prefixes: very many zones may have the same
 	rest := pace.Rests()
 	for _, z := range zones {
 		if rest(); ctx.Err() != nil {
@@ -79,6 +91,23 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 					}
 				}
 			}
+			if turns := z.Rotation(); turns != nil && len(turns.Pools()) > 0 {
+				decoy := catch.Decoy{Owner: d.Owner, Zone: z.Name(), Turns: turns}
+				for _, e := range d.Exchanges {
+					if e.Role == mail.Decoy {
+						decoy.Host = e.Host
+					}
+				}
+				for _, p := range turns.Pools() {
+					key := fmt.Sprint(p.Prefixes)
+					if pools[key] == nil {
+						pools[key] = &pool{Pool: p}
+					}
+					pools[key].decoys = append(pools[key].decoys, decoy)
+					pools[key].exchanges = append(pools[key].exchanges, exchanges...)
+				}
+				continue
+			}
 			for _, e := range d.Exchanges {
 				for _, a := range e.Addresses {
 					if e.Role != mail.Decoy {
@@ -97,14 +126,22 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 	}
 	for a, p := range places {
 		if !real[a] {
-			g := &health.Group{Exchanges: p.exchanges}
-			s.groups[a] = g
-			s.at[a] = catch.NewSite(p.decoys, g.Well)
+			s.At[a] = s.site(p)
 		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(pools)) {
+		p := pools[key]
+		s.Pools = append(s.Pools, catch.Pool{Prefixes: p.Prefixes, Each: p.Each, Site: s.site(&p.place)})
 	}
 	slices.Sort(s.lookedUp)
 	s.lookedUp = slices.Compact(s.lookedUp)
 	return s
+}
+
+// pool is addresses that decoys of some zones have in turn.
+type pool struct {
+	trap.Pool
+	place
 }
 
 // catcher keeps the catch and the watch over real exchanges in step with the zones.
@@ -130,6 +167,7 @@ func (s *Server) newCatcher() *catcher {
 			Session: func(zone string, rung catch.Rung) {
 				s.metrics.CatchSessions.Count(zone, rung.String())
 			},
+			Age:     func(seconds int64) { s.metrics.ListAge.Observe(float64(seconds)) },
 			Refused: func(reason string) { s.metrics.CatchRefused.WithLabelValues(reason).Inc() },
 			Sighted: s.keeper.Sighted,
 		}, s.Log),
@@ -163,7 +201,7 @@ func recipientKey(folder string, log *slog.Logger) []byte {
 func (s *Server) zonesChanged() {
 	if s.config.catch.On() {
 		pace.Signal(s.catcher.wanted)
-	} else if len(s.catcher.sites.at) > 0 {
+	} else if s.catcher.sites.groups != nil {
 		s.catchAt(&sites{})
 	}
 }
@@ -210,18 +248,34 @@ func (s *Server) runCatcher(ctx context.Context) (wait func()) {
 func (s *Server) catchAt(found *sites) error {
 	c := s.catcher
 	c.sites = found
-	err := c.catch.Use(s.config.catch, found.at)
+	err := c.catch.Use(s.config.catch, &found.Sites)
 	var groups []*health.Group
-	listening := c.catch.Listening()
-	for a, g := range found.groups {
-		if slices.ContainsFunc(listening, func(l netip.Addr) bool { return l == a || l.IsUnspecified() && (l.Is4() == a.Is4() || l.Is6()) }) {
-			groups = append(groups, g)
-			s.showSessions(found.at[a])
-		}
+	for site := range found.listened(c.catch.Listening()) {
+		groups = append(groups, found.groups[site])
+		s.showSessions(site)
 	}
 	c.watch.Use(groups)
 	s.lookUp()
 	return err
+}
+
+// listened are the sites at which the catch listens.
+func (s *sites) listened(at []netip.Addr) map[*catch.Site]bool {
+	here := map[*catch.Site]bool{}
+	for _, l := range at {
+		if site := s.Of(l); site != nil {
+			here[site] = true
+		}
+		if !l.IsUnspecified() {
+			continue
+		}
+		for p, site := range s.All() {
+			if l.Is4() == p.Addr().Is4() || l.Is6() {
+				here[site] = true
+			}
+		}
+	}
+	return here
 }
 
 // showSessions has the counters of a site's zones begin at zero, so that a rate counts the first session too.

@@ -26,7 +26,7 @@ func listCommand() *cobra.Command {
 
 Nobody is kept out by this. mxtrap list export, where list.mode = "list" allows it, gives the list to those who do. The number tells the
 ground: 2 spoke no SMTP, or before the greeting, in two sessions; 4 tried a decoy and no real host; 5 went on to DATA though every recipient
-was refused; 6 tried decoys of two domains, or on three days, and never a real host. Grounds 4 and 6 need list.policy or list.log, by which
+was refused; 6 tried decoys of two domains, on three days or of an old list, and never a real host. Grounds 4 and 6 need list.policy or list.log, by which
 mxtrap knows who comes to real hosts.`,
 		Args: func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
 	}

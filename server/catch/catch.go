@@ -28,6 +28,7 @@ const sessionTime = 60 * time.Second
 // Counters is where the catch counts, and tells what it saw.
 type Counters struct {
 	Session func(zone string, rung Rung)
+	Age     func(seconds int64) // of a client's MX list, where that is known
 	Refused func(reason string)
 	Sighted func(s *Sighting) // a session whose rung may be evidence: E2 and above
 }
@@ -66,7 +67,7 @@ type Catch struct {
 // settings are what may change at a reload.
 type settings struct {
 	Config
-	sites map[netip.Addr]*Site
+	sites *Sites
 }
 
 // New makes a catch that has no listeners yet. Its sessions have half of the processors at most: the others answer queries.
@@ -78,14 +79,14 @@ func New(key func() []byte, processors int, counters Counters, log *slog.Logger)
 
 // Use takes a configuration and the addresses of decoys, and listens where these say, at least at what can be had: an address of a decoy
 // that this host does not have is another's to listen on. The error is about the addresses that the configuration names.
-func (c *Catch) Use(config Config, sites map[netip.Addr]*Site) error {
+func (c *Catch) Use(config Config, sites *Sites) error {
 	c.settings.Store(&settings{config, sites})
 	wanted := map[netip.AddrPort]bool{}
 	for _, a := range config.Listen {
 		wanted[a] = true
 	}
 	if config.Decoys != 0 {
-		for a := range sites {
+		for _, a := range sites.addresses() {
 			wanted[netip.AddrPortFrom(a, config.Decoys)] = false
 		}
 	}
@@ -143,7 +144,7 @@ func (c *Catch) Listening() (addresses []netip.Addr) {
 var stray = NewSite(nil, func() bool { return false })
 
 // siteOf is what is known of an address of this host.
-func (c *Catch) siteOf(a netip.Addr) *Site { return cmp.Or(c.settings.Load().sites[a], stray) }
+func (c *Catch) siteOf(a netip.Addr) *Site { return cmp.Or(c.settings.Load().sites.Of(a), stray) }
 
 // Stop ends all sessions, and waits for them.
 func (c *Catch) Stop() {
@@ -229,14 +230,16 @@ func (c *Catch) serve(conn *net.TCPConn, client netip.AddrPort) {
 	}
 	defer c.drop(conn)
 	set := c.settings.Load()
-	d := &dialogue{detail: detailOf(set.Recipients, c.key), seen: Sighting{At: now, Client: client, Local: local, Decoy: site.Decoys[0], site: site}}
+	d := &dialogue{detail: detailOf(set.Recipients, c.key), seen: Sighting{At: now, Client: client, Local: local, Decoy: site.first(local, now), site: site}}
 	d.hostname = cmp.Or(set.Hostname, d.seen.Decoy.Host)
 	converse(resting{conn, c.working}, d, set.Pause, now.Add(sessionTime))
 	if !site.Well() {
 		c.counters.Refused(overtaken)
 		return
 	}
-	c.counters.Session(d.seen.Decoy.Zone, d.seen.Rung())
+	if c.counters.Session(d.seen.Decoy.Zone, d.seen.Rung()); d.seen.Aged {
+		c.counters.Age(d.seen.Age)
+	}
 	d.seen.log(c.log, time.Now())
 	if d.seen.Rung() >= E2 {
 		c.counters.Sighted(&d.seen)

@@ -67,7 +67,7 @@ func catching(t *testing.T, pause time.Duration) *caught {
 	local := netip.MustParseAddr("127.0.0.1")
 	site := NewSite([]Decoy{{Host: "mx2.example.com", Owner: "example.com", Zone: "example.com"}}, c.well.Load)
 	listen := netip.AddrPortFrom(local, 0)
-	if err := c.Use(Config{Listen: []netip.AddrPort{listen}, Pause: pause, Recipients: Hashed}, map[netip.Addr]*Site{local: site}); err != nil {
+	if err := c.Use(Config{Listen: []netip.AddrPort{listen}, Pause: pause, Recipients: Hashed}, &Sites{At: map[netip.Addr]*Site{local: site}}); err != nil {
 		t.Fatal(err)
 	}
 	c.addr = c.listeners[listen].Addr().String()
@@ -234,10 +234,10 @@ func TestTheCatchListensWhereItsConfigurationSays(t *testing.T) {
 	c.dial(t).hears(t, "220")
 	well := func() bool { return true }
 	port := netip.MustParseAddrPort(c.addr).Port()
-	site := func(host string) *Site { return NewSite([]Decoy{{host, "example.com", "example.com"}}, well) }
-	sites := map[netip.Addr]*Site{}
+	site := func(host string) *Site { return NewSite([]Decoy{{host, "example.com", "example.com", nil}}, well) }
+	sites := &Sites{At: map[netip.Addr]*Site{}}
 	for _, a := range []string{"127.0.0.26", "127.0.0.27", "192.0.2.1"} { // the last is not one of this host
-		sites[netip.MustParseAddr(a)] = site("at-" + a)
+		sites.At[netip.MustParseAddr(a)] = site("at-" + a)
 	}
 	if err := c.Use(Config{Decoys: port}, sites); err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func BenchmarkSession(b *testing.B) {
 	local := netip.MustParseAddr("127.0.0.1")
 	listen := netip.AddrPortFrom(local, 0)
 	site := NewSite([]Decoy{{Host: "mx2.example.com", Owner: "example.com", Zone: "example.com"}}, func() bool { return true })
-	if err := c.Use(Config{Listen: []netip.AddrPort{listen}, Recipients: Hashed}, map[netip.Addr]*Site{local: site}); err != nil {
+	if err := c.Use(Config{Listen: []netip.AddrPort{listen}, Recipients: Hashed}, &Sites{At: map[netip.Addr]*Site{local: site}}); err != nil {
 		b.Fatal(err)
 	}
 	addr := c.listeners[listen].Addr().String()

@@ -121,8 +121,9 @@ func (d *dialogue) recipient(path []byte) {
 	if lower := strings.ToLower(noted(local)); d.null || !ok || lower == "postmaster" || lower == "abuse" {
 		return // others than spammers try these at every host of a domain (RFC 5321 4.5.1, RFC 2142)
 	}
-	if decoy, ours := d.seen.site.decoy(name); ours {
-		d.seen.Tried, d.seen.Decoy = true, decoy
+	if decoy, ours := d.seen.site.decoy(name, d.seen.Local, d.seen.At); ours {
+		d.seen.Tried, d.seen.Decoy, d.seen.Age, d.seen.Stale = true, decoy.Decoy, decoy.age, decoy.stale
+		d.seen.Aged = decoy.Turns != nil
 	}
 }
 

@@ -9,39 +9,6 @@ import (
 	"time"
 )
 
-// Decoy is a decoy at an address.
-type Decoy struct {
-	Host  string // its name
-	Owner string // the domain that has it among its MX records
-	Zone  string
-}
-
-// Site is what is known of an address of decoys. It never changes but in its health.
-type Site struct {
-	Decoys []Decoy     // that have the address, one of each owner
-	Well   func() bool // whether all real exchanges of all owners are well, and have been long enough
-
-	owners map[string]int // places in Decoys
-}
-
-// NewSite makes a site of decoys.
-func NewSite(decoys []Decoy, well func() bool) *Site {
-	s := &Site{Decoys: decoys, Well: well, owners: make(map[string]int, len(decoys))}
-	for i, d := range decoys {
-		s.owners[d.Owner] = i
-	}
-	return s
-}
-
-// decoy is that of an owner.
-func (s *Site) decoy(owner string) (Decoy, bool) {
-	i, ok := s.owners[owner]
-	if !ok {
-		return Decoy{}, false
-	}
-	return s.Decoys[i], true
-}
-
 // Sighting is what a session came to.
 type Sighting struct {
 	At         time.Time
@@ -51,6 +18,10 @@ type Sighting struct {
 	Helo       string
 	Sender     string   // the domain of the last sender
 	Recipients []string // as the configuration wants them told
+
+	Age   int64 // for how many seconds the decoy has been in no MX set any more: the client's list is as old
+	Aged  bool  // the age is known
+	Stale bool  // it is longer than caches keep a list
 
 	Early   bool // spoke before the greeting
 	Foreign bool // spoke something else than SMTP
@@ -94,7 +65,7 @@ func (s *Sighting) Rung() Rung {
 // log tells of a session in one line. The client comes first, where programs that read logs look for it.
 func (s *Sighting) log(log *slog.Logger, now time.Time) {
 	log.Info("catch", "client", s.Client.Addr().String(), "port", s.Client.Port(), "rung", s.Rung().String(), "decoy", s.Decoy.Host, "owner", s.Decoy.Owner,
-		"helo", s.Helo, "sender", s.Sender, "recipients", s.Recipients, "early", s.Early, "foreign", s.Foreign, "seconds", int(now.Sub(s.At).Seconds()))
+		"helo", s.Helo, "sender", s.Sender, "recipients", s.Recipients, "early", s.Early, "foreign", s.Foreign, "list_age", s.Age, "seconds", int(now.Sub(s.At).Seconds()))
 }
 
 // hashed is how many octets of a recipient's hash are told: enough to tell recipients apart, and too few to be sure of one.

@@ -24,6 +24,7 @@ type Picture struct {
 	Leads     [len(LeadNames)]int          // sightings, by the time until somebody around the client came to a real host
 	Fates     [len(FateNames)]int          // clients, by what became of them
 	Dialects  [len(DialectNames)][24]int   // sightings, by HELO and hour of the day (UTC)
+	Ages      [len(AgeNames)]int           // sightings of rung E3 and E4, by the age of the client's MX list
 	Sightings int
 	Clients   int
 }
@@ -36,6 +37,22 @@ var FateNames = [...]string{"listed", "cleared by a visit to a real host", "near
 
 // DialectNames are kinds of HELO.
 var DialectNames = [...]string{"none", "an address in brackets", "one word", "a name of the domain itself", "a name made of the address", "another host name"}
+
+// AgeNames are the ages of Picture.Ages.
+var AgeNames = [...]string{"as it is now", "up to a day old", "up to a week", "up to 30 days", "up to 90 days", "older", "not known: the decoys never change"}
+
+// age is the place among [AgeNames] of the age of the client's MX list.
+func (s *Sighting) age() int {
+	if !s.Aged {
+		return len(AgeNames) - 1
+	}
+	for i, most := range []int64{0, day, 7 * day, 30 * day, 90 * day} {
+		if s.Age <= most {
+			return i
+		}
+	}
+	return len(AgeNames) - 2
+}
 
 // Picture adds the facts up that are known at a time.
 func (b *Book) Picture(now int64) *Picture {
@@ -104,6 +121,9 @@ func (b *Book) paint(p *Picture, client netip.Prefix, now int64) {
 		p.Rungs[s.rung()]++
 		p.Leads[lead(s, visits)]++
 		p.Dialects[dialect(s)][s.At/hour%24]++
+		if s.Tried {
+			p.Ages[s.age()]++
+		}
 		if h, ok := p.hour(s.At); ok {
 			host := s.Decoy
 			if _, known := p.Decoys[host]; !known && len(p.Decoys) >= mostHosts {

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,12 +22,15 @@ type Sighting struct {
 	Helo       string     `json:"helo,omitempty"`
 	Sender     string     `json:"sender,omitempty"` // the domain
 	Recipients []string   `json:"recipients,omitempty"`
-	NoSMTP     bool       `json:"no_smtp,omitempty"` // spoke before the greeting, or spoke no SMTP
-	Tried      bool       `json:"tried,omitempty"`   // named a sender and a recipient of the owner
-	Data       bool       `json:"data,omitempty"`    // and went on to DATA, though every recipient was refused
-	Vouched    bool       `json:"vouched,omitempty"` // its name is forward-confirmed, and SPF passes for the sender's domain
-	Name       string     `json:"name,omitempty"`    // its forward-confirmed name
-	Cleared    bool       `json:"cleared,omitempty"` // a visit to a real host cleared it, which is known for longer than the visit
+	NoSMTP     bool       `json:"no_smtp,omitempty"`  // spoke before the greeting, or spoke no SMTP
+	Tried      bool       `json:"tried,omitempty"`    // named a sender and a recipient of the owner
+	Data       bool       `json:"data,omitempty"`     // and went on to DATA, though every recipient was refused
+	Age        int64      `json:"list_age,omitempty"` // for how many seconds no MX set had had the decoy any more: the client's list was as old
+	Aged       bool       `json:"aged,omitempty"`     // the age is known, for the decoys of the owner change
+	Stale      bool       `json:"stale,omitempty"`    // it is longer than caches keep one
+	Vouched    bool       `json:"vouched,omitempty"`  // its name is forward-confirmed, and SPF passes for the sender's domain
+	Name       string     `json:"name,omitempty"`     // its forward-confirmed name
+	Cleared    bool       `json:"cleared,omitempty"`  // a visit to a real host cleared it, which is known for longer than the visit
 }
 
 // Outage is a time in which not all was known to be well.
@@ -53,7 +57,7 @@ const (
 	NoSMTP  Grade = 2 // spoke no SMTP, or too early, in two sessions
 	Passed  Grade = 4 // tried a decoy and no real host
 	Deaf    Grade = 5 // went on to DATA though every recipient was refused
-	Passed2 Grade = 6 // tried decoys of two owners, or on three days, and never a real host
+	Passed2 Grade = 6 // tried decoys of two owners, on three days, or of an MX set that no cache has any more, and never a real host
 )
 
 // Grades are all of them.
@@ -121,7 +125,7 @@ func Judge(e Evidence, now int64) *Listing {
 		convicts := again(passed, s)
 		if passed = append(passed, s); convicts {
 			add(Passed, s.At+visitAfter, s)
-			if widespread(passed) && len(e.Visits) == 0 {
+			if (widespread(passed) || s.Stale) && len(e.Visits) == 0 {
 				add(Passed2, s.At+visitAfter, passed...)
 			}
 		}
@@ -214,7 +218,7 @@ func (g Grade) String() string {
 	case Deaf:
 		return "went on to DATA though every recipient was refused"
 	case Passed2:
-		return "tried decoys of two domains or on three days, and never a real host"
+		return "tried decoys of two domains, on three days or of an old list, and never a real host"
 	}
 	return "nothing"
 }
@@ -232,6 +236,9 @@ func (s *Sighting) Says() string {
 		if fact.is {
 			did = append(did, fact.says)
 		}
+	}
+	if s.Age > 0 {
+		did = append(did, fmt.Sprintf("had an MX list that was %s old at least", time.Duration(s.Age)*time.Second))
 	}
 	return strings.Join(did, ", ")
 }

@@ -39,6 +39,11 @@ func vouched(s Sighting) Sighting {
 	return s
 }
 
+func stale(s Sighting) Sighting {
+	s.Aged, s.Stale, s.Age = true, true, 30*day
+	return s
+}
+
 // TestVerdicts: each is what an honest sender, or a bot, has done, and whether he is listed so many minutes after noon.
 func TestVerdicts(t *testing.T) {
 	visit := func(minutes ...int64) (at []int64) {
@@ -84,6 +89,12 @@ func TestVerdicts(t *testing.T) {
 		{"two owners", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Asked: always}, 65, Passed2},
 		{"two owners, after six days", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Asked: always}, 6 * 1440, Passed2},
 		{"two owners, and ever a visit", Evidence{Sightings: []Sighting{at(0, "tried"), at(5, "other")}, Visits: visit(-3000), Asked: always}, 65, Passed},
+		{"an old list", Evidence{Sightings: []Sighting{stale(at(0, "tried"))}, Asked: always}, 61, Passed2},
+		{"an old list, and ever a visit", Evidence{Sightings: []Sighting{stale(at(0, "tried"))}, Visits: visit(-3000), Asked: always}, 61, Passed},
+		{"an old list, and a visit within the hour", Evidence{Sightings: []Sighting{stale(at(0, "tried"))}, Visits: visit(30), Asked: always}, 61, 0},
+		{"an old list alone, without a recipient", Evidence{Sightings: []Sighting{stale(at(0, "")), stale(at(100, ""))}, Asked: always}, 200, 0},
+		{"an old list, where nobody sees who comes to real hosts", Evidence{Sightings: []Sighting{stale(at(0, "tried"))}}, 61, 0},
+		{"an old list of a client that DNS speaks for", Evidence{Sightings: []Sighting{vouched(stale(at(0, "tried")))}, Asked: always}, 61, 0},
 		{"three days", Evidence{Sightings: []Sighting{at(0, "tried"), at(1440, "tried"), at(2880, "tried")}, Asked: always}, 2940, Passed2},
 		{"who looks honest", Evidence{Sightings: []Sighting{vouched(at(0, "deaf"))}}, 0, 0},
 		{"and comes again at once", Evidence{Sightings: []Sighting{vouched(at(0, "deaf")), vouched(at(30, "deaf"))}}, 40, 0},

@@ -44,7 +44,7 @@ func (k *Keeper) RunLog(ctx context.Context, source string) (wait func()) {
 // logged takes a line of a mail log in.
 func (k *Keeper) logged(line string) {
 	v := visitorOf(line)
-	if decoys := k.decoys.Load(); v.at.IsValid() && decoys != nil && (*decoys)[v.at] != nil {
+	if decoys := k.decoys.Load(); v.at.IsValid() && decoys.Of(v.at) != nil {
 		return // postscreen stands at a decoy
 	}
 	if v.client.IsValid() {

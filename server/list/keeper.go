@@ -34,18 +34,15 @@ type Keeper struct {
 	ctx     context.Context // of the look-ups
 	stop    func()
 	broken  pace.PerMinute
-	well    map[netip.Addr]bool          // the sites that have been well since the start
+	well    map[netip.Prefix]bool        // the sites that have been well since the start
 	ticked  time.Time                    // by the clock
 	awake   time.Time                    // when that was, in truth
 	lists   atomic.Bool                  // mail hosts turn away whom the book lists
-	decoys  atomic.Pointer[sites]        // where the catch may stand
+	decoys  atomic.Pointer[catch.Sites]  // where the catch may stand
 	folder  string                       // of the files in which facts are kept; "": they are in memory alone
 	read    chan struct{}                // closed when what was kept has been read
 	told    map[netip.Prefix]judge.Entry // as the clients were told last
 }
-
-// sites are what is known of the addresses of decoys.
-type sites = map[netip.Addr]*catch.Site
 
 // Every is how often outages are noted, what is old is looked for, and clients are judged again.
 const Every = 10 * time.Second
@@ -60,7 +57,7 @@ const waitingListed = 1024
 func NewKeeper(rules judge.Rules, clock func() time.Time, servers func() []string, log *slog.Logger) *Keeper {
 	k := &Keeper{
 		Book: judge.NewBook(rules), Listed: make(chan judge.Entry, waitingListed), log: log, clock: clock, servers: servers,
-		places: make(chan struct{}, vouchesAtOnce), well: map[netip.Addr]bool{}, ticked: clock(), awake: time.Now(), read: make(chan struct{}),
+		places: make(chan struct{}, vouchesAtOnce), well: map[netip.Prefix]bool{}, ticked: clock(), awake: time.Now(), read: make(chan struct{}),
 	}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	return k
@@ -153,7 +150,7 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 		defer func() { <-k.places }()
 		fact := &judge.Sighting{
 			At: at.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Helo: seen.Helo, Sender: seen.Sender,
-			Recipients: seen.Recipients, NoSMTP: seen.Early || seen.Foreign, Tried: seen.Tried, Data: seen.Data,
+			Recipients: seen.Recipients, NoSMTP: seen.Early || seen.Foreign, Tried: seen.Tried, Data: seen.Data, Age: seen.Age, Aged: seen.Aged, Stale: seen.Stale,
 		}
 		var err error
 		fact.Name, fact.Vouched, err = resolve.Vouches(k.ctx, k.servers(), fact.Client, fact.Helo, fact.Sender)
@@ -193,10 +190,10 @@ const stoodStill = time.Minute
 
 // Tick does what is due for the facts, with what is known of the addresses of decoys: it notes which owners have a real exchange that is not
 // well, after it was, and forgets what is old.
-func (k *Keeper) Tick(decoys map[netip.Addr]*catch.Site) {
+func (k *Keeper) Tick(decoys *catch.Sites) {
 	now, passed, stood := k.clock(), k.clock().Sub(k.ticked), time.Since(k.awake) > stoodStill
 	k.ticked, k.awake = now, time.Now()
-	k.decoys.Store(&decoys)
+	k.decoys.Store(decoys)
 	if !k.knows() {
 		return
 	}
@@ -210,9 +207,9 @@ func (k *Keeper) Tick(decoys map[netip.Addr]*catch.Site) {
 }
 
 // watchOutages notes which owners have a real exchange that is not well, after it was.
-func (k *Keeper) watchOutages(sites map[netip.Addr]*catch.Site, now int64) {
+func (k *Keeper) watchOutages(sites *catch.Sites, now int64) {
 	down := map[string]bool{} // by owner, who may have decoys at several sites
-	for a, site := range sites {
+	for a, site := range sites.All() {
 		well := site.Well()
 		if !well && !k.well[a] {
 			continue // it was not dialled long enough yet: nobody is evidence there

@@ -120,7 +120,7 @@ func TestALogIsFollowedThroughItsRotations(t *testing.T) {
 func TestAKeeperTakesVisitsFromALog(t *testing.T) {
 	k := NewKeeper(judge.Rules{Keep: time.Hour}, time.Now, nil, slog.New(slog.DiscardHandler))
 	defer k.Close()
-	k.Tick(map[netip.Addr]*catch.Site{netip.MustParseAddr("192.0.2.26"): catch.NewSite([]catch.Decoy{{}}, func() bool { return false })})
+	k.Tick(&catch.Sites{At: map[netip.Addr]*catch.Site{netip.MustParseAddr("192.0.2.26"): catch.NewSite([]catch.Decoy{{}}, func() bool { return false })}})
 	visits := func(client string) int {
 		_, visits := k.Book.Sightings(netip.MustParseAddr(client))
 		return len(visits)

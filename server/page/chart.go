@@ -47,9 +47,9 @@ const (
 	top, bottom   = 12.0, 34.0
 )
 
-// charts are the six pictures.
+// charts are the seven pictures.
 func charts(p *Picture) []*Chart {
-	return []*Chart{overTime(p), funnel(p), listings(p), leads(p), fates(p), dialects(p)}
+	return []*Chart{overTime(p), funnel(p), listings(p), leads(p), fates(p), dialects(p), ages(p)}
 }
 
 func newChart(id, title, says string) *Chart {
@@ -189,6 +189,16 @@ func fates(p *Picture) *Chart {
 			return "rank4"
 		}
 		return "rank1"
+	})
+}
+
+func ages(p *Picture) *Chart {
+	c := newChart("ages", "The age of their MX lists", "How long ago the decoy left the MX set that a client came to and named a recipient. Senders who keep to the DNS have a list as it is now; an old one was bought, or is kept.")
+	return bars(c, "age", judge.AgeNames[:], p.Ages[:], func(i int) string {
+		if i == len(judge.AgeNames)-1 {
+			return "rank1"
+		}
+		return "rank4"
 	})
 }
 

@@ -75,6 +75,7 @@ type Rotation struct {
 	Begin, End int64 // of the epoch, in seconds since 1970: then the zone is another
 
 	length      int64
+	kept        int64 // for how many seconds somebody may have a name that is published no more
 	past, ahead int64 // of how many epochs before and after this one the hosts are in the zone
 	back        int64 // of how many epochs before it is told who had an address
 	names       pattern
@@ -110,13 +111,14 @@ func (b *builder) rotationAt(owners []trapped) *Rotation {
 		cached = max(cached, t.set.Ttl+max(ttl4, ttl6, b.Ttl))
 		r.owners = append(r.owners, t.name)
 	}
-	r.past = upward(int64(cached)+int64(b.Lag), r.length)
+	r.kept = int64(cached) + int64(b.Lag)
+	r.past = upward(r.kept, r.length)
 	r.ahead = upward(int64(b.Lag), r.length)
 	r.back = min(longestBack, upward(int64(turn.rest), r.length))
 	if r.past+1+r.ahead > mostEpochs {
-		shortest := upward(int64(cached)+2*int64(b.Lag), mostEpochs-3)
+		shortest := upward(r.kept+int64(b.Lag), mostEpochs-3)
 		b.Report.Add(b.table.Problem("rotate", "", fmt.Sprintf("too short: a decoy must go on answering for %s after its time (TTLs of MX set and host, refresh and retry of the SOA record), and the zone holds the decoys of %d times at most; set %s or more, or lower those",
-			spell(int64(cached)+int64(b.Lag)), mostEpochs, spell(upward(shortest, 60)*60))))
+			spell(r.kept), mostEpochs, spell(upward(shortest, 60)*60))))
 		r.past, r.ahead = 1, 1
 	}
 	r.v4, r.v6 = newWheel(r, b.addresses, false), newWheel(r, b.addresses, true)
@@ -247,25 +249,36 @@ func (r *Rotation) addresses(epoch int64, owner dname.Name, n int) (v4, v6 netip
 	return r.v4.at(epoch, number, all), r.v6.at(epoch, number, all)
 }
 
-// Pool are the addresses that decoys have in turn. It is nil where they have none of their own, or too many to be listed.
-func (r *Rotation) Pool() (list []netip.Addr) {
+// Pools are the addresses of each family that decoys have in turn: prefixes, and each of them where they are not too many. There are none where
+// the decoys have no addresses of their own.
+func (r *Rotation) Pools() (list []Pool) {
 	for _, w := range []*wheel{&r.v4, &r.v6} {
-		if w.size <= mostListed {
-			list = append(list, w.all()...)
+		switch {
+		case w.size == 0:
+		case w.size <= mostListed:
+			list = append(list, Pool{w.pool, w.all()})
+		default:
+			list = append(list, Pool{Prefixes: w.pool})
 		}
 	}
 	return list
+}
+
+// Pool is addresses that decoys have in turn.
+type Pool struct {
+	Prefixes []netip.Prefix
+	Each     []netip.Addr // nil where they are too many
 }
 
 // mostListed is how many addresses of a family are listed.
 const mostListed = 1 << 12
 
 // Had says of an address which decoy of an owner has it at a time, or had it last: its name, without the final dot, and how many seconds ago
-// its name left the MX set; 0: it is there.
-func (r *Rotation) Had(owner string, a netip.Addr, now int64) (host string, ago int64, ok bool) {
+// its name left the MX set; 0: it is there. It is stale where nobody can have it any more who keeps to TTLs.
+func (r *Rotation) Had(owner string, a netip.Addr, now int64) (host string, ago int64, stale, ok bool) {
 	i := slices.IndexFunc(r.owners, func(o dname.Name) bool { return o.Bare() == owner })
 	if i < 0 {
-		return "", 0, false
+		return "", 0, false, false
 	}
 	epoch := r.Number + (now-r.Begin)/r.length
 	for e := epoch; e >= epoch-r.back; e-- {
@@ -275,12 +288,13 @@ func (r *Rotation) Had(owner string, a netip.Addr, now int64) (host string, ago 
 			}
 			name, err := r.names.name(r.word(e, r.owners[i], n, 0), r.apex, nil)
 			if err != nil {
-				return "", 0, false
+				return "", 0, false, false
 			}
-			return name.Bare(), max(0, now-(r.Begin+(e-r.Number+1)*r.length)), true
+			ago = max(0, now-(r.Begin+(e-r.Number+1)*r.length))
+			return name.Bare(), ago, ago > r.kept, true
 		}
 	}
-	return "", 0, false
+	return "", 0, false, false
 }
 
 // Same says whether two zones of the same records change at the same time.

@@ -240,18 +240,19 @@ func TestTheAgeOfAListIsTold(t *testing.T) {
 		ended := past.Rotation().End
 		for name, list := range decoysAt(past) {
 			for _, a := range list {
-				host, ago, ok := r.Had("example.com", a, now)
-				if want := max(0, now-ended); !ok || host+"." != name || ago != want {
+				host, ago, stale, ok := r.Had("example.com", a, now)
+				if want := max(0, now-ended); !ok || host+"." != name || ago != want || stale != (want > 2*3600+2*3600+1800) {
 					t.Errorf("%s of %d weeks ago: %v %s, %d seconds; want %s, %d", a, back, ok, host, ago, name, want)
 				}
 			}
 		}
 	}
-	if got := len(r.Pool()); got != 254 {
-		t.Errorf("the pool has %d addresses", got)
+	pools := r.Pools()
+	if len(pools) != 2 || len(pools[0].Each) != 254 || pools[1].Each != nil {
+		t.Errorf("the pools are %v", pools)
 	}
-	for _, c := range []struct{ owner, address string }{{"example.com", "8.8.4.25"}, {"example.org", r.Pool()[0].String()}} {
-		if host, _, ok := r.Had(c.owner, netip.MustParseAddr(c.address), now); ok {
+	for _, c := range []struct{ owner, address string }{{"example.com", "8.8.4.25"}, {"example.org", pools[0].Each[0].String()}} {
+		if host, _, _, ok := r.Had(c.owner, netip.MustParseAddr(c.address), now); ok {
 			t.Errorf("%s at %s had %s", c.owner, c.address, host)
 		}
 	}
@@ -265,7 +266,7 @@ func TestTheAgeOfAListIsTold(t *testing.T) {
 		}
 	})
 	for _, a := range coming {
-		if host, _, ok := r.Had("example.com", a, now); ok {
+		if host, _, _, ok := r.Had("example.com", a, now); ok {
 			t.Errorf("%s, which nobody knows yet, had %s", a, host)
 		}
 	}
