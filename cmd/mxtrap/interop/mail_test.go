@@ -134,7 +134,7 @@ X`)
 		os.WriteFile(file, []byte(text), 0o644)
 		run("mount --bind " + file + " $(readlink -f " + path + ")")
 	}
-	zones := map[string]string{"sender.toml": zoneFor("sender", "MX 10 mail", "", "mail = [\"A "+postboxIP+"\"]")}
+	zones := map[string]string{"rotate.secret": strings.Repeat("s", 32), "sender.toml": zoneFor("sender", "MX 10 mail", "", "mail = [\"A "+postboxIP+"\"]")}
 	for _, s := range scenarios {
 		zones[s.domain()+".toml"] = s.zone()
 	}
@@ -167,6 +167,11 @@ stub-zone:
 		reply, err := dns.Exchange(new(dns.Msg).SetQuestion("sender.test.", dns.TypeMX), "127.0.0.1:53")
 		return err == nil && len(reply.Answer) == 1
 	})
+	for _, s := range scenarios {
+		if s.turns { // long before it is played
+			resolve(t, "127.0.0.1:53", s.domain()+".test.", dns.TypeMX)
+		}
+	}
 	return h
 }
 
@@ -200,6 +205,7 @@ type scenario struct {
 	ends     string // "primary", "fallback": delivered there; "queued": kept; "bounced"
 	eximEnds string // where Exim does otherwise
 	before   func(t *testing.T, h *mailHost, domain string)
+	turns    bool // the decoys change each minute
 }
 
 const ownAddresses = "[trap]\naddresses = [\"" + decoyIP1 + "\", \"" + decoyIP2 + "\"]"
@@ -228,6 +234,10 @@ var scenarios = []scenario{
 	{name: "the sender is the fallback behind a cover, the primary refuses", fromFallback: true, mx: "MX 10 mail, MX 20 bob.host.invalid.",
 		trap:    ownAddresses + "\ncover = true\n[trap.covers]\n\"bob.host.invalid\" = [\"" + fallbackIP + "\"]",
 		manners: map[string]manner{primaryIP: refuses}, want: "0/0/0", ends: "queued"},
+	// The resolver has the MX set of an earlier epoch, and looks the hosts up now.
+	{name: "an MX set of an earlier epoch", turns: true, want: "1/0/0", ends: "primary", before: outliveDecoys},
+	{name: "an MX set of an earlier epoch and the primary down", turns: true, manners: map[string]manner{primaryIP: refuses}, want: "0/1/0", ends: "fallback", before: outliveDecoys},
+	{name: "an MX set of an earlier epoch and every real host down", turns: true, manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses}, decoys: "some", ends: "queued", before: outliveDecoys},
 	// Mail that a host must offer SMTPUTF8 for: what the last host lacks bounces it, and the last host is a decoy.
 	{name: "an address in UTF-8, all up", from: "é@sender.test", want: "1/0/0", ends: "primary"},
 	{name: "an address in UTF-8, decoys greet with 421", from: "é@sender.test", manners: map[string]manner{primaryIP: refuses, fallbackIP: refuses}, decoys: "some", ends: "queued"},
@@ -263,7 +273,11 @@ func (s *scenario) zone() string {
 	for i, ip := range fiveIPs {
 		hosts += fmt.Sprintf("a%d = [\"A %s\"]\n", i+1, ip)
 	}
-	return zoneFor(s.domain(), mx, trap, hosts)
+	if !s.turns {
+		return zoneFor(s.domain(), mx, trap, hosts)
+	}
+	text := zoneFor(s.domain(), strings.ReplaceAll(mx, "MX ", "500 MX "), trap+"\nrotate = \"1m\"\nsecret_file = \"rotate.secret\"", hosts)
+	return strings.Replace(text, "[soa]", "ttl = 30\n[soa]\nrefresh = 20\nretry = 10", 1)
 }
 
 // play sends a scenario's messages and holds what comes of them to what is wanted.
@@ -375,6 +389,30 @@ func retireDecoys(t *testing.T, h *mailHost, domain string) {
 		reply, err := dns.Exchange(new(dns.Msg).SetQuestion("mx1."+domain+".test.", dns.TypeA), "192.0.2.53:53")
 		return err == nil && reply.Rcode == dns.RcodeNameError
 	})
+}
+
+// outliveDecoys waits until the decoys have changed that the resolver knows. Their names must resolve still.
+func outliveDecoys(t *testing.T, h *mailHost, domain string) {
+	known := exchangesAt(t, "127.0.0.1:53", domain)
+	for end := time.Now().Add(90 * time.Second); slices.Equal(exchangesAt(t, "192.0.2.53:53", domain), known); time.Sleep(time.Second) {
+		if time.Now().After(end) {
+			t.Fatal("the decoys never change")
+		}
+	}
+	for _, host := range known {
+		if len(resolve(t, "127.0.0.1:53", host, dns.TypeA)) == 0 {
+			t.Errorf("%s does not resolve any more", host)
+		}
+	}
+}
+
+// exchangesAt are the exchanges of a domain as a server has them.
+func exchangesAt(t *testing.T, server, domain string) (hosts []string) {
+	for _, rr := range resolve(t, server, domain+".test.", dns.TypeMX) {
+		hosts = append(hosts, rr.(*dns.MX).Mx)
+	}
+	slices.Sort(hosts)
+	return hosts
 }
 
 // reloadSoon reloads while messages are under way.
