@@ -31,9 +31,27 @@ var (
 	exchangeDesc     = desc("mxtrap_real_exchange_up", "1 for a real exchange that answered the last visit as a sender needs it, else 0. The catch dials those whose decoys it stands for.", "zone", "exchange")
 )
 
+// shareDescs are what is shown of sharing.
+var (
+	shareUpDesc      = desc("mxtrap_share_up", "1 if the store through which servers share what they see answers, else 0.")
+	shareWaitingDesc = desc("mxtrap_share_waiting_facts", "What was seen here and is to be handed in.")
+	shareNodesDesc   = desc("mxtrap_share_nodes", "Servers that share, by whether they are heard. While one is silent that sees who comes to real hosts, nobody new is listed.", "state")
+)
+
+func (c *collector) collectShare(to chan<- prometheus.Metric) {
+	s := c.Share()
+	show := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	show(shareUpDesc, oneIf(s.Answers))
+	show(shareWaitingDesc, float64(s.Waiting))
+	show(shareNodesDesc, float64(s.Nodes-s.Silent), "heard")
+	show(shareNodesDesc, float64(s.Silent), "silent")
+}
+
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range append([]*prometheus.Desc{queriesDesc, responsesDesc, sizesDesc, truncatedDesc, truncatedOldDesc, slippedDesc, slippedOldDesc, droppedDesc, droppedOldDesc, durationDesc, signedDesc, signingDesc, exchangeDesc}, zoneDescs...) {
+	for _, d := range append([]*prometheus.Desc{queriesDesc, responsesDesc, sizesDesc, truncatedDesc, truncatedOldDesc, slippedDesc, slippedOldDesc, droppedDesc, droppedOldDesc, durationDesc, signedDesc, signingDesc, exchangeDesc, shareUpDesc, shareWaitingDesc, shareNodesDesc}, zoneDescs...) {
 		to <- d
 	}
 }
@@ -84,6 +102,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		signatures, spent := c.Signing()
 		count(to, signedDesc, signatures)
 		to <- prometheus.MustNewConstSummary(signingDesc, signatures, spent.Seconds(), nil)
+	}
+	if c.Share != nil {
+		c.collectShare(to)
 	}
 	if c.Exchanges != nil && !c.zoneless.Load() {
 		for _, e := range c.Exchanges() {

@@ -51,6 +51,7 @@ type Metrics struct {
 	Signing   func() (signatures uint64, spent time.Duration)
 	Exchanges func() []Exchange
 	Copies    func() []Copy
+	Share     func() Share // nil: nothing is shared
 
 	// List is what HTTP gives as the list; nil: nothing.
 	List atomic.Pointer[List]
@@ -62,6 +63,14 @@ type Metrics struct {
 type Exchange struct {
 	Zone, Host string
 	Up         bool
+}
+
+// Share is what is shared with other servers.
+type Share struct {
+	Answers bool // the store does
+	Waiting int  // facts that are to be handed in
+	Nodes   int  // servers that take part
+	Silent  int  // of them, those that see who comes to real hosts, and are not heard
 }
 
 // Copy is a zone that comes from a primary.

@@ -18,6 +18,7 @@ import (
 	"mxtrap/server/load"
 	"mxtrap/server/peer"
 	"mxtrap/server/resolve"
+	"mxtrap/server/share"
 	"mxtrap/server/tap"
 	"mxtrap/server/update"
 	"mxtrap/zone/conf"
@@ -48,6 +49,7 @@ type Config struct {
 	DNSSEC      keyring.Config
 	catch       catch.Config
 	list        list.Config
+	share       share.Config
 	logLevel    slog.Level
 	logJSON     bool
 	logQueries  int64 // one query in so many is logged; 0: none
@@ -101,6 +103,10 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.tap = tap.ConfigOf(t.Table("dnstap"), c.beside)
 	c.DNSSEC = keyring.ConfigOf(t.Table("dnssec"), c.beside, c.state)
 	c.list = list.ConfigOf(t.Table("list"), c.beside)
+	shared := t.Table("share")
+	if c.share = share.ConfigOf(shared, c.beside); c.share.On() && c.state == "" {
+		shared.Fault("redis", "", "needs server.state, where this server keeps what others have told, and who it is")
+	}
 	c.readLog(t.Table("log"))
 	t.Close()
 	return c
@@ -227,7 +233,10 @@ func (c *Config) Pardon(p netip.Prefix) error { return list.Pardon(c.state, p, t
 
 // ReadsState says whether facts are to be read in the folder that the server file names, and not asked of the server: it names no socket, so that
 // the one that answers may be another server's.
-func (c *Config) ReadsState() bool { return c.control == "" && c.state != "" }
+func (c *Config) ReadsState() bool { return c.control == "" && c.state != "" && !c.share.On() }
+
+// Shares says whether the list is that of a fleet, which its servers alone know.
+func (c *Config) Shares() bool { return c.share.On() && c.list.Lists }
 
 // socketOfService is that of the documented systemd unit.
 const socketOfService = "/run/mxtrap/control.sock"

@@ -50,18 +50,15 @@ func (s *Server) runControl() (stop func(), err error) {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.dropUpdates(zone, name) })
 			return err
 		},
-		List: func() (*control.List, error) {
-			if err := s.keeper.Unread(); err != nil {
-				return nil, err
-			}
-			return ListOf(s.keeper.Book, s.keeper.Lists(), s.Clock()), nil
-		},
+		List:  s.listNowFor,
 		Facts: s.facts,
 		Pardon: func(ctx context.Context, clients netip.Prefix) error {
 			_, err := within(ctx, s, func() (struct{}, error) { return struct{}{}, s.pardon(clients) })
 			return err
 		},
 		LogLevel: s.setLogLevel,
+		Share:    s.shareStatus,
+		Forget:   s.forgetNode,
 	}
 	return c.Serve(l, s.Log), nil
 }
@@ -278,6 +275,9 @@ func (s *Server) pardon(clients netip.Prefix) error {
 		return err
 	}
 	s.keeper.Use(s.config.rules(), s.config.list.Lists)
+	if s.fleet != nil {
+		s.fleet.Pardon(judge.Pardon{At: s.Clock().Unix(), For: clients})
+	}
 	s.listAnew()
 	return nil
 }
@@ -287,7 +287,18 @@ func (s *Server) facts(client netip.Addr) (*control.Facts, error) {
 	if err := s.keeper.Unread(); err != nil {
 		return nil, err
 	}
-	return FactsOf(s.keeper.Book, client, s.keeper.Lists(), s.Clock()), nil
+	f := FactsOf(s.keeper.Book, client, s.keeper.Lists(), s.Clock())
+	if s.fleet == nil || !f.Lists {
+		return f, nil
+	}
+	f.Listing = nil
+	entries, _ := s.fleet.Listed(s.Clock().Unix())
+	for _, e := range entries {
+		if e.Client == judge.Narrow(client) {
+			f.Listing = &e.Listing
+		}
+	}
+	return f, nil
 }
 
 // ListOf is who is listed by the facts of a book at a time.

@@ -20,6 +20,7 @@ import (
 	"mxtrap/server/load"
 	"mxtrap/server/pace"
 	"mxtrap/server/resolve"
+	"mxtrap/server/share"
 	"mxtrap/server/socket"
 	"mxtrap/server/state"
 	"mxtrap/server/tap"
@@ -50,6 +51,7 @@ type Options struct {
 	Health          health.Tempo     // of the watch over real exchanges; zero: that of the clock
 	MailPort        uint16           // of real exchanges; 0: 25
 	Judge           time.Duration    // between judgements; 0: [list.Every]
+	Share           share.Tempo      // of what is shared with other servers; zero: that of the clock
 	Level           *slog.LevelVar   // of the log; nil: it cannot be changed
 }
 
@@ -77,6 +79,7 @@ type Server struct {
 	resolver  *resolve.Resolver
 	catcher   *catcher
 	keeper    *list.Keeper
+	fleet     *share.Fleet // nil: nothing is shared
 	dnsbl     dnsbl
 	lookups   []string // hosts outside the zones that these need
 
@@ -122,6 +125,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	}
 	s.keeper = s.newKeeper(c)
 	s.catcher = s.newCatcher()
+	s.joinFleet(c)
 	s.metrics.Exchanges, s.metrics.Copies = s.exchangesUp, s.copiesHeard
 	s.sweeper = newSweeper(&s.state, s.Log, s.processors)
 	s.ring = keyring.New(c.DNSSEC, nil).Trust()
@@ -180,7 +184,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 		return err
 	}
 	logDone := s.keeper.RunLog(ctx, s.config.list.Log)
-	catcherDone := s.runCatcher(ctx)
+	catcherDone, fleetDone := s.runCatcher(ctx), s.runFleet(ctx)
 	looked := s.resolver.Run(ctx)
 	notifierDone, refresherDone := s.notifier.Run(ctx), s.refresher.Run(ctx)
 	sweeperDone := s.sweeper.run(ctx)
@@ -221,6 +225,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			catcherDone()
 			policyDone()
 			logDone()
+			fleetDone()
 			s.keeper.Close()
 			s.resolver.Wait()
 			stopTap()
@@ -259,6 +264,9 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			s.listAnew()
 		case <-known:
 			known = nil
+			s.listAnew()
+		case <-s.fleetChanged():
+			s.catcher.watch.Veto(s.fleet.OthersUnwell())
 			s.listAnew()
 		case e := <-s.keeper.Listed:
 			s.listAlso(e)
@@ -326,6 +334,10 @@ func (s *Server) reload(ctx context.Context) {
 	if c.tap != s.config.tap {
 		s.Log.Warn("a change of [dnstap] takes effect at the next start")
 		c.tap = s.config.tap
+	}
+	if !c.share.Same(&s.config.share) {
+		s.Log.Warn("a change of [share] takes effect at the next start")
+		c.share = s.config.share
 	}
 	s.logQueries(c.logQueries)
 	s.usePage(c)

@@ -170,7 +170,9 @@ func askOrRead[T any](named string, ask func(*control.Client) (T, error), read f
 			return answer, err
 		}
 	}
-	config.UseStateOfService()
+	if config.UseStateOfService(); config.Shares() {
+		return answer, errShared
+	}
 	book, err := config.OpenBook()
 	if errors.Is(err, os.ErrPermission) {
 		err = fmt.Errorf("%w; only the account that the server runs as, and root, can read it", err)
@@ -180,6 +182,9 @@ func askOrRead[T any](named string, ask func(*control.Client) (T, error), read f
 	}
 	return read(book, config.Lists()), nil
 }
+
+// errShared is the error of a list that is not to be told by what one server has written.
+var errShared = errors.New("no server answers at the socket of this server file, and the list is that of all servers that share it: start the server, and set server.control")
 
 const (
 	// followEvery is how often it is looked whether the list has changed.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"mxtrap/server/share"
 )
 
 // Client asks the server behind a socket.
@@ -108,6 +110,17 @@ func (c *Client) Facts(ctx context.Context, client netip.Addr) (f Facts, err err
 // Pardon forgives what clients have done until now.
 func (c *Client) Pardon(ctx context.Context, clients netip.Prefix) error {
 	return c.ask(ctx, http.MethodPost, "/list/pardon?clients="+url.QueryEscape(clients.String()), new(struct{}))
+}
+
+// Share asks which servers share what they see.
+func (c *Client) Share(ctx context.Context) (s share.Status, err error) {
+	err = c.ask(ctx, http.MethodGet, "/share", &s)
+	return s, err
+}
+
+// Forget has nobody wait any more for a server that is gone for good.
+func (c *Client) Forget(ctx context.Context, node string) error {
+	return c.ask(ctx, http.MethodPost, "/share/forget?node="+url.QueryEscape(node), new(struct{}))
 }
 
 // LogLevel sets how much the server logs, until it starts again.

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"mxtrap/server/share"
 )
 
 // Server does what the operator's commands ask for. Its functions are called from many goroutines, and return an error for the operator.
@@ -24,6 +26,8 @@ type Server struct {
 	List     func() (*List, error)
 	Facts    func(client netip.Addr) (*Facts, error)
 	Pardon   func(ctx context.Context, clients netip.Prefix) error
+	Share    func() (*share.Status, error)
+	Forget   func(ctx context.Context, node string) error // of those that share
 }
 
 // ErrNoZone says that a name is none of a zone that is served.
@@ -71,6 +75,10 @@ func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 			return nil, err
 		}
 		return struct{}{}, s.Pardon(r.Context(), p)
+	})
+	handle(mux, "GET /share", func(*http.Request) (any, error) { return s.Share() })
+	handle(mux, "POST /share/forget", func(r *http.Request) (any, error) {
+		return struct{}{}, s.Forget(r.Context(), r.URL.Query().Get("node"))
 	})
 	handle(mux, "POST /log-level", func(r *http.Request) (any, error) { return struct{}{}, s.LogLevel(r.URL.Query().Get("level")) })
 	h := &http.Server{

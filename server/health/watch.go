@@ -49,6 +49,7 @@ type Watch struct {
 	mu     sync.Mutex
 	groups []*Group
 	hosts  map[netip.Addr]*host
+	others map[netip.Addr]bool // addresses that are not well for other servers
 }
 
 // host is an address of exchanges.
@@ -180,6 +181,9 @@ func (w *Watch) well(e Exchange, now time.Time) bool {
 	some := false
 	for _, a := range e.Addresses {
 		h := w.hosts[a]
+		if w.others[a] {
+			return false
+		}
 		if errors.Is(h.err, errNoWay) {
 			continue
 		}
@@ -189,6 +193,26 @@ func (w *Watch) well(e Exchange, now time.Time) bool {
 		some = true
 	}
 	return some
+}
+
+// Veto has addresses count as not well that are not for other servers, in the place of those before.
+func (w *Watch) Veto(others map[netip.Addr]bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.others = others
+	w.judge(time.Now())
+}
+
+// Unwell are the addresses that did not answer as they should when this server dialled them last.
+func (w *Watch) Unwell() (list []netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for a, h := range w.hosts {
+		if h.err != nil && !errors.Is(h.err, errNoWay) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // State is how an exchange of a zone is.

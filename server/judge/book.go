@@ -39,9 +39,10 @@ type Book struct {
 	around    map[Surrounding]map[netip.Prefix]int // how many sightings of which clients there are
 	sightings int
 	visits    map[Surrounding][]int64
-	asked     []int64             // when Postfix asked about anybody, in steps
-	outages   map[string][]Outage // by owner, in the order of their coming; one that goes on is the last
+	asked     []int64            // when Postfix asked about anybody, in steps
+	outages   map[whose][]Outage // in the order of their coming; one that goes on is the last
 	pardons   []Pardon
+	fleet     fleet
 	alive     int64 // when the process last said that it runs
 	forgot    time.Duration
 	rewriting bool
@@ -53,7 +54,7 @@ type Book struct {
 
 // NewBook makes an empty book that is kept in memory alone.
 func NewBook(rules Rules) *Book {
-	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]map[netip.Prefix]int{}, visits: map[Surrounding][]int64{}, outages: map[string][]Outage{}}
+	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]map[netip.Prefix]int{}, visits: map[Surrounding][]int64{}, outages: map[whose][]Outage{}}
 }
 
 // Keeps says whether sightings are kept at all.
@@ -162,7 +163,7 @@ func (b *Book) Add(f Fact) error {
 func (b *Book) Visit(client netip.Addr, name string, now int64, turnedAway bool) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if turnedAway && b.judge(Narrow(client), now) != nil {
+	if turnedAway && b.turnsAway(Narrow(client), now) {
 		return b.write(b.asks(now))
 	}
 	for _, from := range Surroundings(client, name) {
@@ -177,6 +178,7 @@ func (b *Book) asks(at int64) []byte {
 		return nil
 	}
 	b.asked = append(b.asked, at)
+	b.tell(Fact{Asked: at})
 	return appendLine(nil, Fact{Asked: at})
 }
 
@@ -209,6 +211,7 @@ func (b *Book) add(f Fact) error {
 		}
 	}
 	b.take(f)
+	b.tell(f)
 	return b.write(lines)
 }
 
@@ -262,14 +265,20 @@ func (b *Book) take(f Fact) {
 		b.visits[v.From] = list[max(0, len(list)-mostVisits):]
 	}
 	if o := f.Outage; o != nil {
-		list := b.outages[o.Owner]
-		if n := len(list); n > 0 && list[n-1].To == 0 && list[n-1].From == o.From {
+		if o.Node != "" {
+			b.knowNode(o.Node)
+		}
+		list := b.outages[o.whose()]
+		if n := len(list); n > 0 && list[n-1].To == 0 && (list[n-1].From == o.From || o.Node != "") {
 			list = list[:n-1] // it has ended
 		} else if n > 0 && list[n-1].To != 0 && o.To != 0 && o.From >= list[n-1].From && o.From <= list[n-1].To+minute {
-			o = &Outage{o.Owner, list[n-1].From, max(list[n-1].To, o.To)} // it goes on
+			o = &Outage{o.Owner, o.Node, list[n-1].From, max(list[n-1].To, o.To)} // it goes on
 			list = list[:n-1]
 		}
-		b.outages[o.Owner] = append(list, *o)
+		b.outages[o.whose()] = append(list, *o)
+	}
+	if p := f.Pardon; p != nil && p.For.IsValid() {
+		b.fleet.pardons = append(b.fleet.pardons, *p)
 	}
 	if f.Asked != 0 {
 		b.asked = append(b.asked, f.Asked)
@@ -302,7 +311,7 @@ func (b *Book) count(s *Sighting, more int) {
 func (b *Book) Down(owner string, down bool, now int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	list := b.outages[owner]
+	list := b.outages[whose{owner: owner}]
 	goesOn := len(list) > 0 && list[len(list)-1].To == 0
 	switch {
 	case down == goesOn:

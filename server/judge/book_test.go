@@ -197,7 +197,7 @@ func TestOutagesBeginAndEndOnce(t *testing.T) {
 	b.Down("example.com", true, noon+160)
 	b.Down("example.com", false, noon+200)
 	b.Down("example.com", false, noon+300)
-	if got := fmt.Sprint(b.outages["example.com"], len(b.outages["example.org"])); got != fmt.Sprintf("[{example.com %d %d}] 0", noon+100, noon+200) {
+	if got := fmt.Sprint(b.outages[whose{owner: "example.com"}], len(b.outages[whose{owner: "example.org"}])); got != fmt.Sprintf("[{example.com  %d %d}] 0", noon+100, noon+200) {
 		t.Error(got)
 	}
 	add(t, b, at(20, "deaf"))
@@ -212,7 +212,7 @@ func TestVisitsClearAndPardon(t *testing.T) {
 	add(t, b, at(0, "deaf"))
 	b.wants(t, "a neighbour was at a real host", noon, 0)
 	b = bookIn(t, dir, noon+minute)
-	b.outages = map[string][]Outage{} // of the restart
+	b.outages = map[whose][]Outage{} // of the restart
 	b.wants(t, "and after a restart", noon+minute, 0)
 	b.rules.Exempt = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/28")}
 	add(t, b, at(300, "deaf"))
@@ -242,7 +242,7 @@ func TestALargeSenderIsPardonedByItsDomain(t *testing.T) {
 		b.wants(t, "after a visit of "+c.name, noon+31*minute, c.want)
 	}
 	b = bookIn(t, dir, noon+32*minute)
-	b.outages = map[string][]Outage{} // of the restart
+	b.outages = map[whose][]Outage{} // of the restart
 	b.wants(t, "and after a restart", noon+33*minute, 0)
 	if list, visits := b.Sightings(bot); len(list) != 1 || len(visits) != 1 || visits[0].From != "sender.co.uk" {
 		t.Errorf("%+v, %+v", list, visits)
@@ -326,7 +326,7 @@ func TestNobodyIsConvictedWhileNobodyLooks(t *testing.T) {
 					add(t, b, Visit{noon + i, Surroundings(netip.MustParseAddr("192.0.2.1"), "")[0]})
 				}
 			}
-			b.outages = map[string][]Outage{}
+			b.outages = map[whose][]Outage{}
 			b = c.after(b, filepath.Join(dir, "facts"))
 			b.asked = slices.Clone(always)
 			b.wants(t, "an hour and a half later", noon+5400, c.listed)
@@ -355,7 +355,7 @@ func TestWhatAFullDiskLostIsWrittenLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := bookIn(t, dir, noon+300*minute)
-	again.outages[""] = nil // of the restart
+	again.outages[whose{}] = nil // of the restart
 	again.wants(t, "after a restart", noon+301*minute, 0)
 }
 
@@ -394,7 +394,7 @@ func TestAClockThatWasAheadIsForgotten(t *testing.T) {
 	add(t, b, at(180, "deaf"))
 	b.wants(t, "a bot three hours later", noon+181*minute, Deaf)
 	b = bookIn(t, dir, noon+400*minute)
-	b.outages[""] = slices.DeleteFunc(b.outages[""], func(o Outage) bool { return o.To > noon+181*minute }) // of the restart
+	b.outages[whose{}] = slices.DeleteFunc(b.outages[whose{}], func(o Outage) bool { return o.To > noon+181*minute }) // of the restart
 	b.wants(t, "and after a restart", noon+401*minute, Deaf)
 }
 
@@ -409,7 +409,7 @@ func TestAClockThatGoesBackForAMomentTakesNoVisitAway(t *testing.T) {
 	add(t, b, Visit{noon - hour, Surroundings(bot, "")[0]})
 	b.Tick(noon-2*hour, 10*time.Second, false)
 	b.Tick(noon+20, 10*time.Second, false)
-	b.outages = map[string][]Outage{} // of the jumps
+	b.outages = map[whose][]Outage{} // of the jumps
 	b.wants(t, "after the clock went back and forth", noon+20, 0)
 }
 
@@ -426,7 +426,7 @@ func TestWhatClearsASightingClearsItForGood(t *testing.T) {
 	add(t, b, vouched(at(20*60, "deaf")))
 	b.wants(t, "the second of two sightings, whose first was cleared", noon+20*hour, 0)
 	b = bookIn(t, dir, noon+30*hour)
-	b.outages = map[string][]Outage{} // of the restart
+	b.outages = map[whose][]Outage{} // of the restart
 	b.wants(t, "and after a restart", noon+20*hour, 0)
 }
 
@@ -479,7 +479,7 @@ func TestATimeThatNobodySawIsOneOutage(t *testing.T) {
 		b.Add(Fact{Outage: &Outage{From: noon + 10*i, To: noon + 10*i + 9}})
 	}
 	b.Add(Fact{Outage: &Outage{From: noon + 5*hour, To: noon + 6*hour}})
-	if got := fmt.Sprint(b.outages[""]); got != fmt.Sprintf("[{ %d %d} { %d %d}]", noon, noon+999, noon+5*hour, noon+6*hour) {
+	if got := fmt.Sprint(b.outages[whose{}]); got != fmt.Sprintf("[{  %d %d} {  %d %d}]", noon, noon+999, noon+5*hour, noon+6*hour) {
 		t.Error(got)
 	}
 }

@@ -92,6 +92,7 @@ func (b *Book) forget(now int64) {
 		}
 	}
 	b.asked = slices.DeleteFunc(b.asked, func(at int64) bool { return at < keep-forgetLater })
+	b.fleet.pardons = slices.DeleteFunc(b.fleet.pardons, func(p Pardon) bool { return p.At < keep-forgetLater })
 	for owner, list := range b.outages {
 		if list = slices.DeleteFunc(list, func(o Outage) bool { return o.To != 0 && o.To < keep-forgetLater }); len(list) == 0 {
 			delete(b.outages, owner)
@@ -163,6 +164,9 @@ func (b *Book) facts() []Fact {
 	}
 	for _, at := range b.asked {
 		list = append(list, Fact{Asked: at})
+	}
+	for _, p := range b.fleet.pardons {
+		list = append(list, Fact{Pardon: &p})
 	}
 	return append(list, Fact{Alive: b.alive})
 }

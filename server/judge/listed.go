@@ -37,18 +37,35 @@ func (b *Book) evidence(client netip.Prefix) Evidence {
 	for _, from := range surroundings(list) {
 		e.Visits = append(e.Visits, b.visits[from]...)
 	}
-	e.Outages = slices.Clone(b.outages[""])
+	e.Outages = b.outagesOf("", nil)
 	for i, s := range list {
 		if !slices.ContainsFunc(list[:i], func(before Sighting) bool { return before.Owner == s.Owner }) {
-			e.Outages = append(e.Outages, b.outages[s.Owner]...)
+			e.Outages = b.outagesOf(s.Owner, e.Outages)
 		}
 	}
-	for _, p := range b.pardons {
-		if p.For.Overlaps(client) {
-			e.Pardoned = max(e.Pardoned, p.At)
-		}
-	}
+	e.Pardoned = b.pardoned(client)
 	return e
+}
+
+// outagesOf are those of an owner, by whichever server they were seen, behind others.
+func (b *Book) outagesOf(owner string, to []Outage) []Outage {
+	to = append(to, b.outages[whose{owner: owner}]...)
+	for node := range b.fleet.nodes {
+		to = append(to, b.outages[whose{node, owner}]...)
+	}
+	return to
+}
+
+// pardoned is until when the operator has forgiven a client.
+func (b *Book) pardoned(client netip.Prefix) (until int64) {
+	for _, list := range [][]Pardon{b.pardons, b.fleet.pardons} {
+		for _, p := range list {
+			if p.For.Overlaps(client) {
+				until = max(until, p.At)
+			}
+		}
+	}
+	return until
 }
 
 // judgedAtOnce is how many clients are judged while those wait who bring facts: Postfix is answered once they are noted.

@@ -30,15 +30,22 @@ type Sighting struct {
 	Stale      bool       `json:"stale,omitempty"`    // it is longer than caches keep one
 	Vouched    bool       `json:"vouched,omitempty"`  // its name is forward-confirmed, and SPF passes for the sender's domain
 	Name       string     `json:"name,omitempty"`     // its forward-confirmed name
+	ID         string     `json:"id,omitempty"`       // of what another server saw; "": this one did
 	Cleared    bool       `json:"cleared,omitempty"`  // a visit to a real host cleared it, which is known for longer than the visit
 }
 
 // Outage is a time in which not all was known to be well.
 type Outage struct {
 	Owner string `json:"owner,omitempty"` // whose real exchange was down; "": of all, for this process did not run, or its clock jumped
+	Node  string `json:"node,omitempty"`  // that has told of it; "": this one
 	From  int64  `json:"from"`
 	To    int64  `json:"to,omitempty"` // 0: it goes on
 }
+
+// whose is what tells outages apart that may go on at the same time.
+type whose struct{ node, owner string }
+
+func (o *Outage) whose() whose { return whose{o.Node, o.Owner} }
 
 // Evidence is what is known of a client.
 type Evidence struct {

@@ -53,7 +53,7 @@ func TestVerdicts(t *testing.T) {
 		return at
 	}
 	out := func(owner string, from, to int64) []Outage {
-		return []Outage{{owner, noon + from*minute, noon + to*minute}}
+		return []Outage{{owner, "", noon + from*minute, noon + to*minute}}
 	}
 	for _, c := range []struct {
 		name string
@@ -82,7 +82,7 @@ func TestVerdicts(t *testing.T) {
 		{"though a real host saw him", Evidence{Sightings: []Sighting{at(0, "deaf")}, Visits: visit(-1), Asked: always}, 0, 0},
 		{"an outage soon before", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.com", -60, -10)}, 0, 0},
 		{"an outage soon after", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.com", 10, 60)}, 20, 0},
-		{"an outage that goes on", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: []Outage{{"example.com", noon - day, 0}}}, 20, 0},
+		{"an outage that goes on", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: []Outage{{"example.com", "", noon - day, 0}}}, 20, 0},
 		{"an outage of another", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.org", -10, 10)}, 20, Deaf},
 		{"an outage of other times", Evidence{Sightings: []Sighting{at(0, "deaf")}, Outages: out("example.com", -60, -16)}, 20, Deaf},
 		{"nobody was here to see a visit", Evidence{Sightings: []Sighting{at(0, "tried")}, Outages: out("", 30, 40), Asked: always}, 60, 0},
@@ -126,7 +126,7 @@ func drawn(r *rand.Rand) (e Evidence) {
 	}
 	for range r.IntN(3) {
 		from := noon + r.Int64N(5*1440)*minute
-		e.Outages = append(e.Outages, Outage{[]string{"example.com", "example.org", ""}[r.IntN(3)], from, from + r.Int64N(600)*minute + 1})
+		e.Outages = append(e.Outages, Outage{[]string{"example.com", "example.org", ""}[r.IntN(3)], "", from, from + r.Int64N(600)*minute + 1})
 	}
 	if r.IntN(4) > 0 {
 		e.Asked = always

@@ -25,7 +25,15 @@ func (k *Keeper) Clients(now int64) (clients []source.Listed, ok bool) {
 		return nil, false
 	}
 	told := map[netip.Prefix]judge.Entry{}
-	for _, e := range k.Book.Listed(now) {
+	listed := k.Book.Listed
+	if k.Fleet != nil {
+		entries, ok := k.Fleet(now)
+		if !ok {
+			return nil, false
+		}
+		listed = func(int64) []judge.Entry { return entries }
+	}
+	for _, e := range listed(now) {
 		if before, ok := k.told[e.Client]; ok && before.Grade == e.Grade && before.End > now+retellSeconds {
 			e = before
 		}

@@ -25,6 +25,8 @@ type Keeper struct {
 	// Listed receives clients that are listed for what they have just done. One that nobody receives in time is among the next
 	// [Keeper.Clients].
 	Listed chan judge.Entry
+	// Fleet is who is listed by all servers that share a list, where there are some: they are asked, and not the book.
+	Fleet func(now int64) (entries []judge.Entry, ok bool)
 
 	log     *slog.Logger
 	clock   func() time.Time
@@ -158,6 +160,9 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 			return // whose friend it is cannot be told
 		}
 		k.note(k.Book.Add(judge.Fact{Sighting: fact}))
+		if k.Fleet != nil {
+			return
+		}
 		if l := k.Book.Judge(fact.Client, k.clock().Unix()); l != nil && k.knows() {
 			select {
 			case k.Listed <- judge.Entry{Client: judge.Narrow(fact.Client), Listing: *l}:

@@ -1,0 +1,407 @@
+package share
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"mxtrap/server/judge"
+	"mxtrap/zone/conf"
+)
+
+// Tempo is how often a server of a fleet does what.
+type Tempo struct {
+	Beat  time.Duration // it says that it is there, hands in what it has, and reads what others have
+	Judge time.Duration // it judges, where it does
+	Lease time.Duration // that a judge has before another takes its place
+	Heard time.Duration // after which a server that is silent counts as not heard; as old may be the word of all about visits for somebody to be listed
+}
+
+// RealTime is the tempo of a server.
+var RealTime = Tempo{Beat: time.Second, Judge: 10 * time.Second, Lease: 15 * time.Second, Heard: time.Minute}
+
+// heard is when a server was heard that counts as heard at a time.
+func (t Tempo) heard(at, now int64) bool { return now-at <= int64(t.Heard.Seconds()) }
+
+// Here is what a server has to do with the others.
+type Here struct {
+	Book   *judge.Book
+	Senses bool                // mail hosts tell it who comes to them
+	Lists  func() bool         // it may judge
+	Ready  func() bool         // what its book kept before is known
+	Unwell func() []netip.Addr // addresses of real exchanges that are not well, as far as it can judge
+	Clock  func() time.Time
+	State  string // folder; "": none
+	Log    *slog.Logger
+}
+
+// Fleet is the other servers, as one of them sees them.
+type Fleet struct {
+	Here
+	config Config
+	tempo  Tempo
+	store  redis.UniversalClient
+	id     string // of this server, whatever it is called
+
+	// Changed receives when the list, or what others say of exchanges, has changed.
+	Changed chan struct{}
+
+	waiting  waiting
+	ahead    atomic.Int64 // that the store's clock is ahead of this one's, in seconds
+	cursor   cursor
+	caught   bool // this server has read all that was in the stream
+	broken   bool // the last round failed
+	told     time.Time
+	asked    atomic.Int64
+	lease    lease
+	unlooked []judge.Surrounding // of clients that were sighted, whose visits of before are to be looked for
+	doubted  string              // an hour of visits whose mark was not there at the last look
+
+	mu     sync.Mutex
+	list   map[netip.Prefix]entry // by this server's clock
+	holder string                 // the id of the server that judges
+	change string                 // of which that is
+	known  bool
+	nodes  map[string]node
+	unwell map[netip.Addr]bool // as others say
+	errs   uint64
+	silent map[string]int64 // servers that see visits and are not heard, and when that was told
+	back   int64            // until when all servers have told all visits, by the store's clock
+	now    int64            // by the store's clock, at the last round
+}
+
+// New makes the fleet of a server. It asks nobody yet.
+func New(config Config, here Here, tempo Tempo) *Fleet {
+	f := &Fleet{Here: here, config: config, tempo: tempo, store: config.client(), Changed: make(chan struct{}, 1), list: map[netip.Prefix]entry{}, silent: map[string]int64{}}
+	f.id = f.readState()
+	here.Book.Join(f.tell, f.Has)
+	return f
+}
+
+// Has says whether a client is in the list.
+func (f *Fleet) Has(client netip.Prefix) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.list[client]
+	return ok
+}
+
+// Run takes part until the context ends. The function that it returns waits for that.
+func (f *Fleet) Run(ctx context.Context) (wait func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer f.store.Close()
+		tick := time.NewTicker(f.tempo.Beat)
+		defer tick.Stop()
+		for {
+			f.round(ctx)
+			select {
+			case <-ctx.Done():
+				f.leave()
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { <-ended }
+}
+
+// roundTime is how long a round may take.
+const roundTime = 20 * time.Second
+
+// round does what is due, once.
+func (f *Fleet) round(ctx context.Context) {
+	if !f.Ready() {
+		return // what is known here would be judged without what was known before
+	}
+	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	defer cancel()
+	err := f.beat(ctx)
+	if err == nil {
+		err = f.judgeDue(ctx)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err == nil:
+		if f.broken {
+			f.Log.Info("the shared store answers again", "store", f.config.Where())
+		}
+		f.broken = false
+	case ctx.Err() == context.Canceled, errors.Is(err, errDoubt):
+	default:
+		f.errs++
+		if !f.broken || time.Since(f.told) >= time.Minute {
+			f.told = time.Now()
+			f.Log.Error("the shared store does not answer as it should; who is listed stays until his end, nobody new is listed, and what is seen here is handed in later", "store", f.config.Where(), "error", conf.Plain(err))
+		}
+		if !f.broken {
+			f.waiting.again() // the store may have lost what it had last
+		}
+		f.broken = true
+	}
+}
+
+// beat hands in what waits, reads what is new, and says that this server is there.
+func (f *Fleet) beat(ctx context.Context) error {
+	if err := f.readClock(ctx); err != nil {
+		return err
+	}
+	if err := f.checkStore(ctx); err != nil {
+		return err
+	}
+	seen, err := f.publish(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.follow(ctx); err != nil {
+		return err
+	}
+	if err := f.say(ctx, seen); err != nil {
+		return err
+	}
+	if err := f.hearNodes(ctx); err != nil {
+		return err
+	}
+	return f.readList(ctx)
+}
+
+// readClock finds out how far the store's clock is ahead.
+func (f *Fleet) readClock(ctx context.Context) error {
+	before := f.Clock()
+	at, err := f.store.Time(ctx).Result()
+	if err != nil {
+		return err
+	}
+	middle := before.Add(f.Clock().Sub(before) / 2)
+	f.ahead.Store(int64(at.Sub(middle).Round(time.Second).Seconds()))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now = at.Unix()
+	return nil
+}
+
+// errNewer is the error of a store whose data this version does not know.
+var errNewer = errors.New("a newer version of mxtrap keeps its facts there in another form: upgrade this server too")
+
+// checkStore finds out whether the store is the one that was there before. What visits were lost with another one nobody knows: it is a time in
+// which nobody saw who came.
+func (f *Fleet) checkStore(ctx context.Context) error {
+	id := randomID()
+	if err := f.store.SetNX(ctx, f.config.key(formatKey), Version, 0).Err(); err != nil {
+		return err
+	}
+	if format, err := f.store.Get(ctx, f.config.key(formatKey)).Int(); err != nil {
+		return err
+	} else if format > Version {
+		return errNewer
+	}
+	if err := f.store.SetNX(ctx, f.config.key(bornKey), id, 0).Err(); err != nil {
+		return err
+	}
+	born, err := f.store.Get(ctx, f.config.key(bornKey)).Result()
+	if err != nil {
+		return err
+	}
+	if f.cursor.Born != born {
+		if f.cursor.Born != "" {
+			f.Log.Warn("the shared store has lost what it held; what clients did meanwhile is no evidence", "store", f.config.Where())
+			f.blind(f.cursor.At)
+		}
+		f.cursor, f.caught = cursor{Born: born, Last: "0", At: f.storeNow()}, false
+		f.mu.Lock()
+		f.change = ""
+		f.mu.Unlock()
+		f.waiting.again()
+	}
+	return nil
+}
+
+// storeNow is the time by the store's clock.
+func (f *Fleet) storeNow() int64 { return f.Clock().Unix() + f.ahead.Load() }
+
+// blind notes that visits may have been missed since a time of the store.
+func (f *Fleet) blind(since int64) {
+	now := f.Clock().Unix()
+	fact := judge.Fact{Outage: &judge.Outage{From: min(since-f.ahead.Load(), now-1), To: now}}
+	if err := f.Book.Add(fact); err != nil {
+		f.Log.Error("cannot write an outage; it is in memory alone", "error", conf.Plain(err))
+	}
+	if !f.Senses { // the others may not see it any more
+		f.enqueue(fact)
+	}
+}
+
+// say tells the others of this server, and of which real exchanges are not well.
+func (f *Fleet) say(ctx context.Context, seen int64) error {
+	now := f.storeNow()
+	me := node{Version: Version, Name: f.config.Node, At: now, Seen: seen, Asked: f.asked.Load(), Senses: f.Senses, Lists: f.Here.Lists()}
+	unwell := f.Unwell()
+	if len(unwell) > mostUnwell {
+		unwell = unwell[:mostUnwell]
+	}
+	pipe := f.store.Pipeline()
+	pipe.HSet(ctx, f.config.key(nodesKey), f.id, text(me))
+	pipe.Set(ctx, f.config.key(healthKey+f.id), text(unwell), f.tempo.Heard)
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// hearNodes reads what the others say of themselves, and of real exchanges.
+func (f *Fleet) hearNodes(ctx context.Context) error {
+	all, err := f.store.HGetAll(ctx, f.config.key(nodesKey)).Result()
+	if err != nil {
+		return err
+	}
+	nodes := make(map[string]node, len(all))
+	now, back := f.storeNow(), f.storeNow()
+	for id, said := range all {
+		var n node
+		if json.Unmarshal([]byte(said), &n) != nil {
+			continue
+		}
+		if nodes[id] = n; n.Senses {
+			back = min(back, n.Seen)
+		}
+		if id != f.id && n.Asked > 0 {
+			f.hear(judge.Fact{Asked: n.Asked})
+		}
+	}
+	unwell, err := f.hearHealth(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	before := f.nodes
+	f.nodes, f.back = nodes, back
+	if len(unwell) > 0 || len(f.unwell) > 0 {
+		f.signal()
+	}
+	f.unwell = unwell
+	for id, n := range nodes {
+		switch told, was := f.silent[id]; {
+		case id == f.id || !n.Senses || f.tempo.heard(n.At, now):
+			if delete(f.silent, id); was {
+				f.Log.Info("a server of the fleet is heard again", "node", n.Name)
+			}
+		case !was || now-told >= silentTold:
+			f.silent[id] = now
+			f.Log.Error("a server of the fleet that sees who comes to real hosts is not heard; until it is, nobody new is listed; if it is gone for good: mxtrap share forget "+n.Name, "node", n.Name, "silent", time.Duration(now-n.At)*time.Second)
+		}
+	}
+	for id := range f.silent {
+		if _, there := nodes[id]; !there {
+			delete(f.silent, id)
+		}
+	}
+	f.mu.Unlock()
+	for id, n := range before { // without the lock: the book asks this fleet, too
+		if _, there := nodes[id]; !there { // the operator knows that it is gone
+			f.Book.EndOutages(id, n.At-f.ahead.Load())
+		}
+	}
+	return nil
+}
+
+// hearHealth reads which real exchanges are not well for other servers that are heard.
+func (f *Fleet) hearHealth(ctx context.Context, nodes map[string]node) (map[netip.Addr]bool, error) {
+	var keys []string
+	for id := range nodes {
+		if id != f.id {
+			keys = append(keys, f.config.key(healthKey+id))
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	said, err := f.store.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, err
+	}
+	unwell := map[netip.Addr]bool{}
+	for _, one := range said {
+		var list []netip.Addr
+		if s, ok := one.(string); ok && json.Unmarshal([]byte(s), &list) == nil {
+			for _, a := range list {
+				unwell[a] = true
+			}
+		}
+	}
+	return unwell, nil
+}
+
+// signal says that something has changed.
+func (f *Fleet) signal() {
+	select {
+	case f.Changed <- struct{}{}:
+	default:
+	}
+}
+
+// OthersUnwell are the addresses of real exchanges that are not well for other servers.
+func (f *Fleet) OthersUnwell() map[netip.Addr]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unwell
+}
+
+// ErrNoNode says that no server is called so.
+var ErrNoNode = errors.New("no server of the fleet is called so")
+
+// Forget has nobody wait any more for a server that is gone for good.
+func (f *Fleet) Forget(ctx context.Context, name string) error {
+	f.mu.Lock()
+	var ids []string
+	for id, n := range f.nodes {
+		if n.Name != name {
+			continue
+		}
+		if f.tempo.heard(n.At, f.now) {
+			f.mu.Unlock()
+			return fmt.Errorf("%s is heard: stop it first", name)
+		}
+		ids = append(ids, id)
+	}
+	f.mu.Unlock()
+	if len(ids) == 0 {
+		return ErrNoNode
+	}
+	return f.store.HDel(ctx, f.config.key(nodesKey), ids...).Err()
+}
+
+// Status is what a server knows of its fleet.
+type Status struct {
+	Store   string `json:"store"`
+	Answers bool   `json:"answers"`
+	Judge   string `json:"judge,omitempty"` // the server that judges; "": none, or not known
+	Listed  int    `json:"listed"`
+	Waiting int    `json:"waiting"` // facts that are to be handed in
+	Nodes   []Node `json:"nodes"`
+}
+
+// Node is a server of a fleet.
+type Node struct {
+	Name    string    `json:"node"`
+	Here    bool      `json:"here,omitempty"` // it is this one
+	Heard   time.Time `json:"heard"`
+	Senses  bool      `json:"senses"` // mail hosts tell it who comes to them
+	Silent  bool      `json:"silent,omitempty"`
+	Version int       `json:"version"` // of the data
+}
+
+// quiet keeps the library from logging by itself: what is wrong comes back as an error.
+type quiet struct{}
+
+// Printf implements the library's logger.
+func (quiet) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(quiet{}) }
