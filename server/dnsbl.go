@@ -13,6 +13,7 @@ import (
 	"mxtrap/server/judge"
 	"mxtrap/server/list"
 	"mxtrap/server/load"
+	"mxtrap/server/pace"
 	"mxtrap/zone"
 	"mxtrap/zone/source"
 )
@@ -46,14 +47,15 @@ func (s *Server) newKeeper(c *Config) *list.Keeper {
 
 // keeps says whether facts are to be kept in the folder of state.
 func (c *Config) keeps() bool {
-	return c.state != "" && c.catch.Keep > 0 && (c.catch.On() || c.list.Senses() || c.list.Zone != "")
+	used := c.catch.On() || c.list.Senses() || c.list.Zone != "" || c.list.HTTP || c.list.Tell.URL != "" || c.share.On()
+	return c.state != "" && c.catch.Keep > 0 && used
 }
 
 // rulesChanged has facts judged as a new configuration says.
 func (s *Server) rulesChanged(c *Config) {
-	if old := &s.config.list; c.list.Policy != old.Policy || c.list.Log != old.Log {
-		s.Log.Warn("a change of list.policy or list.log takes effect at the next start")
-		c.list.Policy, c.list.Log = old.Policy, old.Log
+	if old := &s.config.list; c.list.Policy != old.Policy || c.list.Log != old.Log || c.list.Tell != old.Tell {
+		s.Log.Warn("a change of list.policy, list.log or list.crowdsec takes effect at the next start")
+		c.list.Policy, c.list.Log, c.list.Tell = old.Policy, old.Log, old.Tell
 	}
 	s.keeper.Use(c.rules(), c.list.Lists)
 	if c.keeps() {
@@ -119,8 +121,21 @@ func (s *Server) showListed(l *load.List) {
 	}
 }
 
+// listToTell is who is listed, where mail hosts are to turn them away. It is not ok as long as that is not known.
+func (s *Server) listToTell() (entries []judge.Entry, ok bool) {
+	if !s.keeper.Lists() {
+		return nil, true
+	}
+	l, err := s.listNowFor()
+	if err != nil {
+		return nil, false
+	}
+	return l.Clients, true
+}
+
 // listAnew has the zone of the DNSBL made anew, where clients have come or gone.
 func (s *Server) listAnew() {
+	pace.Signal(s.listChanged)
 	next := s.listNow(s.config)
 	if next == nil || next.Serial == 0 {
 		return
@@ -172,6 +187,7 @@ func (s *Server) listAlso(e judge.Entry) {
 		return
 	}
 	s.dnsbl.since[c.Client] = newcomer{c, time.Now()}
+	pace.Signal(s.listChanged)
 	if s.dnsbl.fresh == nil {
 		s.dnsbl.fresh = time.After(freshenAfter)
 	}

@@ -63,25 +63,26 @@ type Server struct {
 	state      answer.State
 
 	// What follows is owned by the goroutine that runs Run.
-	listeners *socket.Listeners
-	config    *Config
-	files     *load.Files
-	copies    *state.Copies
-	updates   *state.Updates
-	ring      *keyring.Ring
-	sweeper   *sweeper
-	renewals  renewals
-	dnstap    *tap.Dnstap // nil: nothing is copied
-	queryLog  queryLog
-	notifier  *transfer.Notifier
-	refresher *transfer.Refresher
-	notices   *transfer.Notices
-	resolver  *resolve.Resolver
-	catcher   *catcher
-	keeper    *list.Keeper
-	fleet     *share.Fleet // nil: nothing is shared
-	dnsbl     dnsbl
-	lookups   []string // hosts outside the zones that these need
+	listeners   *socket.Listeners
+	config      *Config
+	files       *load.Files
+	copies      *state.Copies
+	updates     *state.Updates
+	ring        *keyring.Ring
+	sweeper     *sweeper
+	renewals    renewals
+	dnstap      *tap.Dnstap // nil: nothing is copied
+	queryLog    queryLog
+	notifier    *transfer.Notifier
+	refresher   *transfer.Refresher
+	notices     *transfer.Notices
+	resolver    *resolve.Resolver
+	catcher     *catcher
+	keeper      *list.Keeper
+	fleet       *share.Fleet // nil: nothing is shared
+	listChanged chan struct{}
+	dnsbl       dnsbl
+	lookups     []string // hosts outside the zones that these need
 
 	ctx        context.Context // of Run
 	began      time.Time
@@ -107,7 +108,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	o.Tempo, o.Health, o.MailPort = cmp.Or(o.Tempo, transfer.RealTime), cmp.Or(o.Health, health.RealTime), cmp.Or(o.MailPort, 25)
 	workers := cmp.Or(c.workers, processors)
 	s := &Server{
-		Options: o, processors: processors, config: c, began: time.Now(), requests: make(chan request), topping: make(chan struct{}, 1),
+		Options: o, processors: processors, config: c, began: time.Now(), requests: make(chan request), listChanged: make(chan struct{}, 1), topping: make(chan struct{}, 1),
 		metrics: metrics.New(workers+1, o.Version, o.Commit), // the last is for TCP
 	}
 	s.resolver = resolve.New(c.Resolvers, s.metrics, o.Log)
@@ -185,6 +186,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	logDone := s.keeper.RunLog(ctx, s.config.list.Log)
 	catcherDone, fleetDone := s.runCatcher(ctx), s.runFleet(ctx)
+	told := list.TellCrowdSec(ctx, s.config.list.Tell, s.listChanged, s.listToTell, s.Log)
 	looked := s.resolver.Run(ctx)
 	notifierDone, refresherDone := s.notifier.Run(ctx), s.refresher.Run(ctx)
 	sweeperDone := s.sweeper.run(ctx)
@@ -226,6 +228,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 			policyDone()
 			logDone()
 			fleetDone()
+			told()
 			s.keeper.Close()
 			s.resolver.Wait()
 			stopTap()

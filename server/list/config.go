@@ -22,6 +22,7 @@ type Config struct {
 	Zone   string         // the DNSBL, without its final dot; "": there is none
 	Allow  []netip.Prefix // who may ask it
 	HTTP   bool           // the list is at /list.txt beside the metrics
+	Tell   CrowdSec       // is told who is listed
 }
 
 // loopback may ask the DNSBL where the operator names nobody.
@@ -52,6 +53,7 @@ func ConfigOf(t *conf.Table, beside func(string) string) (c Config) {
 		c.Log = beside(c.Log)
 	}
 	t.Bool("http", &c.HTTP)
+	c.Tell = readCrowdSec(t.Table("crowdsec"), beside)
 	c.readZone(t)
 	t.Close()
 	return c

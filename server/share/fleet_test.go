@@ -16,7 +16,7 @@ import (
 
 var ctx = context.Background()
 
-func TestWhatOneSeesAllListByIt(t *testing.T) {
+func TestInteropWhatOneSeesAllListByIt(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	all[0].sights(bot, 60)
@@ -41,7 +41,7 @@ func TestWhatOneSeesAllListByIt(t *testing.T) {
 	}
 }
 
-func TestAVisitAtOneServerClearsASightingAtAnother(t *testing.T) {
+func TestInteropAVisitAtOneServerClearsASightingAtAnother(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	for i, c := range []struct {
@@ -89,7 +89,7 @@ func TestAVisitAtOneServerClearsASightingAtAnother(t *testing.T) {
 	}
 }
 
-func TestAPardonHoldsEverywhere(t *testing.T) {
+func TestInteropAPardonHoldsEverywhere(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	all[0].sights(bot, 60)
@@ -101,7 +101,7 @@ func TestAPardonHoldsEverywhere(t *testing.T) {
 	eventually(t, "rspamd does not either", func() bool { return !s.client().HExists(ctx, "mxtrap:list", bot.String()).Val() })
 }
 
-func TestAListingEndsInTime(t *testing.T) {
+func TestInteropAListingEndsInTime(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	all[0].sights(bot, 86400-4) // it ends in four seconds
@@ -130,8 +130,8 @@ func TestAListingEndsInTime(t *testing.T) {
 	}
 }
 
-// TestTheStoreIsKilled by kill -9: who is listed stays, nobody is added, and what was seen meanwhile is handed in.
-func TestTheStoreIsKilled(t *testing.T) {
+// TestInteropTheStoreIsKilled by kill -9: who is listed stays, nobody is added, and what was seen meanwhile is handed in.
+func TestInteropTheStoreIsKilled(t *testing.T) {
 	s := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	all := three(t, s.at())
 	all[0].sights(bot, 60)
@@ -153,8 +153,8 @@ func TestTheStoreIsKilled(t *testing.T) {
 	everyLists(t, all, bot)
 }
 
-// TestTheStoreComesBackEmpty: what is listed stays, and nobody is listed by what was seen near that time.
-func TestTheStoreComesBackEmpty(t *testing.T) {
+// TestInteropTheStoreComesBackEmpty: what is listed stays, and nobody is listed by what was seen near that time.
+func TestInteropTheStoreComesBackEmpty(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	all[0].sights(bot, 7200)
@@ -172,8 +172,8 @@ func TestTheStoreComesBackEmpty(t *testing.T) {
 	eventually(t, "rspamd reads the list again", func() bool { return s.client().HExists(ctx, "mxtrap:list", bot.String()).Val() })
 }
 
-// TestTheStoreStandsStill by SIGSTOP.
-func TestTheStoreStandsStill(t *testing.T) {
+// TestInteropTheStoreStandsStill by SIGSTOP.
+func TestInteropTheStoreStandsStill(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	all[0].sights(bot, 60)
@@ -194,8 +194,8 @@ func TestTheStoreStandsStill(t *testing.T) {
 	}
 }
 
-// TestTheJudgeDies: another takes its place, and one that comes back after it has lost the lease writes nothing.
-func TestTheJudgeDies(t *testing.T) {
+// TestInteropTheJudgeDies: another takes its place, and one that comes back after it has lost the lease writes nothing.
+func TestInteropTheJudgeDies(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	holder := s.client().Get(ctx, "mxtrap:judge").Val()
@@ -241,8 +241,8 @@ func TestTheJudgeDies(t *testing.T) {
 	}
 }
 
-// TestClocksDiffer by minutes: what counts is the store's.
-func TestClocksDiffer(t *testing.T) {
+// TestInteropClocksDiffer by minutes: what counts is the store's.
+func TestInteropClocksDiffer(t *testing.T) {
 	s := startRedis(t)
 	slow, fast := s.at(), s.at()
 	slow.skew, fast.skew = -400, 400
@@ -264,8 +264,8 @@ func TestClocksDiffer(t *testing.T) {
 	}
 }
 
-// TestTheStoreMakesRoom and throws visits away: who is sighted near that time is not listed.
-func TestTheStoreMakesRoom(t *testing.T) {
+// TestInteropTheStoreMakesRoom and throws visits away: who is sighted near that time is not listed.
+func TestInteropTheStoreMakesRoom(t *testing.T) {
 	s := startRedis(t, "--maxmemory-policy", "volatile-ttl")
 	all := three(t, s.at())
 	honest := netip.MustParseAddr("198.18.78.9")
@@ -291,8 +291,8 @@ func TestTheStoreMakesRoom(t *testing.T) {
 	})
 }
 
-// TestFactsHaveGone from the stream before a server has read them.
-func TestFactsHaveGone(t *testing.T) {
+// TestInteropFactsHaveGone from the stream before a server has read them.
+func TestInteropFactsHaveGone(t *testing.T) {
 	s := startRedis(t)
 	state := t.TempDir()
 	with := s.at()
@@ -312,8 +312,8 @@ func TestFactsHaveGone(t *testing.T) {
 	eventually(t, "it sees the gap", func() bool { return again.log.has("have gone from the shared store") })
 }
 
-// TestHealthIsOfAll: what one does not reach is not well for any.
-func TestHealthIsOfAll(t *testing.T) {
+// TestInteropHealthIsOfAll: what one does not reach is not well for any.
+func TestInteropHealthIsOfAll(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	down := netip.MustParseAddr("192.0.2.25")
@@ -336,8 +336,8 @@ func TestHealthIsOfAll(t *testing.T) {
 	eventually(t, "who is silent does not count", func() bool { return !all[0].OthersUnwell()[down] })
 }
 
-// TestServersAreUpgradedOneAtATime: what is newer is left alone, and nobody judges beside a newer one.
-func TestServersAreUpgradedOneAtATime(t *testing.T) {
+// TestInteropServersAreUpgradedOneAtATime: what is newer is left alone, and nobody judges beside a newer one.
+func TestInteropServersAreUpgradedOneAtATime(t *testing.T) {
 	s := startRedis(t)
 	c := s.client()
 	newer := func() {
@@ -363,8 +363,8 @@ func TestServersAreUpgradedOneAtATime(t *testing.T) {
 	eventually(t, "it leaves a newer store alone", func() bool { return p.log.has("newer version of mxtrap") })
 }
 
-// TestWhatCannotWaitIsDropped, and the time is no evidence.
-func TestWhatCannotWaitIsDropped(t *testing.T) {
+// TestInteropWhatCannotWaitIsDropped, and the time is no evidence.
+func TestInteropWhatCannotWaitIsDropped(t *testing.T) {
 	s := startRedis(t)
 	all := three(t, s.at())
 	s.kill()
