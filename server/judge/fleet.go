@@ -143,3 +143,16 @@ func (b *Book) KeepSeconds() int64 {
 	defer b.mu.Unlock()
 	return int64(b.rules.Keep.Seconds())
 }
+
+// Own are the facts that were noted here first, and that others judge by too.
+func (b *Book) Own() (facts []Fact) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.facts() {
+		switch {
+		case f.Sighting != nil && f.Sighting.ID == "", f.Visit != nil, f.Outage != nil && f.Outage.Node == "":
+			facts = append(facts, f)
+		}
+	}
+	return facts
+}

@@ -218,6 +218,9 @@ func (f *Fleet) checkStore(ctx context.Context) error {
 			f.blind(f.cursor.At)
 		}
 		f.cursor, f.caught = cursor{Born: born, Last: "0", At: f.storeNow()}, false
+		for _, fact := range f.Book.Own() {
+			f.enqueue(fact)
+		}
 		f.mu.Lock()
 		f.change = ""
 		f.mu.Unlock()

@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"sync"
 	"time"
 
@@ -13,11 +14,10 @@ import (
 
 // waiting is what is to be handed in, in the order of its coming.
 type waiting struct {
-	mu    sync.Mutex
-	list  []judge.Fact // by this server's clock
-	sent  []sent       // what was written lately
-	lost  int64        // since when facts had to be dropped; 0: none was
-	count uint64
+	mu   sync.Mutex
+	list []judge.Fact // by this server's clock
+	sent []sent       // what was written lately
+	lost int64        // since when facts had to be dropped; 0: none was
 }
 
 // sent is a fact that was written at a time.
@@ -44,9 +44,9 @@ func (f *Fleet) enqueue(fact judge.Fact) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s := fact.Sighting; s != nil {
-		w.count++
 		named := *s
-		named.ID = fmt.Sprintf("%s/%d.%d", f.id, s.At, w.count)
+		named.Cleared = false
+		named.ID = fmt.Sprintf("%s/%d.%08x", f.id, s.At, crc32.ChecksumIEEE([]byte(text(named))))
 		fact.Sighting = &named
 	}
 	if len(w.list) >= mostWaiting {
