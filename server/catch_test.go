@@ -149,15 +149,15 @@ func TestTheCatchTellsTheAgeOfAList(t *testing.T) {
 	turns, now := r.state.Current.Load().Zones.Named("a.test").Rotation(), time.Now().Unix()
 	var old, free netip.Addr
 	for _, a := range turns.Pools()[0].Each {
-		switch host, ago, _, ok := turns.Had("a.test", a, now); {
+		switch h, ok := turns.Had("a.test", a, now); {
 		case !ok:
 			free = a
-		case ago > 0 && ago < 8*86400:
+		case h.Ago > 0 && h.Ago < 8*86400:
 			old = a
-			if strings.HasSuffix(host, ".a.test") && strings.HasPrefix(host, "mx-") {
+			if strings.HasSuffix(h.Host, ".a.test") && strings.HasPrefix(h.Host, "mx-") {
 				continue
 			}
-			t.Errorf("%s was of %q", a, host)
+			t.Errorf("%s was of %q", a, h.Host)
 		}
 	}
 	says := func(a netip.Addr, want string) {

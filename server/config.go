@@ -222,6 +222,9 @@ func Reachable(a netip.AddrPort) netip.AddrPort {
 // Lists says whether the list may be used, and is not just to be looked at.
 func (c *Config) Lists() bool { return c.list.Lists }
 
+// Senses says whether mail hosts tell who comes to them.
+func (c *Config) Senses() bool { return c.list.Senses() }
+
 // rules are those by which facts are judged.
 func (c *Config) rules() judge.Rules { return c.list.Rules(c.catch.Keep) }
 

@@ -57,6 +57,7 @@ func (s *Server) runControl() (stop func(), err error) {
 			return err
 		},
 		LogLevel: s.setLogLevel,
+		Report:   s.report,
 		Share:    s.shareStatus,
 		Forget:   s.forgetNode,
 	}
@@ -311,6 +312,15 @@ func FactsOf(b *judge.Book, client netip.Addr, lists bool, at time.Time) *contro
 	f := &control.Facts{Lists: lists, Listing: b.Judge(client, at.Unix())}
 	f.Sightings, f.Visits = b.Sightings(client)
 	return f
+}
+
+// report is what the trap has come to in a time until now.
+func (s *Server) report(since time.Duration) (*judge.Report, error) {
+	if err := s.keeper.Unread(); err != nil {
+		return nil, err
+	}
+	now := s.Clock()
+	return s.keeper.Book.Report(now.Add(-since).Unix(), now.Unix(), s.senses, s.keeper.Lists()), nil
 }
 
 // setLogLevel sets how much the server logs.

@@ -79,6 +79,7 @@ type Server struct {
 	resolver    *resolve.Resolver
 	catcher     *catcher
 	keeper      *list.Keeper
+	senses      bool         // mail hosts tell who comes to them
 	fleet       *share.Fleet // nil: nothing is shared
 	listChanged chan struct{}
 	dnsbl       dnsbl
@@ -124,7 +125,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.metrics.Signing = func() (uint64, time.Duration) {
 		return zone.Work.Signatures.Load(), time.Duration(zone.Work.Nanoseconds.Load())
 	}
-	s.keeper = s.newKeeper(c)
+	s.keeper, s.senses = s.newKeeper(c), c.list.Senses()
 	s.catcher = s.newCatcher()
 	s.joinFleet(c)
 	s.metrics.Exchanges, s.metrics.Copies = s.exchangesUp, s.copiesHeard

@@ -108,7 +108,11 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 				}
 				continue
 			}
+			rank := 0
 			for _, e := range d.Exchanges {
+				if e.Role == mail.Decoy {
+					rank++
+				}
 				for _, a := range e.Addresses {
 					if e.Role != mail.Decoy {
 						continue
@@ -118,7 +122,7 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 						p = &place{}
 						places[a] = p
 					}
-					p.decoys = append(p.decoys, catch.Decoy{Host: e.Host, Owner: d.Owner, Zone: z.Name()})
+					p.decoys = append(p.decoys, catch.Decoy{Host: e.Host, Owner: d.Owner, Zone: z.Name(), Rank: rank})
 					p.exchanges = append(p.exchanges, exchanges...)
 				}
 			}
@@ -164,8 +168,9 @@ func (s *Server) newCatcher() *catcher {
 	}
 	return &catcher{
 		catch: catch.New(sync.OnceValue(func() []byte { return recipientKey(folder, s.Log) }), s.processors, catch.Counters{
-			Session: func(zone string, rung catch.Rung) {
+			Session: func(zone string, rung catch.Rung, rank int) {
 				s.metrics.CatchSessions.Count(zone, rung.String())
+				s.keeper.Book.CountSession(rung.String(), rank, s.Clock().Unix())
 			},
 			Age:     func(seconds int64) { s.metrics.ListAge.Observe(float64(seconds)) },
 			Refused: func(reason string) { s.metrics.CatchRefused.WithLabelValues(reason).Inc() },

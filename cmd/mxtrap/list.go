@@ -161,6 +161,11 @@ func listed(ctx context.Context, named string) (list, error) {
 
 // askOrRead asks the running server, or reads what one has written where none answers.
 func askOrRead[T any](named string, ask func(*control.Client) (T, error), read func(book *judge.Book, lists bool) T) (answer T, err error) {
+	return askOrReadWith(named, ask, func(book *judge.Book, _, lists bool) T { return read(book, lists) })
+}
+
+// askOrReadWith is askOrRead for who wants to know too whether mail hosts tell who comes to them.
+func askOrReadWith[T any](named string, ask func(*control.Client) (T, error), read func(book *judge.Book, senses, lists bool) T) (answer T, err error) {
 	config, err := stateConfig(named)
 	if err != nil {
 		return answer, err
@@ -180,7 +185,7 @@ func askOrRead[T any](named string, ask func(*control.Client) (T, error), read f
 	if err != nil {
 		return answer, err
 	}
-	return read(book, config.Lists()), nil
+	return read(book, config.Senses(), config.Lists()), nil
 }
 
 // errShared is the error of a list that is not to be told by what one server has written.

@@ -69,7 +69,7 @@ func rootCommand() *cobra.Command {
 	root.Version = fmt.Sprintf("%s, commit %s, %s", version, commit, runtime.Version())
 	root.SetVersionTemplate("mxtrap {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), shareCommand(), statusCommand(), reloadCommand(), zoneCommand(), updateCommand(), topCommand(), logLevelCommand(), demoCommand(), importCommand(), initCommand(), healthCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), showCommand(), keyCommand(), simulateCommand(), auditCommand(), exportCommand(), listCommand(), reportCommand(), shareCommand(), statusCommand(), reloadCommand(), zoneCommand(), updateCommand(), topCommand(), logLevelCommand(), demoCommand(), importCommand(), initCommand(), healthCommand(), versionCommand())
 	for _, command := range more {
 		root.AddCommand(command())
 	}

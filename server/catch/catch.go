@@ -27,8 +27,8 @@ const sessionTime = 60 * time.Second
 
 // Counters is where the catch counts, and tells what it saw.
 type Counters struct {
-	Session func(zone string, rung Rung)
-	Age     func(seconds int64) // of a client's MX list, where that is known
+	Session func(zone string, rung Rung, rank int) // the rank of the decoy whose owner the client named a recipient of; 0: it named none
+	Age     func(seconds int64)                    // of a client's MX list, where that is known
 	Refused func(reason string)
 	Sighted func(s *Sighting) // a session whose rung may be evidence: E2 and above
 }
@@ -237,7 +237,11 @@ func (c *Catch) serve(conn *net.TCPConn, client netip.AddrPort) {
 		c.counters.Refused(overtaken)
 		return
 	}
-	if c.counters.Session(d.seen.Decoy.Zone, d.seen.Rung()); d.seen.Aged {
+	rank := 0
+	if d.seen.Tried {
+		rank = d.seen.Decoy.Rank
+	}
+	if c.counters.Session(d.seen.Decoy.Zone, d.seen.Rung(), rank); d.seen.Aged {
 		c.counters.Age(d.seen.Age)
 	}
 	d.seen.log(c.log, time.Now())

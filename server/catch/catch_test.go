@@ -59,7 +59,7 @@ func catching(t *testing.T, pause time.Duration) *caught {
 	c := &caught{counts: map[string]int{}}
 	c.well.Store(true)
 	c.Catch = New(func() []byte { return []byte("key") }, 2, Counters{
-		Session: func(zone string, r Rung) { c.count(zone + " " + r.String()) },
+		Session: func(zone string, r Rung, _ int) { c.count(zone + " " + r.String()) },
 		Refused: func(reason string) { c.count(reason) },
 		Sighted: func(s *Sighting) { c.count("sighted " + s.Rung().String()) },
 	}, slog.New(slog.NewTextHandler(c, nil)))
@@ -234,7 +234,9 @@ func TestTheCatchListensWhereItsConfigurationSays(t *testing.T) {
 	c.dial(t).hears(t, "220")
 	well := func() bool { return true }
 	port := netip.MustParseAddrPort(c.addr).Port()
-	site := func(host string) *Site { return NewSite([]Decoy{{host, "example.com", "example.com", nil}}, well) }
+	site := func(host string) *Site {
+		return NewSite([]Decoy{{Host: host, Owner: "example.com", Zone: "example.com"}}, well)
+	}
 	sites := &Sites{At: map[netip.Addr]*Site{}}
 	for _, a := range []string{"127.0.0.26", "127.0.0.27", "192.0.2.1"} { // the last is not one of this host
 		sites.At[netip.MustParseAddr(a)] = site("at-" + a)
@@ -279,7 +281,7 @@ func TestStopEndsSessions(t *testing.T) {
 
 // BenchmarkSession has whole sessions, through RCPT, from clients that do not wait.
 func BenchmarkSession(b *testing.B) {
-	c := New(func() []byte { return []byte("key") }, 2, Counters{Session: func(string, Rung) {}, Refused: func(why string) { b.Error(why) }, Sighted: func(*Sighting) {}}, slog.New(slog.DiscardHandler))
+	c := New(func() []byte { return []byte("key") }, 2, Counters{Session: func(string, Rung, int) {}, Refused: func(why string) { b.Error(why) }, Sighted: func(*Sighting) {}}, slog.New(slog.DiscardHandler))
 	defer c.Stop()
 	local := netip.MustParseAddr("127.0.0.1")
 	listen := netip.AddrPortFrom(local, 0)

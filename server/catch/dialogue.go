@@ -122,7 +122,7 @@ func (d *dialogue) recipient(path []byte) {
 		return // others than spammers try these at every host of a domain (RFC 5321 4.5.1, RFC 2142)
 	}
 	if decoy, ours := d.seen.site.decoy(name, d.seen.Local, d.seen.At); ours {
-		d.seen.Tried, d.seen.Decoy, d.seen.Age, d.seen.Stale = true, decoy.Decoy, decoy.age, decoy.stale
+		d.seen.Tried, d.seen.Decoy, d.seen.Age, d.seen.Stale = true, decoy.Decoy, decoy.held.Ago, decoy.held.Stale
 		d.seen.Aged = decoy.Turns != nil
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"mxtrap/zone/trap"
 )
 
 // Decoy is a decoy at an address.
@@ -13,13 +15,8 @@ type Decoy struct {
 	Host  string // its name; of decoys that change, the one that it has now
 	Owner string // the domain that has it among its MX records
 	Zone  string
-	Turns Turns // nil: it never changes
-}
-
-// Turns says of decoys that change which of an owner's had an address last: its name, and for how many seconds it has been in no MX set any more;
-// stale: for longer than caches keep one.
-type Turns interface {
-	Had(owner string, a netip.Addr, now int64) (host string, ago int64, stale, ok bool)
+	Rank  int            // among the decoys of its owner, counted from 1
+	Turns *trap.Rotation // nil: it never changes
 }
 
 // Site is what is known of an address of decoys, or of addresses that decoys have in turn. It never changes but in its health.
@@ -42,8 +39,7 @@ func NewSite(decoys []Decoy, well func() bool) *Site {
 // met is a decoy that a client has come to.
 type met struct {
 	Decoy
-	age   int64 // for how many seconds it has been in no MX set any more
-	stale bool  // for longer than caches keep one
+	held trap.Holder
 }
 
 // decoy is that of an owner which has an address, or had it last.
@@ -59,7 +55,8 @@ func (d Decoy) at(a netip.Addr, now time.Time) (m met, ok bool) {
 	if m.Decoy = d; d.Turns == nil {
 		return m, true
 	}
-	m.Host, m.age, m.stale, ok = d.Turns.Had(d.Owner, a, now.Unix())
+	m.held, ok = d.Turns.Had(d.Owner, a, now.Unix())
+	m.Host, m.Rank = m.held.Host, m.held.Rank
 	return m, ok
 }
 

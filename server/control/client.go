@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"mxtrap/server/judge"
 	"mxtrap/server/share"
 )
 
@@ -110,6 +111,12 @@ func (c *Client) Facts(ctx context.Context, client netip.Addr) (f Facts, err err
 // Pardon forgives what clients have done until now.
 func (c *Client) Pardon(ctx context.Context, clients netip.Prefix) error {
 	return c.ask(ctx, http.MethodPost, "/list/pardon?clients="+url.QueryEscape(clients.String()), new(struct{}))
+}
+
+// Report asks what the trap has come to in a time until now.
+func (c *Client) Report(ctx context.Context, since time.Duration) (r judge.Report, err error) {
+	err = c.ask(ctx, http.MethodGet, "/report?since="+url.QueryEscape(since.String()), &r)
+	return r, err
 }
 
 // Share asks which servers share what they see.

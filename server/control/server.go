@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"mxtrap/server/judge"
 	"mxtrap/server/share"
 )
 
@@ -26,6 +27,7 @@ type Server struct {
 	List     func() (*List, error)
 	Facts    func(client netip.Addr) (*Facts, error)
 	Pardon   func(ctx context.Context, clients netip.Prefix) error
+	Report   func(since time.Duration) (*judge.Report, error)
 	Share    func() (*share.Status, error)
 	Forget   func(ctx context.Context, node string) error // of those that share
 }
@@ -75,6 +77,13 @@ func (s *Server) Serve(l net.Listener, log *slog.Logger) (stop func()) {
 			return nil, err
 		}
 		return struct{}{}, s.Pardon(r.Context(), p)
+	})
+	handle(mux, "GET /report", func(r *http.Request) (any, error) {
+		since, err := time.ParseDuration(r.URL.Query().Get("since"))
+		if err != nil {
+			return nil, err
+		}
+		return s.Report(since)
 	})
 	handle(mux, "GET /share", func(*http.Request) (any, error) { return s.Share() })
 	handle(mux, "POST /share/forget", func(r *http.Request) (any, error) {

@@ -43,7 +43,10 @@ type Book struct {
 	outages   map[whose][]Outage // in the order of their coming; one that goes on is the last
 	pardons   []Pardon
 	fleet     fleet
-	alive     int64 // when the process last said that it runs
+	took      map[netip.Prefix][]int64 // when a real host took a message of a client that was sighted
+	days      map[int64]*Day           // what was counted, by day since 1970
+	counted   map[int64]Day            // of them, those of which the file has as much
+	alive     int64                    // when the process last said that it runs
 	forgot    time.Duration
 	rewriting bool
 	meanwhile []byte // lines that were added since the file began to be written anew
@@ -54,7 +57,7 @@ type Book struct {
 
 // NewBook makes an empty book that is kept in memory alone.
 func NewBook(rules Rules) *Book {
-	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]map[netip.Prefix]int{}, visits: map[Surrounding][]int64{}, outages: map[whose][]Outage{}}
+	return &Book{rules: rules, clients: map[netip.Prefix][]Sighting{}, around: map[Surrounding]map[netip.Prefix]int{}, visits: map[Surrounding][]int64{}, outages: map[whose][]Outage{}, took: map[netip.Prefix][]int64{}, days: map[int64]*Day{}, counted: map[int64]Day{}}
 }
 
 // Keeps says whether sightings are kept at all.
@@ -163,6 +166,7 @@ func (b *Book) Add(f Fact) error {
 func (b *Book) Visit(client netip.Addr, name string, now int64, turnedAway bool) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.today(now).Visits++
 	if turnedAway && b.turnsAway(Narrow(client), now) {
 		return b.write(b.asks(now))
 	}
@@ -279,6 +283,13 @@ func (b *Book) take(f Fact) {
 	}
 	if p := f.Pardon; p != nil && p.For.IsValid() {
 		b.fleet.pardons = append(b.fleet.pardons, *p)
+	}
+	if t := f.Took; t != nil {
+		list := append(b.took[t.Client], t.At)
+		b.took[t.Client] = list[max(0, len(list)-mostVisits):]
+	}
+	if d := f.Day; d != nil {
+		b.days[d.Number], b.counted[d.Number] = d, d.copied()
 	}
 	if f.Asked != 0 {
 		b.asked = append(b.asked, f.Asked)

@@ -23,12 +23,20 @@ type Fact struct {
 	Pardon   *Pardon   `json:"pardon,omitempty"` // in a file of its own
 	Asked    int64     `json:"asked,omitempty"`  // Postfix asked about somebody at that time
 	Alive    int64     `json:"alive,omitempty"`  // the process ran at that time
+	Took     *Took     `json:"took,omitempty"`   // a real host took a message of a client that was sighted
+	Day      *Day      `json:"day,omitempty"`    // what was counted in a day, so far
 }
 
 // Visit is one to a real exchange, by somebody of certain surroundings.
 type Visit struct {
 	At   int64       `json:"at"`
 	From Surrounding `json:"from"`
+}
+
+// Took is a message that a real host has taken.
+type Took struct {
+	At     int64        `json:"at"`
+	Client netip.Prefix `json:"client"`
 }
 
 // Pardon is the operator's word.

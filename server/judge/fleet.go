@@ -23,7 +23,7 @@ func (b *Book) Join(tell func(Fact), listed func(netip.Prefix) bool) {
 
 // tell tells others of a fact.
 func (b *Book) tell(f Fact) {
-	if b.fleet.tell != nil && f.Alive == 0 {
+	if b.fleet.tell != nil && f.Alive == 0 && f.Took == nil {
 		b.fleet.tell(f)
 	}
 }

@@ -3,6 +3,8 @@ package judge
 import (
 	"cmp"
 	"errors"
+	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -28,6 +30,7 @@ func (b *Book) Tick(now int64, passed time.Duration, stood bool) (jumped bool, e
 	if b.forgot += passed; b.forgot > forgetStep {
 		b.forgot = 0
 		b.forget(now)
+		err = errors.Join(err, b.noteDays())
 	}
 	return jumped, err
 }
@@ -92,6 +95,8 @@ func (b *Book) forget(now int64) {
 		}
 	}
 	b.asked = slices.DeleteFunc(b.asked, func(at int64) bool { return at < keep-forgetLater })
+	maps.DeleteFunc(b.took, func(client netip.Prefix, _ []int64) bool { return len(b.clients[client]) == 0 })
+	maps.DeleteFunc(b.days, func(number int64, _ *Day) bool { return number < now/day-mostDays })
 	b.fleet.pardons = slices.DeleteFunc(b.fleet.pardons, func(p Pardon) bool { return p.At < keep-forgetLater })
 	for owner, list := range b.outages {
 		if list = slices.DeleteFunc(list, func(o Outage) bool { return o.To != 0 && o.To < keep-forgetLater }); len(list) == 0 {
@@ -164,6 +169,14 @@ func (b *Book) facts() []Fact {
 	}
 	for _, at := range b.asked {
 		list = append(list, Fact{Asked: at})
+	}
+	for client, took := range b.took {
+		for _, at := range took {
+			list = append(list, Fact{Took: &Took{at, client}})
+		}
+	}
+	for _, d := range b.days {
+		list = append(list, Fact{Day: d})
 	}
 	for _, p := range b.fleet.pardons {
 		list = append(list, Fact{Pardon: &p})

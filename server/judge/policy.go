@@ -26,6 +26,7 @@ const dunno = "action=DUNNO\n\n"
 // Policy answers Postfix's policy requests (SMTPD_POLICY_README), each in the same way, and tells which client each is about.
 type Policy struct {
 	Seen func(client netip.Addr, name string) // is called from many goroutines; the name is the forward-confirmed one, "" for none
+	Took func(client netip.Addr)              // likewise, where a message of the client has come to its end, and was taken so far
 	Lost func()                               // is called where a request may have been lost, once a minute at most
 
 	mu      sync.Mutex
@@ -91,12 +92,16 @@ func (p *Policy) answer(conn net.Conn) {
 	in := bufio.NewReaderSize(conn, policyLine)
 	for {
 		conn.SetDeadline(time.Now().Add(policyIdle))
-		client, name, ok := readRequest(in)
+		r, ok := readRequest(in)
 		if !ok {
 			return
 		}
-		if client.IsValid() {
-			p.Seen(client, name)
+		switch {
+		case !r.client.IsValid():
+		case r.end:
+			p.Took(r.client)
+		default:
+			p.Seen(r.client, r.name)
 		}
 		if _, err := io.WriteString(conn, dunno); err != nil {
 			return
@@ -107,26 +112,34 @@ func (p *Policy) answer(conn net.Conn) {
 // unknown is what Postfix calls a client whose name does not lead back to it.
 const unknown = "unknown"
 
-// readRequest reads the lines of a request up to an empty one, and returns the client that it is about; not valid: it tells none.
-func readRequest(in *bufio.Reader) (client netip.Addr, name string, ok bool) {
+// request is one of Postfix's.
+type request struct {
+	client netip.Addr // not valid: it tells none
+	name   string     // that leads back to it
+	end    bool       // of a message (smtpd_end_of_data_restrictions)
+}
+
+// readRequest reads the lines of a request up to an empty one.
+func readRequest(in *bufio.Reader) (r request, ok bool) {
 	for range policyLines {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
-			return client, name, false
+			return r, false
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
-			return client, name, true
+			return r, true
 		}
 		if text, is := bytes.CutPrefix(line, []byte("client_name=")); is && string(text) != unknown {
-			name = string(text)
+			r.name = string(text)
 		}
+		r.end = r.end || string(line) == "protocol_state=END-OF-MESSAGE"
 		if text, is := bytes.CutPrefix(line, []byte("client_address=")); is {
 			a, err := netip.ParseAddr(string(text))
 			if err == nil {
-				client = a.Unmap().WithZone("")
+				r.client = a.Unmap().WithZone("")
 			}
 		}
 	}
-	return client, name, false
+	return r, false
 }

@@ -19,6 +19,7 @@ type Sighting struct {
 	Client     netip.Addr `json:"client"`
 	Owner      string     `json:"owner"`
 	Decoy      string     `json:"decoy"`
+	Rank       int        `json:"rank,omitempty"` // of the decoy, counted from 1; 0: not known
 	Helo       string     `json:"helo,omitempty"`
 	Sender     string     `json:"sender,omitempty"` // the domain
 	Recipients []string   `json:"recipients,omitempty"`
@@ -84,12 +85,17 @@ const (
 	hour   = 60 * minute
 	day    = 24 * hour
 
-	visitStep   = 5 * minute // visits from around one client that follow each other faster are one
-	visitBefore = 10*minute + visitStep
-	visitAfter  = 60 * minute // a visit to a real host from so long before a sighting until so long after clears it
-	outageNear  = 15 * minute // as does an outage
-	apart       = hour        // between the two sessions that convict a client that looks honest
-	rudeWithin  = day         // the two sessions without SMTP
+	visitStep  = 5 * minute // visits from around one client that follow each other faster are one
+	rudeWithin = day        // the two sessions without SMTP
+)
+
+// Times of the judge that the simulation tries others of, in seconds: simulation_test.go has what follows from them.
+var (
+	visitBefore int64 = 10*minute + visitStep
+	visitAfter  int64 = 60 * minute // a visit to a real host from so long before a sighting until so long after clears it
+	outageNear  int64 = 15 * minute // as does an outage
+	apart       int64 = hour        // between the two sessions that convict a client that looks honest
+	weighsAge         = true        // an old list makes a conviction last longer
 )
 
 // life is how long a listing lasts.
@@ -132,7 +138,7 @@ func Judge(e Evidence, now int64) *Listing {
 		convicts := again(passed, s)
 		if passed = append(passed, s); convicts {
 			add(Passed, s.At+visitAfter, s)
-			if (widespread(passed) || s.Stale) && len(e.Visits) == 0 {
+			if (widespread(passed) || s.Stale && weighsAge) && len(e.Visits) == 0 {
 				add(Passed2, s.At+visitAfter, passed...)
 			}
 		}

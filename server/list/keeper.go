@@ -151,7 +151,7 @@ func (k *Keeper) Sighted(seen *catch.Sighting) {
 	k.running.Go(func() {
 		defer func() { <-k.places }()
 		fact := &judge.Sighting{
-			At: at.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Helo: seen.Helo, Sender: seen.Sender,
+			At: at.Unix(), Client: seen.Client.Addr(), Owner: seen.Decoy.Owner, Decoy: seen.Decoy.Host, Rank: seen.Decoy.Rank, Helo: seen.Helo, Sender: seen.Sender,
 			Recipients: seen.Recipients, NoSMTP: seen.Early || seen.Foreign, Tried: seen.Tried, Data: seen.Data, Age: seen.Age, Aged: seen.Aged, Stale: seen.Stale,
 		}
 		var err error
@@ -254,6 +254,7 @@ func (k *Keeper) RunPolicy(ctx context.Context, address string) (wait func(), er
 		return nil, fmt.Errorf("list.policy: %q: %w", address, err)
 	}
 	k.log.Info("answering policy requests", "listen", address)
-	p := &judge.Policy{Seen: k.visited, Lost: func() { k.blind(time.Now()) }}
+	took := func(client netip.Addr) { k.note(k.Book.Took(client, k.clock().Unix())) }
+	p := &judge.Policy{Seen: k.visited, Took: took, Lost: func() { k.blind(time.Now()) }}
 	return p.Serve(ctx, l), nil
 }

@@ -249,6 +249,16 @@ func (r *Rotation) addresses(epoch int64, owner dname.Name, n int) (v4, v6 netip
 	return r.v4.at(epoch, number, all), r.v6.at(epoch, number, all)
 }
 
+// Addresses are those of an owner's decoy of a rank, counted from 1, at a time; not valid where it has none of a family.
+func (r *Rotation) Addresses(owner string, rank int, at int64) (v4, v6 netip.Addr) {
+	for _, o := range r.owners {
+		if o.Bare() == owner && 1 <= rank && rank <= r.count {
+			return r.addresses(r.Number+(at-r.Begin-mod(at-r.Begin, r.length))/r.length, o, rank)
+		}
+	}
+	return v4, v6
+}
+
 // Pools are the addresses of each family that decoys have in turn: prefixes, and each of them where they are not too many. There are none where
 // the decoys have no addresses of their own.
 func (r *Rotation) Pools() (list []Pool) {
@@ -275,12 +285,12 @@ const mostListed = 1 << 12
 
 // Had says of an address which decoy of an owner has it at a time, or had it last: its name, without the final dot, and how many seconds ago
 // its name left the MX set; 0: it is there. It is stale where nobody can have it any more who keeps to TTLs.
-func (r *Rotation) Had(owner string, a netip.Addr, now int64) (host string, ago int64, stale, ok bool) {
+func (r *Rotation) Had(owner string, a netip.Addr, now int64) (h Holder, ok bool) {
 	i := slices.IndexFunc(r.owners, func(o dname.Name) bool { return o.Bare() == owner })
 	if i < 0 {
-		return "", 0, false, false
+		return h, false
 	}
-	epoch := r.Number + (now-r.Begin)/r.length
+	epoch := r.Number + (now-r.Begin-mod(now-r.Begin, r.length))/r.length
 	for e := epoch; e >= epoch-r.back; e-- {
 		for n := 1; n <= r.count; n++ {
 			if v4, v6 := r.addresses(e, r.owners[i], n); a != v4 && a != v6 {
@@ -288,13 +298,21 @@ func (r *Rotation) Had(owner string, a netip.Addr, now int64) (host string, ago 
 			}
 			name, err := r.names.name(r.word(e, r.owners[i], n, 0), r.apex, nil)
 			if err != nil {
-				return "", 0, false, false
+				return h, false
 			}
-			ago = max(0, now-(r.Begin+(e-r.Number+1)*r.length))
-			return name.Bare(), ago, ago > r.kept, true
+			ago := max(0, now-(r.Begin+(e-r.Number+1)*r.length))
+			return Holder{Host: name.Bare(), Rank: n, Ago: ago, Stale: ago > r.kept}, true
 		}
 	}
-	return "", 0, false, false
+	return h, false
+}
+
+// Holder is a decoy that has an address, or had it last.
+type Holder struct {
+	Host  string
+	Rank  int   // among the decoys of its owner, counted from 1
+	Ago   int64 // for how many seconds it has been in no MX set any more
+	Stale bool  // for longer than anybody can have it who keeps to TTLs
 }
 
 // Same says whether two zones of the same records change at the same time.

@@ -240,9 +240,9 @@ func TestTheAgeOfAListIsTold(t *testing.T) {
 		ended := past.Rotation().End
 		for name, list := range decoysAt(past) {
 			for _, a := range list {
-				host, ago, stale, ok := r.Had("example.com", a, now)
-				if want := max(0, now-ended); !ok || host+"." != name || ago != want || stale != (want > 2*3600+2*3600+1800) {
-					t.Errorf("%s of %d weeks ago: %v %s, %d seconds; want %s, %d", a, back, ok, host, ago, name, want)
+				h, ok := r.Had("example.com", a, now)
+				if want := max(0, now-ended); !ok || h.Host+"." != name || h.Ago != want || h.Stale != (want > 2*3600+2*3600+1800) || h.Rank < 1 || h.Rank > 2 {
+					t.Errorf("%s of %d weeks ago: %v %+v; want %s, %d", a, back, ok, h, name, want)
 				}
 			}
 		}
@@ -252,8 +252,8 @@ func TestTheAgeOfAListIsTold(t *testing.T) {
 		t.Errorf("the pools are %v", pools)
 	}
 	for _, c := range []struct{ owner, address string }{{"example.com", "8.8.4.25"}, {"example.org", pools[0].Each[0].String()}} {
-		if host, _, _, ok := r.Had(c.owner, netip.MustParseAddr(c.address), now); ok {
-			t.Errorf("%s at %s had %s", c.owner, c.address, host)
+		if h, ok := r.Had(c.owner, netip.MustParseAddr(c.address), now); ok {
+			t.Errorf("%s at %s had %s", c.owner, c.address, h.Host)
 		}
 	}
 	coming := slices.Collect(func(yield func(netip.Addr) bool) {
@@ -266,8 +266,8 @@ func TestTheAgeOfAListIsTold(t *testing.T) {
 		}
 	})
 	for _, a := range coming {
-		if host, _, _, ok := r.Had("example.com", a, now); ok {
-			t.Errorf("%s, which nobody knows yet, had %s", a, host)
+		if h, ok := r.Had("example.com", a, now); ok {
+			t.Errorf("%s, which nobody knows yet, had %s", a, h.Host)
 		}
 	}
 }
