@@ -103,7 +103,7 @@ func parseConfig(path string, text []byte, report *conf.Report) *Config {
 	c.tap = tap.ConfigOf(t.Table("dnstap"), c.beside)
 	c.DNSSEC = keyring.ConfigOf(t.Table("dnssec"), c.beside, c.state)
 	c.list = list.ConfigOf(t.Table("list"), c.beside)
-	shared := t.Table("share")
+	shared := t.Table("share").Secret()
 	if c.share = share.ConfigOf(shared, c.beside); c.share.On() && c.state == "" {
 		shared.Fault("redis", "", "needs server.state, where this server keeps what others have told, and who it is")
 	}
