@@ -176,12 +176,24 @@ func (b *Book) Visit(client netip.Addr, name string, now int64, turnedAway bool)
 	return err
 }
 
+// hasAsked says whether it is known that somebody told of visits at a time, or shortly before.
+func (b *Book) hasAsked(at int64) bool {
+	i, _ := slices.BinarySearch(b.asked, at+1)
+	return i > 0 && at < b.asked[i-1]+visitStep
+}
+
+// ask notes that somebody told of visits at a time.
+func (b *Book) ask(at int64) {
+	i, _ := slices.BinarySearch(b.asked, at)
+	b.asked = slices.Insert(b.asked, i, at)
+}
+
 // asks notes that somebody tells of visits, and returns the lines for it.
 func (b *Book) asks(at int64) []byte {
-	if n := len(b.asked); n > 0 && at < b.asked[n-1]+visitStep && at >= b.asked[n-1] {
+	if b.hasAsked(at) {
 		return nil
 	}
-	b.asked = append(b.asked, at)
+	b.ask(at)
 	b.tell(Fact{Asked: at})
 	return appendLine(nil, Fact{Asked: at})
 }
@@ -292,7 +304,7 @@ func (b *Book) take(f Fact) {
 		b.days[d.Number], b.counted[d.Number] = d, d.copied()
 	}
 	if f.Asked != 0 {
-		b.asked = append(b.asked, f.Asked)
+		b.ask(f.Asked)
 	}
 	if f.Alive != 0 {
 		b.alive = f.Alive // lines stand in the order of their coming, whatever the clock said

@@ -48,7 +48,7 @@ func (b *Book) Hear(f Fact) error {
 	case f.Visit != nil:
 		return b.hearVisit(*f.Visit)
 	case f.Asked != 0:
-		if slices.ContainsFunc(b.asked, func(at int64) bool { return at <= f.Asked && f.Asked < at+visitStep }) {
+		if b.hasAsked(f.Asked) {
 			return nil
 		}
 	case f.Outage != nil:

@@ -54,7 +54,7 @@ type Evidence struct {
 	Visits    []int64  // to real exchanges, by anybody of the same surroundings
 	Outages   []Outage // of the owners of the sightings, and of all
 	Pardoned  int64    // what the client did until then is forgiven; 0: nothing is
-	Asked     []int64  // when a real host's Postfix told of anybody at all: where it did not, the lack of visits says nothing
+	Asked     []int64  // when a real host's Postfix told of anybody at all, in order: where it did not, the lack of visits says nothing
 }
 
 // Grade is the ground of a listing, which is also the last octet of its DNSBL answer (RFC 5782 2.1).
@@ -101,7 +101,7 @@ var (
 // life is how long a listing lasts.
 var life = map[Grade]int64{NoSMTP: 6 * hour, Passed: day, Deaf: day, Passed2: 7 * day}
 
-// Judge says whether a client is listed at a time, and why; nil: it is not. It does not matter in which order the facts stand.
+// Judge says whether a client is listed at a time, and why; nil: it is not. It does not matter in which order the other facts stand.
 func Judge(e Evidence, now int64) *Listing {
 	sightings := slices.DeleteFunc(slices.Clone(e.Sightings), func(s Sighting) bool {
 		return s.Cleared || s.At > now || s.At <= e.Pardoned || e.cleared(s)
@@ -176,7 +176,8 @@ func (s *Sighting) clearedBy(visit int64) bool {
 // one would clear it.
 func (e *Evidence) watched(s Sighting) bool {
 	within := func(from, to int64) bool {
-		return slices.ContainsFunc(e.Asked, func(at int64) bool { return at >= from && at <= to })
+		i, _ := slices.BinarySearch(e.Asked, from)
+		return i < len(e.Asked) && e.Asked[i] <= to
 	}
 	return within(s.At-hour, s.At) && within(s.At, s.At+visitAfter)
 }
