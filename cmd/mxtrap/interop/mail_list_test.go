@@ -147,8 +147,15 @@ func (h *mailHost) readsLogs(t *testing.T, hosts map[string]func(client string))
 // rspamd are the symbols that rspamd finds for a message of a client, with the guide's list.
 func (h *mailHost) rspamd(t *testing.T, client string) string {
 	t.Helper()
-	dir := t.TempDir()
-	port := freePort(t)
+	return rspamdFinds(t, client, `modules { path = "/usr/share/rspamd/plugins/rbl.lua"; }
+rbl {
+`+recipe(t, "rbl.conf")+"}\n")
+}
+
+// rspamdFinds are the symbols that rspamd finds for a message of a client, with some more of its settings.
+func rspamdFinds(t *testing.T, client, more string) string {
+	t.Helper()
+	dir, port := t.TempDir(), freePort(t)
 	config := write(t, dir, "rspamd.conf", fmt.Sprintf(`
 options {
   pidfile = "%[1]s/pid";
@@ -158,6 +165,20 @@ options {
   local_addrs = [];
   filters = "";
   url_tld = "/usr/share/rspamd/effective_tld_names.dat";
+}
+logging { type = "console"; level = "warning"; }
+worker "normal" { bind_socket = "127.0.0.1:%[2]s"; count = 1; }
+%[3]s`, dir, port, more))
+	message := write(t, dir, "message", "From: a@sender.test\nTo: b@s0.test\nSubject: x\n\nhello\n")
+	background(t, "rspamd", "-f", "-i", "-c", config)
+	var found []byte
+	eventually(t, "rspamd judges", func() bool {
+		var err error
+		found, err = exec.Command("rspamc", "-h", "127.0.0.1:"+port, "-i", client, "symbols", message).CombinedOutput()
+		return err == nil && strings.Contains(string(found), "Action:")
+	})
+	os.Remove(message)
+	return string(found)
 }
 logging { type = "console"; level = "warning"; }
 worker "normal" { bind_socket = "127.0.0.1:%[2]s"; count = 1; }

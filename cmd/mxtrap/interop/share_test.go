@@ -4,8 +4,6 @@ package interop
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,33 +80,9 @@ func TestInteropShare(t *testing.T) {
 // multimap are the symbols that rspamd finds for a message of a client, with the guide's map in the store.
 func multimap(t *testing.T, redisPort, client string) string {
 	t.Helper()
-	dir, port := t.TempDir(), freePort(t)
-	config := write(t, dir, "rspamd.conf", fmt.Sprintf(`
-options {
-  pidfile = "%[1]s/pid";
-  tempdir = "%[1]s";
-  disable_hyperscan = true;
-  local_addrs = [];
-  filters = "";
-  url_tld = "/usr/share/rspamd/effective_tld_names.dat";
-}
-logging { type = "console"; level = "warning"; }
-worker "normal" { bind_socket = "127.0.0.1:%[2]s"; count = 1; }
-lua = "/usr/share/rspamd/rules/rspamd.lua";
+	return rspamdFinds(t, client, `lua = "/usr/share/rspamd/rules/rspamd.lua";
 modules { path = "/usr/share/rspamd/plugins/multimap.lua"; }
-redis { servers = "127.0.0.1:%[4]s"; password = "open sesame"; }
+redis { servers = "127.0.0.1:`+redisPort+`"; password = "open sesame"; }
 multimap {
-%[3]s
-}
-`, dir, port, block(t, "DECOYS.md", "multimap.conf"), redisPort))
-	message := write(t, dir, "message", "From: a@sender.test\nTo: b@s0.test\nSubject: x\n\nhello\n")
-	background(t, "rspamd", "-f", "-i", "-c", config)
-	var found []byte
-	eventually(t, "rspamd judges", func() bool {
-		var err error
-		found, err = exec.Command("rspamc", "-h", "127.0.0.1:"+port, "-i", client, "symbols", message).CombinedOutput()
-		return err == nil && strings.Contains(string(found), "Action:")
-	})
-	os.Remove(message)
-	return string(found)
+`+block(t, "DECOYS.md", "multimap.conf")+"}\n")
 }
