@@ -180,21 +180,3 @@ worker "normal" { bind_socket = "127.0.0.1:%[2]s"; count = 1; }
 	os.Remove(message)
 	return string(found)
 }
-logging { type = "console"; level = "warning"; }
-worker "normal" { bind_socket = "127.0.0.1:%[2]s"; count = 1; }
-modules { path = "/usr/share/rspamd/plugins/rbl.lua"; }
-rbl {
-%[3]s
-}
-`, dir, port, recipe(t, "rbl.conf")))
-	message := write(t, dir, "message", "From: a@sender.test\nTo: b@s0.test\nSubject: x\n\nhello\n")
-	background(t, "rspamd", "-f", "-i", "-c", config)
-	var found []byte
-	eventually(t, "rspamd judges", func() bool {
-		var err error
-		found, err = exec.Command("rspamc", "-h", "127.0.0.1:"+port, "-i", client, "symbols", message).CombinedOutput()
-		return err == nil && strings.Contains(string(found), "Action:")
-	})
-	os.Remove(message)
-	return string(found)
-}
