@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -23,10 +22,11 @@ type Tempo struct {
 	Judge time.Duration // it judges, where it does
 	Lease time.Duration // that a judge has before another takes its place
 	Heard time.Duration // after which a server that is silent counts as not heard; as old may be the word of all about visits for somebody to be listed
+	Sent  time.Duration // for which what was written is kept, should the store lose it
 }
 
 // RealTime is the tempo of a server.
-var RealTime = Tempo{Beat: time.Second, Judge: 10 * time.Second, Lease: 15 * time.Second, Heard: time.Minute}
+var RealTime = Tempo{Beat: time.Second, Judge: 10 * time.Second, Lease: 15 * time.Second, Heard: time.Minute, Sent: 2 * time.Minute}
 
 // heard is when a server was heard that counts as heard at a time.
 func (t Tempo) heard(at, now int64) bool { return now-at <= int64(t.Heard.Seconds()) }
@@ -57,8 +57,9 @@ type Fleet struct {
 	waiting  waiting
 	ahead    atomic.Int64 // that the store's clock is ahead of this one's, in seconds
 	cursor   cursor
-	caught   bool // this server has read all that was in the stream
-	broken   bool // the last round failed
+	said     int64 // when this server has said last that it is there, by the clock of the store
+	caught   bool  // this server has read all that was in the stream
+	broken   bool  // the last round failed
 	told     time.Time
 	asked    atomic.Int64
 	lease    lease
@@ -145,7 +146,7 @@ func (f *Fleet) round(ctx context.Context) {
 			f.Log.Error("the shared store does not answer as it should; who is listed stays until his end, nobody new is listed, and what is seen here is handed in later", "store", f.config.Where(), "error", conf.Plain(err))
 		}
 		if !f.broken {
-			f.waiting.again() // the store may have lost what it had last
+			f.waiting.again(f.tempo.Sent) // the store may have lost what it had last
 		}
 		f.broken = true
 	}
@@ -157,6 +158,9 @@ func (f *Fleet) beat(ctx context.Context) error {
 		return err
 	}
 	if err := f.checkStore(ctx); err != nil {
+		return err
+	}
+	if err := f.checkRollback(ctx); err != nil {
 		return err
 	}
 	seen, err := f.publish(ctx)
@@ -187,6 +191,30 @@ func (f *Fleet) readClock(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.now = at.Unix()
+	return nil
+}
+
+// checkRollback finds out whether the store has gone back to an earlier state, by what this server has said of itself last. What it has written
+// since is written once more, as far as it has it still; what others have may be lost.
+func (f *Fleet) checkRollback(ctx context.Context) error {
+	if f.said == 0 {
+		return nil
+	}
+	said, err := f.store.HGet(ctx, f.config.key(nodesKey), f.id).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil // the operator has had this server forgotten, while it was not heard
+	} else if err != nil {
+		return err
+	}
+	var me node
+	if json.Unmarshal([]byte(said), &me) != nil || me.At >= f.said {
+		return nil
+	}
+	if f.waiting.again(f.tempo.Sent); f.said-me.At > int64(f.tempo.Sent.Seconds())/2 {
+		f.Log.Warn("the shared store has gone back to an earlier state; what clients did meanwhile is no evidence", "store", f.config.Where(), "seconds", f.said-me.At)
+		f.blind(me.At)
+	}
+	f.said = me.At
 	return nil
 }
 
@@ -224,7 +252,7 @@ func (f *Fleet) checkStore(ctx context.Context) error {
 		f.mu.Lock()
 		f.change = ""
 		f.mu.Unlock()
-		f.waiting.again()
+		f.waiting.again(f.tempo.Sent)
 	}
 	return nil
 }
@@ -244,104 +272,6 @@ func (f *Fleet) blind(since int64) {
 	}
 }
 
-// say tells the others of this server, and of which real exchanges are not well.
-func (f *Fleet) say(ctx context.Context, seen int64) error {
-	now := f.storeNow()
-	me := node{Version: Version, Name: f.config.Node, At: now, Seen: seen, Asked: f.asked.Load(), Senses: f.Senses, Lists: f.Here.Lists()}
-	unwell := f.Unwell()
-	if len(unwell) > mostUnwell {
-		unwell = unwell[:mostUnwell]
-	}
-	pipe := f.store.Pipeline()
-	pipe.HSet(ctx, f.config.key(nodesKey), f.id, text(me))
-	pipe.Set(ctx, f.config.key(healthKey+f.id), text(unwell), f.tempo.Heard)
-	_, err := pipe.Exec(ctx)
-	return err
-}
-
-// hearNodes reads what the others say of themselves, and of real exchanges.
-func (f *Fleet) hearNodes(ctx context.Context) error {
-	all, err := f.store.HGetAll(ctx, f.config.key(nodesKey)).Result()
-	if err != nil {
-		return err
-	}
-	nodes := make(map[string]node, len(all))
-	now, back := f.storeNow(), f.storeNow()
-	for id, said := range all {
-		var n node
-		if json.Unmarshal([]byte(said), &n) != nil {
-			continue
-		}
-		if nodes[id] = n; n.Senses {
-			back = min(back, n.Seen)
-		}
-		if id != f.id && n.Asked > 0 {
-			f.hear(judge.Fact{Asked: n.Asked})
-		}
-	}
-	unwell, err := f.hearHealth(ctx, nodes)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	before := f.nodes
-	f.nodes, f.back = nodes, back
-	if len(unwell) > 0 || len(f.unwell) > 0 {
-		f.signal()
-	}
-	f.unwell = unwell
-	for id, n := range nodes {
-		switch told, was := f.silent[id]; {
-		case id == f.id || !n.Senses || f.tempo.heard(n.At, now):
-			if delete(f.silent, id); was {
-				f.Log.Info("a server of the fleet is heard again", "node", n.Name)
-			}
-		case !was || now-told >= silentTold:
-			f.silent[id] = now
-			f.Log.Error("a server of the fleet that sees who comes to real hosts is not heard; until it is, nobody new is listed; if it is gone for good: mxtrap share forget "+n.Name, "node", n.Name, "silent", time.Duration(now-n.At)*time.Second)
-		}
-	}
-	for id := range f.silent {
-		if _, there := nodes[id]; !there {
-			delete(f.silent, id)
-		}
-	}
-	f.mu.Unlock()
-	for id, n := range before { // without the lock: the book asks this fleet, too
-		if _, there := nodes[id]; !there { // the operator knows that it is gone
-			f.Book.EndOutages(id, n.At-f.ahead.Load())
-		}
-	}
-	return nil
-}
-
-// hearHealth reads which real exchanges are not well for other servers that are heard.
-func (f *Fleet) hearHealth(ctx context.Context, nodes map[string]node) (map[netip.Addr]bool, error) {
-	var keys []string
-	for id := range nodes {
-		if id != f.id {
-			keys = append(keys, f.config.key(healthKey+id))
-		}
-	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	said, err := f.store.MGet(ctx, keys...).Result()
-	if err != nil {
-		return nil, err
-	}
-	unwell := map[netip.Addr]bool{}
-	for _, one := range said {
-		var list []netip.Addr
-		if s, ok := one.(string); ok && json.Unmarshal([]byte(s), &list) == nil {
-			for _, a := range list {
-				unwell[a] = true
-			}
-		}
-	}
-	return unwell, nil
-}
-
 // signal says that something has changed.
 func (f *Fleet) signal() {
 	select {
@@ -355,30 +285,6 @@ func (f *Fleet) OthersUnwell() map[netip.Addr]bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.unwell
-}
-
-// ErrNoNode says that no server is called so.
-var ErrNoNode = errors.New("no server of the fleet is called so")
-
-// Forget has nobody wait any more for a server that is gone for good.
-func (f *Fleet) Forget(ctx context.Context, name string) error {
-	f.mu.Lock()
-	var ids []string
-	for id, n := range f.nodes {
-		if n.Name != name {
-			continue
-		}
-		if f.tempo.heard(n.At, f.now) {
-			f.mu.Unlock()
-			return fmt.Errorf("%s is heard: stop it first", name)
-		}
-		ids = append(ids, id)
-	}
-	f.mu.Unlock()
-	if len(ids) == 0 {
-		return ErrNoNode
-	}
-	return f.store.HDel(ctx, f.config.key(nodesKey), ids...).Err()
 }
 
 // Status is what a server knows of its fleet.

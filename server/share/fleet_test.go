@@ -172,6 +172,31 @@ func TestInteropTheStoreComesBackEmpty(t *testing.T) {
 	eventually(t, "rspamd reads the list again", func() bool { return s.client().HExists(ctx, "mxtrap:list", bot.String()).Val() })
 }
 
+// TestInteropTheStoreGoesBack to what it had long ago: visits of the meantime are lost, and what was taken out of the list is there again.
+func TestInteropTheStoreGoesBack(t *testing.T) {
+	s := startRedis(t, "--dbfilename", "dump.rdb")
+	all := three(t, s.at())
+	pardoned, honest := netip.MustParseAddr("203.0.113.23"), netip.MustParseAddr("198.18.79.9")
+	all[0].sights(pardoned, 60)
+	everyLists(t, all, pardoned)
+	if err := s.client().Save(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		p.Book.Hear(judge.Fact{Pardon: &judge.Pardon{At: p.now(), For: judge.Narrow(pardoned)}})
+	}
+	eventually(t, "the pardoned one is out", func() bool { return !s.client().HExists(ctx, "mxtrap:list", pardoned.String()).Val() })
+	all[1].visits(honest, 0)
+	time.Sleep(soon.Sent + 500*time.Millisecond) // nobody writes that visit once more
+	s.kill()
+	s.start()
+	hearAll(t, all)
+	all[0].sights(honest, 0)
+	never(t, "one is listed whose visit is lost", 800*time.Millisecond, someLists(all, honest))
+	eventually(t, "the pardoned one is out again", func() bool { return !s.client().HExists(ctx, "mxtrap:list", pardoned.String()).Val() })
+	eventually(t, "the log tells", func() bool { return all[2].log.has("gone back to an earlier state") })
+}
+
 // TestInteropTheStoreStandsStill by SIGSTOP.
 func TestInteropTheStoreStandsStill(t *testing.T) {
 	s := startRedis(t)

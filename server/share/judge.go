@@ -164,9 +164,11 @@ func (f *Fleet) judge(ctx context.Context) error {
 			gone = append(gone, client)
 		}
 	}
-	if err := f.restore(ctx, set); err != nil {
+	strange, err := f.restore(ctx, set)
+	if err != nil {
 		return err
 	}
+	gone = append(gone, strange...)
 	if err := f.commit(ctx, set, gone); err != nil {
 		return err
 	}
@@ -176,24 +178,31 @@ func (f *Fleet) judge(ctx context.Context) error {
 // retell is how many seconds the end of an entry must move for it to be told anew: a busy bot does not change the list at each of its sessions.
 const retell = hour
 
-// restore has the whole list written again where the store has thrown some of it away.
-func (f *Fleet) restore(ctx context.Context, set map[netip.Prefix]entry) error {
-	n, err := f.store.HLen(ctx, f.config.key(entriesKey)).Result()
-	if err != nil {
-		return err
+// restore has what the store has lost of the list written again, and returns what stands there and is not in the list, such as when an older state of
+// the store has come back.
+func (f *Fleet) restore(ctx context.Context, set map[netip.Prefix]entry) (strange []netip.Prefix, err error) {
+	pipe := f.store.Pipeline()
+	entries, list := pipe.HKeys(ctx, f.config.key(entriesKey)), pipe.HKeys(ctx, f.config.key(listKey))
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
 	}
-	in, err := f.store.HLen(ctx, f.config.key(listKey)).Result()
-	if err != nil {
-		return err
+	there := map[string]int{}
+	for _, name := range append(entries.Val(), list.Val()...) {
+		there[name]++
 	}
-	if int(n) != len(f.lease.list) || int(in) != len(f.lease.list) {
-		for client, e := range f.lease.list {
-			if _, there := set[client]; !there {
-				set[client] = e
-			}
+	for client, e := range f.lease.list {
+		name := judge.Bare(client)
+		if _, changes := set[client]; !changes && there[name] < 2 {
+			set[client] = e
+		}
+		delete(there, name)
+	}
+	for name := range there {
+		if client, err := judge.ParseClients(name); err == nil {
+			strange = append(strange, client)
 		}
 	}
-	return nil
+	return strange, nil
 }
 
 // commit writes changes of the list, and has lease and list live on.
@@ -243,7 +252,7 @@ func (f *Fleet) commitSome(ctx context.Context, set map[netip.Prefix]entry, gone
 			pipe.ZRem(ctx, f.config.key(endsKey), name)
 		}
 		if len(set)+len(gone) > 0 {
-			pipe.Incr(ctx, f.config.key(changeKey))
+			pipe.Set(ctx, f.config.key(changeKey), randomID(), 0)
 		}
 		for _, key := range []string{entriesKey, listKey, endsKey} { // nobody stays beyond his end, even if all servers stop
 			pipe.Expire(ctx, f.config.key(key), time.Duration(max(1, life))*time.Second)

@@ -59,12 +59,14 @@ func (f *Fleet) enqueue(fact judge.Fact) {
 }
 
 // again has what was written lately written once more: a store that has failed may have lost it. Who has it takes no second.
-func (w *waiting) again() {
+func (w *waiting) again(sentSince time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := make([]judge.Fact, 0, len(w.sent)+len(w.list))
 	for _, s := range w.sent {
-		list = append(list, s.fact)
+		if time.Since(s.at) <= sentSince {
+			list = append(list, s.fact)
+		}
 	}
 	w.list, w.sent = append(list, w.list...), nil
 }
@@ -103,7 +105,7 @@ func (f *Fleet) publish(ctx context.Context) (seen int64, err error) {
 		for _, fact := range some {
 			w.sent = append(w.sent, sent{fact, now})
 		}
-		for len(w.sent) > 0 && (now.Sub(w.sent[0].at) > keepSent*time.Second || len(w.sent) > mostWaiting) {
+		for len(w.sent) > 0 && (now.Sub(w.sent[0].at) > f.tempo.Sent || len(w.sent) > mostWaiting) {
 			w.sent = w.sent[1:]
 		}
 		w.list = append([]judge.Fact(nil), w.list[len(some):]...)

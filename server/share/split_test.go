@@ -123,7 +123,7 @@ ip netns exec %[1]s ip link set eth0 up`, h.name, h.ip))
 	}
 	var all []*peer
 	for _, h := range hosts {
-		all = append(all, join(t, h.name, settings{options: redis.UniversalOptions{Addrs: sentinels, MasterName: "traps", Dialer: h.dial}}))
+		all = append(all, join(t, h.name, settings{options: redis.UniversalOptions{Addrs: sentinels, MasterName: "traps", Dialer: h.dial}, sent: 30 * time.Second}))
 	}
 	hearAll(t, all)
 	all[0].sights(bot, 60)

@@ -23,7 +23,7 @@ const (
 	entriesKey = "entries" // hash: the list, by client, as JSON of [judge.Entry]
 	listKey    = "list"    // hash: the list by client, each with its grade: rspamd's multimap reads it
 	endsKey    = "ends"    // sorted set: the clients of the list by their ends
-	changeKey  = "change"  // string: grows with each change of the list
+	changeKey  = "change"  // string: another one with each change of the list
 	bornKey    = "born"    // string: tells this store from one that has lost all
 	formatKey  = "format"  // string: the version of who began the store
 )
@@ -38,7 +38,6 @@ const (
 	mostWaiting = 1 << 17 // facts that wait to be written
 	hour        = 3600    // in seconds
 	step        = 300     // seconds: visits that follow each other faster are one
-	keepSent    = 60      // seconds for which what was written is kept, should the store lose it
 	silentTold  = hour    // seconds between messages about a server that is silent
 )
 

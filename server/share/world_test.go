@@ -4,6 +4,7 @@ package share
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -25,7 +26,7 @@ import (
 )
 
 // soon is the tempo of the tests.
-var soon = Tempo{Beat: 20 * time.Millisecond, Judge: 50 * time.Millisecond, Lease: time.Second, Heard: 2 * time.Second}
+var soon = Tempo{Beat: 20 * time.Millisecond, Judge: 50 * time.Millisecond, Lease: time.Second, Heard: 2 * time.Second, Sent: 2 * time.Second}
 
 // server is a redis-server.
 type server struct {
@@ -132,6 +133,7 @@ type settings struct {
 	blind   bool // no mail host tells it who comes
 	state   string
 	skew    int64
+	sent    time.Duration // zero: as soon has it
 }
 
 // join has a server take part.
@@ -145,11 +147,13 @@ func join(t *testing.T, name string, with settings) *peer {
 		with.state = t.TempDir()
 	}
 	p.unwell.Store(new([]netip.Addr))
+	tempo := soon
+	tempo.Sent = cmp.Or(with.sent, tempo.Sent)
 	p.Fleet = New(Config{options: &o, Node: name, prefix: "mxtrap"}, Here{
 		Book: judge.NewBook(judge.Rules{Keep: 30 * 24 * time.Hour}), Senses: !with.blind, Lists: func() bool { return !with.observe }, Ready: func() bool { return true },
 		Unwell: func() []netip.Addr { return *p.unwell.Load() }, State: with.state, Log: slog.New(slog.NewTextHandler(p.log, nil)),
 		Clock: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load()) * time.Second) },
-	}, soon)
+	}, tempo)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := p.run(ctx)
 	p.stop = sync.OnceFunc(func() {

@@ -1,0 +1,137 @@
+package share
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mxtrap/server/judge"
+)
+
+// say tells the others of this server, and of which real exchanges are not well.
+func (f *Fleet) say(ctx context.Context, seen int64) error {
+	now := f.storeNow()
+	me := node{Version: Version, Name: f.config.Node, At: now, Seen: seen, Asked: f.asked.Load(), Senses: f.Senses, Lists: f.Here.Lists()}
+	unwell := f.Unwell()
+	if len(unwell) > mostUnwell {
+		unwell = unwell[:mostUnwell]
+	}
+	pipe := f.store.Pipeline()
+	pipe.HSet(ctx, f.config.key(nodesKey), f.id, text(me))
+	pipe.Set(ctx, f.config.key(healthKey+f.id), text(unwell), f.tempo.Heard)
+	_, err := pipe.Exec(ctx)
+	if err == nil {
+		f.said = now
+	}
+	return err
+}
+
+// hearNodes reads what the others say of themselves, and of real exchanges.
+func (f *Fleet) hearNodes(ctx context.Context) error {
+	all, err := f.store.HGetAll(ctx, f.config.key(nodesKey)).Result()
+	if err != nil {
+		return err
+	}
+	nodes := make(map[string]node, len(all))
+	now, back := f.storeNow(), f.storeNow()
+	for id, said := range all {
+		var n node
+		if json.Unmarshal([]byte(said), &n) != nil {
+			continue
+		}
+		if nodes[id] = n; n.Senses {
+			back = min(back, n.Seen)
+		}
+		if id != f.id && n.Asked > 0 {
+			f.hear(judge.Fact{Asked: n.Asked})
+		}
+	}
+	unwell, err := f.hearHealth(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	before := f.nodes
+	f.nodes, f.back = nodes, back
+	if len(unwell) > 0 || len(f.unwell) > 0 {
+		f.signal()
+	}
+	f.unwell = unwell
+	for id, n := range nodes {
+		switch told, was := f.silent[id]; {
+		case id == f.id || !n.Senses || f.tempo.heard(n.At, now):
+			if delete(f.silent, id); was {
+				f.Log.Info("a server of the fleet is heard again", "node", n.Name)
+			}
+		case !was || now-told >= silentTold:
+			f.silent[id] = now
+			f.Log.Error("a server of the fleet that sees who comes to real hosts is not heard; until it is, nobody new is listed; if it is gone for good: mxtrap share forget "+n.Name, "node", n.Name, "silent", time.Duration(now-n.At)*time.Second)
+		}
+	}
+	for id := range f.silent {
+		if _, there := nodes[id]; !there {
+			delete(f.silent, id)
+		}
+	}
+	f.mu.Unlock()
+	for id, n := range before { // without the lock: the book asks this fleet, too
+		if _, there := nodes[id]; !there { // the operator knows that it is gone
+			f.Book.EndOutages(id, n.At-f.ahead.Load())
+		}
+	}
+	return nil
+}
+
+// hearHealth reads which real exchanges are not well for other servers that are heard.
+func (f *Fleet) hearHealth(ctx context.Context, nodes map[string]node) (map[netip.Addr]bool, error) {
+	var keys []string
+	for id := range nodes {
+		if id != f.id {
+			keys = append(keys, f.config.key(healthKey+id))
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	said, err := f.store.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, err
+	}
+	unwell := map[netip.Addr]bool{}
+	for _, one := range said {
+		var list []netip.Addr
+		if s, ok := one.(string); ok && json.Unmarshal([]byte(s), &list) == nil {
+			for _, a := range list {
+				unwell[a] = true
+			}
+		}
+	}
+	return unwell, nil
+}
+
+// ErrNoNode says that no server is called so.
+var ErrNoNode = errors.New("no server of the fleet is called so")
+
+// Forget has nobody wait any more for a server that is gone for good.
+func (f *Fleet) Forget(ctx context.Context, name string) error {
+	f.mu.Lock()
+	var ids []string
+	for id, n := range f.nodes {
+		if n.Name != name {
+			continue
+		}
+		if f.tempo.heard(n.At, f.now) {
+			f.mu.Unlock()
+			return fmt.Errorf("%s is heard: stop it first", name)
+		}
+		ids = append(ids, id)
+	}
+	f.mu.Unlock()
+	if len(ids) == 0 {
+		return ErrNoNode
+	}
+	return f.store.HDel(ctx, f.config.key(nodesKey), ids...).Err()
+}
