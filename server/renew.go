@@ -33,6 +33,7 @@ type renewals struct {
 	ahead int64                 // when signatures are to be made for the next window of a zone
 	made  map[string]*zone.Zone // the next versions of zones, by path, for the signatures that are made already
 	lost  map[string]int64      // of the zones whose keys are lost, by path, when that was told
+	seen  int64                 // the time when that was looked at last
 	began time.Time             // when zones were renewed last
 	took  time.Duration         // and how long that took
 }
@@ -67,6 +68,10 @@ func (r *renewals) plan(files *load.Files, now int64) {
 // renew does what the time has come for.
 func (s *Server) renew(ctx context.Context) {
 	now := s.Clock().Unix()
+	if s.renewals.seen-now > load.ClockBack { // the clock has gone back
+		s.renewals.next = now
+	}
+	s.renewals.seen = now
 	s.tellLost(now)
 	if r := &s.renewals; now >= r.next && time.Since(r.began) >= min(longestRest, r.took*renewShare) {
 		r.began = time.Now()
@@ -83,9 +88,9 @@ func (s *Server) renewDue(ctx context.Context, now int64) {
 	r := &s.renewals
 	var due []string
 	for f := range s.files.All() {
-		if f.Until() <= now {
+		if f.Due(now) {
 			due = append(due, f.Path)
-			if z := r.made[f.Path]; z != nil {
+			if z := r.made[f.Path]; z != nil && f.Zone.Plan().Until <= now {
 				if _, left := z.Signatures(); left > 0 {
 					s.metrics.LateWindows.Inc()
 					s.Log.Warn("a window begins before all of its signatures are made; the rest is made as clients ask for it", "zone", z.Name(), "missing", left)
@@ -95,13 +100,19 @@ func (s *Server) renewDue(ctx context.Context, now int64) {
 	}
 	o := s.loader(s.config)
 	made := r.made
+	if len(due) == 0 {
+		r.plan(s.files, now)
+		return
+	}
 	l := pace.WhileServing(ctx, func() *load.Loading { return o.Renew(due, made, s.files, s.refused) })
 	if l == nil {
 		return
 	}
 	s.logProblems(l.Report.Problems())
 	for _, path := range due {
-		delete(r.made, path)
+		if f := l.Files.Get(path); f == nil || made[path] == nil || f.Zone.Plan() == nil || made[path].Plan().Window == f.Zone.Plan().Window {
+			delete(r.made, path) // what was made ahead is served
+		}
 	}
 	if !slices.ContainsFunc(due, func(path string) bool { return l.Files.Get(path) != s.files.Get(path) }) {
 		r.next = now + renewAgain

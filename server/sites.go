@@ -81,6 +81,14 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 		if err != nil {
 			continue
 		}
+		var turned []trap.Pool
+		var keys []string
+		if z.Rotation() != nil {
+			turned = z.Rotation().Pools()
+			for _, p := range turned {
+				keys = append(keys, fmt.Sprint(p.Prefixes))
+			}
+		}
 		for _, d := range domains {
 			var exchanges []health.Exchange
 			for _, e := range d.Exchanges {
@@ -91,20 +99,14 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 					}
 				}
 			}
-			if turns := z.Rotation(); turns != nil && len(turns.Pools()) > 0 {
-				decoy := catch.Decoy{Owner: d.Owner, Zone: z.Name(), Turns: turns}
-				for _, e := range d.Exchanges {
-					if e.Role == mail.Decoy {
-						decoy.Host = e.Host
+			if len(turned) > 0 {
+				decoy := catch.Decoy{Owner: d.Owner, Zone: z.Name(), Turns: z.Rotation(), Pooled: true}
+				for i, p := range turned {
+					if pools[keys[i]] == nil {
+						pools[keys[i]] = &pool{Pool: p}
 					}
-				}
-				for _, p := range turns.Pools() {
-					key := fmt.Sprint(p.Prefixes)
-					if pools[key] == nil {
-						pools[key] = &pool{Pool: p}
-					}
-					pools[key].decoys = append(pools[key].decoys, decoy)
-					pools[key].exchanges = append(pools[key].exchanges, exchanges...)
+					pools[keys[i]].decoys = append(pools[keys[i]].decoys, decoy)
+					pools[keys[i]].exchanges = append(pools[keys[i]].exchanges, exchanges...)
 				}
 				continue
 			}
@@ -122,9 +124,17 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 						p = &place{}
 						places[a] = p
 					}
-					p.decoys = append(p.decoys, catch.Decoy{Host: e.Host, Owner: d.Owner, Zone: z.Name(), Rank: rank})
+					p.decoys = append(p.decoys, catch.Decoy{Host: e.Host, Owner: d.Owner, Zone: z.Name(), Rank: rank, Turns: z.Rotation()})
 					p.exchanges = append(p.exchanges, exchanges...)
 				}
+			}
+		}
+	}
+	for _, p := range united(slices.Collect(maps.Values(pools))) {
+		s.Pools = append(s.Pools, catch.Pool{Prefixes: p.Prefixes, Each: p.Each, Site: s.site(&p.place)})
+		for a, other := range places {
+			if slices.ContainsFunc(p.Prefixes, func(of netip.Prefix) bool { return of.Contains(a) }) {
+				other.decoys, other.exchanges = append(other.decoys, p.decoys...), append(other.exchanges, p.exchanges...)
 			}
 		}
 	}
@@ -132,10 +142,6 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 		if !real[a] {
 			s.At[a] = s.site(p)
 		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(pools)) {
-		p := pools[key]
-		s.Pools = append(s.Pools, catch.Pool{Prefixes: p.Prefixes, Each: p.Each, Site: s.site(&p.place)})
 	}
 	slices.Sort(s.lookedUp)
 	s.lookedUp = slices.Compact(s.lookedUp)
@@ -146,6 +152,50 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 type pool struct {
 	trap.Pool
 	place
+}
+
+// united are pools of which none has an address of another: those that do are one.
+func united(pools []*pool) (apart []*pool) {
+	type part struct {
+		netip.Prefix
+		of *pool
+	}
+	var parts []part
+	for _, p := range pools {
+		for _, of := range p.Prefixes {
+			parts = append(parts, part{of, p})
+		}
+	}
+	slices.SortFunc(parts, func(a, b part) int { return a.Prefix.Compare(b.Prefix) }) // who holds others stands before them
+	into := map[*pool]*pool{}
+	root := func(p *pool) *pool {
+		for into[p] != nil {
+			p = into[p]
+		}
+		return p
+	}
+	var cover part
+	for _, p := range parts {
+		if cover.of == nil || !cover.Overlaps(p.Prefix) {
+			cover = p
+		} else if a, b := root(cover.of), root(p.of); a != b {
+			into[b] = a
+		}
+	}
+	for _, p := range pools {
+		to := root(p)
+		if to == p {
+			apart = append(apart, p)
+			continue
+		}
+		to.decoys, to.exchanges = append(to.decoys, p.decoys...), append(to.exchanges, p.exchanges...)
+		to.Prefixes, to.Each = slices.Concat(to.Prefixes, p.Prefixes), slices.Concat(to.Each, p.Each)
+	}
+	for _, p := range apart {
+		slices.SortFunc(p.Prefixes, netip.Prefix.Compare)
+	}
+	slices.SortFunc(apart, func(a, b *pool) int { return a.Prefixes[0].Compare(b.Prefixes[0]) })
+	return apart
 }
 
 // catcher keeps the catch and the watch over real exchanges in step with the zones.

@@ -26,7 +26,7 @@ value in 95 of 100 cases, if clients are independent. There is no address in it,
 		Args: usage(cobra.NoArgs),
 	}
 	named, asJSON := configFlag(c), jsonFlag(c)
-	since := c.Flags().String("since", "30d", "how far back it looks, such as 12h or 30d")
+	since := c.Flags().String("since", "30d", "how far back it looks, such as 7d; it counts whole days (UTC)")
 	asCSV := c.Flags().Bool("csv", false, "print CSV")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		back, err := daysOrHours(*since)

@@ -17,6 +17,8 @@ type Decoy struct {
 	Zone  string
 	Rank  int            // among the decoys of its owner, counted from 1
 	Turns *trap.Rotation // nil: it never changes
+
+	Pooled bool // it has an address of a pool in turn
 }
 
 // Site is what is known of an address of decoys, or of addresses that decoys have in turn. It never changes but in its health.
@@ -55,22 +57,32 @@ func (d Decoy) at(a netip.Addr, now time.Time) (m met, ok bool) {
 	if m.Decoy = d; d.Turns == nil {
 		return m, true
 	}
+	if !d.Pooled { // all of the owner's decoys lead to one address
+		if name := d.Turns.Name(d.Owner, now.Unix()); name != "" {
+			m.Host = name
+		}
+		return m, true
+	}
 	m.held, ok = d.Turns.Had(d.Owner, a, now.Unix())
 	m.Host, m.Rank = m.held.Host, m.held.Rank
 	return m, ok
 }
 
 // mostGuesses is of how many owners it is looked who has an address, as long as the client has not said whom it wants.
-const mostGuesses = 16
+const mostGuesses = 64
 
-// first is a decoy that has an address, or else one of the site.
+// first is a decoy that has an address. Where that is not found, it is called by its address (RFC 5321 4.1.3), and nobody's: the name of another
+// domain would be wrong.
 func (s *Site) first(a netip.Addr, now time.Time) Decoy {
 	for _, d := range s.Decoys[:min(mostGuesses, len(s.Decoys))] {
 		if m, ok := d.at(a, now); ok {
 			return m.Decoy
 		}
 	}
-	return s.Decoys[0]
+	if a.Is6() {
+		return Decoy{Host: "[IPv6:" + a.String() + "]"}
+	}
+	return Decoy{Host: "[" + a.String() + "]"}
 }
 
 // Sites are what is known of the addresses of decoys.

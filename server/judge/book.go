@@ -301,6 +301,7 @@ func (b *Book) take(f Fact) {
 		b.took[t.Client] = list[max(0, len(list)-mostVisits):]
 	}
 	if d := f.Day; d != nil {
+		d.sound()
 		b.days[d.Number], b.counted[d.Number] = d, d.copied()
 	}
 	if f.Asked != 0 {

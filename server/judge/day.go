@@ -19,6 +19,22 @@ type Day struct {
 	Ranks    map[int]int    `json:"ranks"`    // and by the decoy's rank, of those that named a recipient
 }
 
+// sound makes what a file says of a day one that can be counted on.
+func (d *Day) sound() {
+	sessions, ranks := map[string]int{}, map[int]int{}
+	for rung, n := range d.Sessions {
+		if slices.Contains([]string{"E0", "E1", "E2", "E3", "E4"}, rung) {
+			sessions[rung] = max(0, n)
+		}
+	}
+	for rank, n := range d.Ranks {
+		if rank > 0 {
+			ranks[rank] = max(0, n)
+		}
+	}
+	d.Sessions, d.Ranks, d.Visits, d.Took = sessions, ranks, max(0, d.Visits), max(0, d.Took)
+}
+
 func (d *Day) copied() Day {
 	c := *d
 	c.Sessions, c.Ranks = maps.Clone(d.Sessions), maps.Clone(d.Ranks)

@@ -139,6 +139,7 @@ func (b *Book) forgetFuture(now int64) {
 		}
 	}
 	b.asked = slices.DeleteFunc(b.asked, func(at int64) bool { return at > now })
+	maps.DeleteFunc(b.days, func(number int64, _ *Day) bool { return number > now/day })
 	for owner, list := range b.outages {
 		list = slices.DeleteFunc(list, func(o Outage) bool { return o.From > now && o.To != 0 })
 		for i := range list {

@@ -82,22 +82,23 @@ func quantiles(values []int64) *Quantiles {
 // rungNames are those of sightings.
 var rungNames = [...]string{"E2 spoke too early, or no SMTP", "E3 named a recipient", "E4 went on to DATA"}
 
-// Report adds up what is known since a time.
+// Report adds up what is known since a time, from the day (UTC) on in which that is.
 func (b *Book) Report(since, now int64, senses, lists bool) *Report {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	since -= since % day
 	r := &Report{From: since, To: now, Missing: []string{}}
-	ends := b.reportDays(r, since)
+	b.mu.Lock()
+	ends, clients := b.reportDays(r, since, now), slices.Collect(maps.Keys(b.clients))
+	b.mu.Unlock()
 	var rungs [len(rungNames)]int
 	var ages [len(AgeNames)]int
 	var leads [len(LeadNames)]int
 	var later []int64
 	named, avoiders, took, full := 0, 0, 0, false
-	for client, list := range b.clients {
-		list = slices.Clone(list)
+	each := func(client netip.Prefix) {
+		list := slices.Clone(b.clients[client])
 		list = slices.DeleteFunc(list, func(s Sighting) bool { return s.At < since })
 		if len(list) == 0 {
-			continue
+			return
 		}
 		full = full || len(b.clients[client]) == mostOfClient
 		r.Clients++
@@ -124,6 +125,13 @@ func (b *Book) Report(since, now int64, senses, lists bool) *Report {
 			}
 		}
 	}
+	for some := range slices.Chunk(clients, judgedAtOnce) {
+		b.mu.Lock()
+		for _, client := range some {
+			each(client)
+		}
+		b.mu.Unlock()
+	}
 	r.Avoiders = ShareOf("", avoiders, r.Clients)
 	sightings := rungs[0] + rungs[1] + rungs[2]
 	for i, name := range rungNames {
@@ -146,10 +154,10 @@ func (b *Book) Report(since, now int64, senses, lists bool) *Report {
 }
 
 // reportDays adds up what was counted by day, and says whether real hosts tell which messages they take.
-func (b *Book) reportDays(r *Report, since int64) (ends bool) {
+func (b *Book) reportDays(r *Report, since, now int64) (ends bool) {
 	sessions, ranks := map[string]int{}, map[int]int{}
 	for number, d := range b.days {
-		if number < since/day {
+		if number < since/day || number > now/day {
 			continue
 		}
 		r.Days++

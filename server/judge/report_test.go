@@ -97,3 +97,20 @@ func TestWhatWasCountedOutlivesTheProcess(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOddDaysOfAFileDoNoHarm: a line of the file may be right by its sum, and say what cannot be.
+func TestOddDaysOfAFileDoNoHarm(t *testing.T) {
+	for _, d := range []*Day{
+		{Number: noon / day, Visits: 7}, {Number: noon / day, Ranks: map[int]int{0: 3, -1: 2, 1: 1}}, {Number: noon / day, Visits: -5, Took: -1, Ranks: map[int]int{1: 9}},
+		{Number: noon / day, Sessions: map[string]int{"<b>192.0.2.1": 4, "E3": -1}}, {Number: 30000, Visits: 500},
+	} {
+		b := NewBook(Rules{Keep: 30 * 24 * 3600e9})
+		b.take(Fact{Day: d})
+		b.CountSession("E3", 1, noon)
+		r := b.Report(noon-day, noon+hour, true, true)
+		text, err := json.Marshal(r)
+		if err != nil || strings.Contains(string(text), "192.0.2.1") || r.Decoys.Share > 1 || r.Visits > 7 {
+			t.Errorf("%v: %v\n%s", d, err, text)
+		}
+	}
+}

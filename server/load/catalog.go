@@ -40,7 +40,7 @@ func (o Loader) members(ctx context.Context, l *Loading, before *Files, anew boo
 			if unread != nil {
 				reports[i].Add(conf.Problem{File: f.Template, Reason: conf.Plain(unread).Error()})
 			} else {
-				members[i] = o.compile(source.ParseMember(f.Template, text, names[i], &reports[i]), memberPath(f, names[i]), old, &reports[i])
+				members[i] = o.compile(source.ParseMember(f.Template, text, source.Files{}, names[i], &reports[i]), memberPath(f, names[i]), old, &reports[i])
 			}
 		})
 		for i, name := range names {
@@ -105,7 +105,7 @@ func (o Loader) listed(f *File, report *conf.Report) ([]string, error) {
 // again is the source of a zone that comes from a primary, as it was loaded: what stands in its file now is for the next reload.
 func (f *File) again(report *conf.Report) *source.Zone {
 	if s := f.Secondary; s.Template != "" {
-		return source.ParseMember(s.Template, s.Text, s.Name, report)
+		return source.ParseMember(s.Template, s.Text, f.files, s.Name, report)
 	}
 	return source.Again(f.Path, f.Secondary.Text, f.files, report)
 }

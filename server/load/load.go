@@ -272,7 +272,8 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 // standsAlike says whether a zone whose files have not changed would be loaded as it is. One with words of its own for transfers depends on the
 // server file, and one from a primary on its copy.
 func (o Loader) standsAlike(f *File) bool {
-	return f.Secondary == nil && f.Access == nil && o.signedAlike(f) && o.updatedAlike(f)
+	turn := f.Zone.Rotation()
+	return f.Secondary == nil && f.Access == nil && (turn == nil || !f.Due(o.now().Unix())) && o.signedAlike(f) && o.updatedAlike(f)
 }
 
 // access is who may transfer a zone, as its file says it; nil: as the server file does.

@@ -79,3 +79,97 @@ func TestDecoysChangeAlikeOnServersThatRunAndThoseThatStart(t *testing.T) {
 		t.Errorf("the decoys have changed %d times", turns)
 	}
 }
+
+// turningLoader loads [rotatingZone], unsigned, by a clock of the test.
+func turningLoader(t *testing.T) (o Loader, dir, path string, now *time.Time) {
+	dir = t.TempDir()
+	path = filepath.Join(dir, "z0.test.toml")
+	os.WriteFile(path, []byte(rotatingZone), 0o644)
+	os.WriteFile(filepath.Join(dir, "rotate.secret"), []byte(strings.Repeat("x", 32)), 0o600)
+	now = new(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
+	return Loader{Sources: sourcesIn(dir), Numbers: state.NewNumbering(""), Ring: keyring.New(keyring.Config{}, nil), Now: func() time.Time { return *now }}, dir, path, now
+}
+
+// withoutSerial are records but the SOA record.
+func withoutSerial(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.Contains(l, "SOA") })
+}
+
+// fresh is what a server has that starts now, with the secret as it was.
+func fresh(t *testing.T, o Loader) []string {
+	l := o.Load(t.Context(), nil)
+	if l.Report.Faults() > 0 {
+		t.Fatal(l.Report.Problems())
+	}
+	return records(l)
+}
+
+func TestDecoysGoOnWithTheSecretThatWasRead(t *testing.T) {
+	for name, spoil := range map[string]func(secret string) error{
+		"gone":    os.Remove,
+		"short":   func(secret string) error { return os.WriteFile(secret, []byte("short"), 0o600) },
+		"another": func(secret string) error { return os.WriteFile(secret, []byte(strings.Repeat("y", 32)), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, dir, path, now := turningLoader(t)
+			running := o.Load(t.Context(), nil)
+			*now = now.Add(30 * 24 * time.Hour)
+			want := fresh(t, o)
+			if err := spoil(filepath.Join(dir, "rotate.secret")); err != nil {
+				t.Fatal(err)
+			}
+			if running = o.Renew([]string{path}, nil, running.Files, nil); !slices.Equal(records(running), want) {
+				t.Errorf("without a reload:\n%s\nwant\n%s", strings.Join(records(running), "\n"), strings.Join(want, "\n"))
+			}
+			running = o.Load(t.Context(), running.Files)
+			if same := slices.Equal(records(running), want); same != (name != "another") {
+				t.Errorf("after a reload, the same: %v\n%v", same, running.Report.Problems())
+			}
+		})
+	}
+}
+
+func TestDecoysComeBackWithTheClock(t *testing.T) {
+	o, _, path, now := turningLoader(t)
+	running := o.Load(t.Context(), nil)
+	want := fresh(t, o)
+	*now = now.Add(365 * 24 * time.Hour)
+	running = o.Renew([]string{path}, nil, running.Files, nil)
+	ahead := records(running)
+	*now = now.Add(-365 * 24 * time.Hour)
+	if !running.Files.Get(path).Due(now.Unix()) {
+		t.Error("a zone of the future is not due")
+	}
+	for name, back := range map[string]*Loading{"renewed": o.Renew([]string{path}, nil, running.Files, nil), "reloaded": o.Load(t.Context(), running.Files)} {
+		if got := withoutSerial(records(back)); !slices.Equal(got, withoutSerial(want)) || slices.Equal(got, withoutSerial(ahead)) {
+			t.Errorf("%s:\n%s", name, strings.Join(got, "\n"))
+		}
+	}
+}
+
+func TestDecoysGoOnOfAZoneWhoseNewFileHasAFault(t *testing.T) {
+	o, dir, path, now := turningLoader(t)
+	running := o.Load(t.Context(), nil)
+	*now = now.Add(30 * 24 * time.Hour)
+	want := fresh(t, o)
+	os.Remove(path)
+	other := filepath.Join(dir, "other.toml")
+	os.WriteFile(other, []byte("nonsense = 1\n"+rotatingZone), 0o644)
+	*now = now.Add(-30 * 24 * time.Hour)
+	running = o.Load(t.Context(), running.Files)
+	*now = now.Add(30 * 24 * time.Hour)
+	if running = o.Renew([]string{other}, nil, running.Files, nil); !slices.Equal(withoutSerial(records(running)), withoutSerial(want)) {
+		t.Errorf("%s\nwant\n%s", strings.Join(records(running), "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestTheSecretSaysNothingOfTheSerialNumber: it is copied from server to server, at any time.
+func TestTheSecretSaysNothingOfTheSerialNumber(t *testing.T) {
+	o, dir, _, _ := turningLoader(t)
+	want := fresh(t, o)
+	later := time.Now().Add(time.Hour)
+	os.Chtimes(filepath.Join(dir, "rotate.secret"), later, later)
+	if got := fresh(t, o); !slices.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

@@ -106,6 +106,15 @@ func (f *File) Until() int64 {
 	return until
 }
 
+// ClockBack is how many seconds a clock may go back without anything being made anew for it.
+const ClockBack = 600
+
+// Due says whether the zone must be another now: its time has come, or the clock has gone back to a time of other decoys.
+func (f *File) Due(now int64) bool {
+	turn := f.Zone.Rotation()
+	return f.Until() <= now || f.Lost == "" && turn != nil && now < turn.Begin-ClockBack
+}
+
 // Renew makes new versions of zones whose time has come. Made are such versions that were made before for their signatures alone.
 func (o Loader) Renew(paths []string, made map[string]*zone.Zone, before *Files, refused []*File) *Loading {
 	l := o.loading(before.clone())
@@ -142,7 +151,7 @@ func (o Loader) renewed(f *File, made *zone.Zone, l *Loading) *File {
 	switch turn := f.Zone.Rotation(); {
 	case f.Lost != "":
 		return nil
-	case turn != nil && turn.End <= o.now().Unix():
+	case turn != nil && (turn.End <= o.now().Unix() || o.now().Unix() < turn.Begin-ClockBack):
 		return o.recompiled(f, made, l)
 	case f.Zone.Plan() == nil:
 		return nil
@@ -192,13 +201,6 @@ func (f *File) reparsed(report *conf.Report) (s *source.Zone) {
 		s = f.again(report)
 	case f.text != nil:
 		s = f.parse(slices.Clone(f.text), report) // a source that is released gives it away
-	}
-	if s == nil {
-		return nil
-	}
-	if files := s.Files(); !files.Hold(f.files) {
-		report.Add(conf.Problem{File: f.file(), Key: "trap.secret_file", Reason: errEdited.Error()})
-		return nil
 	}
 	return s
 }

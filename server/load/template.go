@@ -52,7 +52,7 @@ func (l *Loading) moved(unloaded *File, byName func() map[string]*File) *File {
 		return unloaded
 	}
 	again := *served
-	again.Path, again.origin, again.files = unloaded.Path, unloaded.origin, source.Files{}
+	again.Path, again.origin, again.files = unloaded.Path, unloaded.origin, served.files.Secret()
 	l.Failed[again.Path] = failure{Zone: again.Zone.Name(), Kept: true}
 	return &again
 }

@@ -185,6 +185,9 @@ func (a *auditor) names() {
 		real[stem(e)] = true
 	}
 	change := `let trap.names go on where they end, such as "mx{n}" behind mx1`
+	if a.turns {
+		change = `let trap.names look like them, such as "mx{r}"`
+	}
 	if slices.ContainsFunc(a.with(Primary, Fallback), func(e Exchange) bool { return a.outside(e.Host) }) {
 		change += ", or set cover = true"
 	}

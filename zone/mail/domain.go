@@ -46,7 +46,9 @@ type Domain struct {
 	ttl       uint32     // of the MX set
 	octets    int        // of the whole MX answer, in octets
 
-	zone string
+	zone  string
+	turns bool         // the decoys change
+	pool  []netip.Addr // that they have in turn, where these are not too many
 }
 
 // outside says whether a host is not of the zone.
@@ -64,7 +66,14 @@ func Domains(z *zone.Zone, ask Ask, look trap.Lookups) ([]*Domain, error) {
 		}
 	}
 	for _, t := range z.Traps() {
-		domains = append(domains, readDomain(t, z.Name(), ask, covers, look))
+		d := readDomain(t, z.Name(), ask, covers, look)
+		if turns := z.Rotation(); turns != nil {
+			d.turns = true
+			for _, p := range turns.Pools() {
+				d.pool = append(d.pool, p.Each...)
+			}
+		}
+		domains = append(domains, d)
 	}
 	if len(domains) == 0 {
 		return nil, fmt.Errorf("%s has no decoys: the zone needs a [trap], and where that leads to hosts outside the zone their addresses (--resolve)", z.Name())

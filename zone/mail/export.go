@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// DecoyAddresses are the addresses that decoys alone have, in order. A decoy that leads to a real host cannot be told by its address.
+// DecoyAddresses are the addresses that decoys alone have, or will have, in order. A decoy that leads to a real host cannot be told by its address.
 func DecoyAddresses(domains []*Domain) ([]netip.Addr, error) {
 	var real, own []netip.Addr
 	for _, d := range domains {
@@ -19,6 +19,7 @@ func DecoyAddresses(domains []*Domain) ([]netip.Addr, error) {
 		for _, e := range d.with(Decoy) {
 			own = append(own, e.Addresses...)
 		}
+		own = append(own, d.pool...)
 	}
 	own = slices.DeleteFunc(own, func(a netip.Addr) bool { return slices.Contains(real, a) })
 	slices.SortFunc(own, netip.Addr.Compare)

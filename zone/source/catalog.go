@@ -138,9 +138,10 @@ func (s *Zone) Members() (members, refused []string, err error) {
 	return members, refused, nil
 }
 
-// ParseMember makes a member of a catalog out of its template, a zone file without a name.
-func ParseMember(template string, text []byte, member string, report *conf.Report) *Zone {
-	s := parse(template, text, Files{}, member, report)
+// ParseMember makes a member of a catalog out of its template, a zone file without a name. The files are those of the member before; none: it is
+// new.
+func ParseMember(template string, text []byte, files Files, member string, report *conf.Report) *Zone {
+	s := parse(template, text, files.Only(), member, report)
 	if s != nil {
 		s.member, s.text = true, text
 	}

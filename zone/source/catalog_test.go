@@ -93,7 +93,7 @@ func TestSecondaryZoneFiles(t *testing.T) {
 		})
 	}
 	var report conf.Report
-	if ParseMember("m.toml", []byte(primary), "example.org", &report) != nil {
+	if ParseMember("m.toml", []byte(primary), Files{}, "example.org", &report) != nil {
 		t.Error("a template with a name")
 	}
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -17,8 +18,9 @@ import (
 
 // Files are what a zone was read from. The path of the zone file is not kept here a second time, as there are very many.
 type Files struct {
-	zone Note   // on the zone file
-	more []file // what is named there
+	zone   Note        // on the zone file
+	more   []file      // what is named there
+	secret *secretFile // that the trap follows from, which stays as it was read until the zone file is read again; nil: there is none
 }
 
 // file is a file and what it was when it was read.
@@ -46,8 +48,8 @@ func (files *Files) Hold(before Files) bool {
 	return slices.EqualFunc(files.more, before.more, func(a, b file) bool { return a.path == b.path && a.hash == b.hash && a.size == b.size })
 }
 
-// Only are the notes without those on the files that the zone file names.
-func (files Files) Only() Files { return Files{zone: files.zone} }
+// Only are the notes without those on the files that the zone file names, but for the secret.
+func (files Files) Only() Files { return Files{zone: files.zone, secret: files.secret} }
 
 // Alone says whether the zone file names no other.
 func (files *Files) Alone() bool { return len(files.more) == 0 }
@@ -67,6 +69,12 @@ func (files Files) Renewed(path string) (now Files, changed, ok bool) {
 		return now, false, false
 	}
 	changed = now.zone != files.zone
+	if files.secret != nil {
+		s, err := readSecret(files.secret.path)
+		if err != nil || !bytes.Equal(s.text, files.secret.text) {
+			return now, false, false
+		}
+	}
 	for i, f := range files.more {
 		n, ok := f.Renewed(f.path)
 		if !ok {
@@ -229,3 +237,6 @@ func (n Note) Renewed(path string) (now Note, ok bool) {
 	ReleaseText(text)
 	return now, err == nil && now.hash == n.hash && now.modified == n.modified
 }
+
+// Secret are the notes without all but the secret: of a zone that stays though its files are others.
+func (files Files) Secret() Files { return Files{secret: files.secret} }

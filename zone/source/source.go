@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"fmt"
 	"hash/maphash"
 	"math/bits"
@@ -161,53 +160,6 @@ func (s *Zone) readTrap(before int, report *conf.Report) *Zone {
 // Whole says whether the zone can be made again of the text of its file alone, by [Again] or [ParseListed], and the secret of its trap.
 func (s *Zone) Whole() bool {
 	return s.master == "" && s.primary == nil && s.catalog == nil && (!s.member || s.listed)
-}
-
-// readSecret reads the secret that the trap's names and addresses follow from.
-func (s *Zone) readSecret() {
-	item := s.trap.SecretFile()
-	path := item.Text
-	if path == "" {
-		return
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(s.Path), path)
-	}
-	secret, err := readSecret(path)
-	if err != nil {
-		item.Fault("cannot be read: " + conf.Plain(err).Error())
-		return
-	}
-	if secret.Open() {
-		item.Warn("everybody on this host can read the secret: chmod 600 it")
-	}
-	s.files.add(path, secret.Note)
-	s.trap.Use(secret.text)
-}
-
-// secretFile is a file as it was read, which very many zones may name.
-type secretFile struct {
-	Note
-	text []byte
-}
-
-var secretFiles sync.Map // of *secretFile, by path
-
-func readSecret(path string) (*secretFile, error) {
-	if known, ok := secretFiles.Load(path); ok {
-		known := known.(*secretFile)
-		if now, ok := known.Renewed(path); ok {
-			return &secretFile{now, known.text}, nil
-		}
-	}
-	note, text, err := readFile(path)
-	if err != nil {
-		return nil, err
-	}
-	defer ReleaseText(text)
-	read := &secretFile{note, bytes.Clone(text)}
-	secretFiles.Store(path, read)
-	return read, nil
 }
 
 // recordRooms are memory for the records of sources that were released.

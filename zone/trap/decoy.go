@@ -227,7 +227,7 @@ func (b *builder) deal(t trapped, n int, real families) addresses {
 
 // turned are the addresses of an owner's n-th decoy at a time, of the families that the real exchanges have.
 func (b *builder) turned(t trapped, epoch int64, n int, real families) addresses {
-	v4, v6 := b.rotation.addresses(epoch, t.name, n)
+	v4, v6 := b.rotation.addresses(epoch, t.place, n)
 	var a addresses
 	if v4.IsValid() {
 		a.v4 = []netip.Addr{v4}

@@ -14,11 +14,12 @@ import (
 
 // trapped is an owner whose MX set is trapped.
 type trapped struct {
-	name dname.Name
-	item conf.Item     // where the operator names it
-	set  content.RRset // as the operator wrote it
-	all  []exchange    // by preference, as written where equal
-	real []exchange    // of them, those that can be hosts
+	name  dname.Name
+	place int           // among the owners
+	item  conf.Item     // where the operator names it
+	set   content.RRset // as the operator wrote it
+	all   []exchange    // by preference, as written where equal
+	real  []exchange    // of them, those that can be hosts
 
 	decoys []dname.Name   // the hosts of its decoys, where they have names of their own
 	others []turnedDecoys // and those of other times, where they change
@@ -98,6 +99,7 @@ func (b *builder) readOwners() []trapped {
 		for _, exchanges := range [][]exchange{t.all, t.real} {
 			slices.SortStableFunc(exchanges, func(x, y exchange) int { return int(x.preference) - int(y.preference) })
 		}
+		t.place = len(owners)
 		owners = append(owners, t)
 		b.checkPreferences(t)
 		if !b.Partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -107,24 +108,39 @@ func (b *builder) rotationAt(owners []trapped) *Rotation {
 	r.Number = r.Begin / r.length
 	cached := uint32(0)
 	for _, t := range owners {
-		ttl4, ttl6 := b.hostTTLs(t)
-		cached = max(cached, t.set.Ttl+max(ttl4, ttl6, b.Ttl))
+		ttl := max(b.hostTTLs(t))
+		if slices.ContainsFunc(t.real, func(e exchange) bool { return e.lookedUp }) { // whether it is known now or not
+			ttl = max(ttl, b.Ttl)
+		}
+		cached = max(cached, t.set.Ttl+ttl)
 		r.owners = append(r.owners, t.name)
 	}
 	r.kept = int64(cached) + int64(b.Lag)
-	r.past = upward(r.kept, r.length)
-	r.ahead = upward(int64(b.Lag), r.length)
+	late := min(turnsLate, r.length)
+	r.past = upward(r.kept+late, r.length)
+	r.ahead = upward(int64(b.Lag)+late, r.length)
 	r.back = min(longestBack, upward(int64(turn.rest), r.length))
 	if r.past+1+r.ahead > mostEpochs {
-		shortest := upward(r.kept+int64(b.Lag), mostEpochs-3)
+		shortest := upward(r.kept+int64(b.Lag)+2*turnsLate, mostEpochs-3)
 		b.Report.Add(b.table.Problem("rotate", "", fmt.Sprintf("too short: a decoy must go on answering for %s after its time (TTLs of MX set and host, refresh and retry of the SOA record), and the zone holds the decoys of %d times at most; set %s or more, or lower those",
 			spell(r.kept), mostEpochs, spell(upward(shortest, 60)*60))))
 		r.past, r.ahead = 1, 1
+	}
+	if hosts := len(owners) * b.count * int(r.past+1+r.ahead); hosts > mostHosts {
+		b.Report.Add(b.table.Problem("rotate", "", fmt.Sprintf("the decoys of %d times at %d owners are %d hosts, and a zone may have %d: lower count, or set a longer time", r.past+1+r.ahead, len(owners), hosts, mostHosts)))
+		r.past, r.ahead = 0, 0
 	}
 	r.v4, r.v6 = newWheel(r, b.addresses, false), newWheel(r, b.addresses, true)
 	b.checkRest(r)
 	return r
 }
+
+// turnsLate is how many seconds servers may be apart when they take their turns: their clocks differ, and one with very many zones takes some turns
+// together.
+const turnsLate = 600
+
+// mostHosts is how many hosts of the trap a zone may have.
+const mostHosts = math.MaxUint16 - 1
 
 // longestBack is of how many epochs before it is told who had an address.
 const longestBack = 64
@@ -242,21 +258,47 @@ func (b *builder) nameTurns(owners []trapped) {
 	}
 }
 
-// addresses are those of an owner's n-th decoy in an epoch, counted from 1.
-func (r *Rotation) addresses(epoch int64, owner dname.Name, n int) (v4, v6 netip.Addr) {
+// addresses are those of an owner's n-th decoy in an epoch, counted from 1. The owner is told by its place.
+func (r *Rotation) addresses(epoch int64, owner, n int) (v4, v6 netip.Addr) {
 	all := len(r.owners) * r.count
-	number := slices.Index(r.owners, owner)*r.count + n - 1
+	number := owner*r.count + n - 1
 	return r.v4.at(epoch, number, all), r.v6.at(epoch, number, all)
 }
 
 // Addresses are those of an owner's decoy of a rank, counted from 1, at a time; not valid where it has none of a family.
 func (r *Rotation) Addresses(owner string, rank int, at int64) (v4, v6 netip.Addr) {
-	for _, o := range r.owners {
-		if o.Bare() == owner && 1 <= rank && rank <= r.count {
-			return r.addresses(r.Number+(at-r.Begin-mod(at-r.Begin, r.length))/r.length, o, rank)
-		}
+	i := r.place(owner)
+	if i < 0 || rank < 1 || rank > r.count {
+		return v4, v6
 	}
-	return v4, v6
+	return r.addresses(r.epochAt(at), i, rank)
+}
+
+// epochAt is the number of the epoch of a time.
+func (r *Rotation) epochAt(at int64) int64 {
+	return r.Number + (at-r.Begin-mod(at-r.Begin, r.length))/r.length
+}
+
+// place is which of the owners has a name without the final dot; -1: none.
+func (r *Rotation) place(owner string) int {
+	n, err := dname.Parse(owner, dname.Root)
+	if err != nil {
+		return -1
+	}
+	return slices.Index(r.owners, n)
+}
+
+// Name is the name of an owner's first decoy at a time, without the final dot; "": it has none.
+func (r *Rotation) Name(owner string, at int64) string {
+	i := r.place(owner)
+	if i < 0 {
+		return ""
+	}
+	name, err := r.names.name(r.word(r.epochAt(at), r.owners[i], 1, 0), r.apex, nil)
+	if err != nil {
+		return ""
+	}
+	return name.Bare()
 }
 
 // Pools are the addresses of each family that decoys have in turn: prefixes, and each of them where they are not too many. There are none where
@@ -286,14 +328,14 @@ const mostListed = 1 << 12
 // Had says of an address which decoy of an owner has it at a time, or had it last: its name, without the final dot, and how many seconds ago
 // its name left the MX set; 0: it is there. It is stale where nobody can have it any more who keeps to TTLs.
 func (r *Rotation) Had(owner string, a netip.Addr, now int64) (h Holder, ok bool) {
-	i := slices.IndexFunc(r.owners, func(o dname.Name) bool { return o.Bare() == owner })
+	i := r.place(owner)
 	if i < 0 {
 		return h, false
 	}
-	epoch := r.Number + (now-r.Begin-mod(now-r.Begin, r.length))/r.length
+	epoch := r.epochAt(now)
 	for e := epoch; e >= epoch-r.back; e-- {
 		for n := 1; n <= r.count; n++ {
-			if v4, v6 := r.addresses(e, r.owners[i], n); a != v4 && a != v6 {
+			if v4, v6 := r.addresses(e, i, n); a != v4 && a != v6 {
 				continue
 			}
 			name, err := r.names.name(r.word(e, r.owners[i], n, 0), r.apex, nil)
@@ -317,5 +359,5 @@ type Holder struct {
 
 // Same says whether two zones of the same records change at the same time.
 func (r *Rotation) Same(other *Rotation) bool {
-	return r == other || r != nil && other != nil && r.Number == other.Number && r.End == other.End
+	return r == other || r != nil && other != nil && r.Number == other.Number && r.End == other.End && r.back == other.back && r.kept == other.kept
 }

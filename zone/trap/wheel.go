@@ -138,7 +138,10 @@ func (w *wheel) rests(of int) int64 {
 	if w.vast {
 		return math.MaxInt64
 	}
-	return (int64(w.size)/int64(of) - 1) * w.turns.length
+	if turns := int64(w.size) / int64(of); turns < math.MaxInt32 {
+		return (turns - 1) * w.turns.length
+	}
+	return math.MaxInt64
 }
 
 // checkRest warns of pools that are too small.
