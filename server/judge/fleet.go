@@ -42,7 +42,7 @@ func (b *Book) Hear(f Fact) error {
 	defer b.mu.Unlock()
 	switch {
 	case f.Sighting != nil:
-		if b.rules.Keep == 0 || slices.ContainsFunc(b.clients[Narrow(f.Sighting.Client)], func(s Sighting) bool { return s.ID == f.Sighting.ID }) {
+		if !f.Sighting.Client.IsValid() || b.rules.Keep == 0 || slices.ContainsFunc(b.clients[Narrow(f.Sighting.Client)], f.Sighting.sameAs) {
 			return nil
 		}
 	case f.Visit != nil:
@@ -56,14 +56,45 @@ func (b *Book) Hear(f Fact) error {
 			return nil
 		}
 	case f.Pardon != nil:
-		if slices.Contains(b.fleet.pardons, *f.Pardon) {
+		near := func(p Pardon) bool {
+			return p.For == f.Pardon.For && p.At >= f.Pardon.At-sameTime && p.At <= f.Pardon.At+sameTime
+		}
+		if !f.Pardon.For.IsValid() || slices.ContainsFunc(b.fleet.pardons, near) || slices.ContainsFunc(b.pardons, near) {
 			return nil
 		}
+	default:
+		return nil // is no business of others
 	}
 	tell := b.fleet.tell
 	b.fleet.tell = nil
 	defer func() { b.fleet.tell = tell }()
 	return b.add(f)
+}
+
+// sameTime is by how many seconds a fact may move on its way from server to server.
+const sameTime = 3
+
+// sameAs says whether another sighting is the same, by its id, or by what it tells: this server may have been another once.
+func (s *Sighting) sameAs(other Sighting) bool {
+	if other.ID != "" || s.ID == "" {
+		return other.ID == s.ID
+	}
+	return other.At >= s.At-sameTime && other.At <= s.At+sameTime && other.Owner == s.Owner && other.Decoy == s.Decoy && other.Helo == s.Helo && other.rung() == s.rung()
+}
+
+// Pardons are those of the operator at this server.
+func (b *Book) Pardons() []Pardon {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.pardons)
+}
+
+// Sound says whether an entry of a list is one that a judge could have made until a time: whatever stands in a store.
+func (b *Book) Sound(e Entry, now int64) bool {
+	if !e.Client.IsValid() || len(e.Grounds) == 0 || !slices.Contains(Grades, e.Grade) || e.Client != Narrow(e.Client.Addr()) {
+		return false
+	}
+	return e.From <= now+minute && e.End <= now+minute+life[e.Grade] && !slices.ContainsFunc(never, e.Client.Contains)
 }
 
 // knowNode notes that there is a server.
@@ -150,9 +181,12 @@ func (b *Book) Own() (facts []Fact) {
 	defer b.mu.Unlock()
 	for _, f := range b.facts() {
 		switch {
-		case f.Sighting != nil && f.Sighting.ID == "", f.Visit != nil, f.Outage != nil && f.Outage.Node == "":
+		case f.Sighting != nil && f.Sighting.ID == "", f.Visit != nil, f.Outage != nil && f.Outage.Node == "", f.Pardon != nil:
 			facts = append(facts, f)
 		}
+	}
+	for _, p := range b.pardons {
+		facts = append(facts, Fact{Pardon: &p})
 	}
 	return facts
 }

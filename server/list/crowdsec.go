@@ -38,7 +38,9 @@ func readCrowdSec(t *conf.Table, beside func(string) string) (c CrowdSec) {
 		}
 		return c
 	}
-	if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if u, err := url.Parse(c.URL); err == nil && u.User != nil {
+		t.Fault("url", "", "has a password in it: write password_file")
+	} else if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		t.Fault("url", c.URL, `is no address of a local API: write "http://127.0.0.1:8080"`)
 	}
 	c.URL = strings.TrimSuffix(c.URL, "/")
@@ -82,7 +84,7 @@ func TellCrowdSec(ctx context.Context, c CrowdSec, changed <-chan struct{}, list
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		t := &teller{CrowdSec: c, client: &http.Client{Timeout: crowdSecTime}}
+		t := &teller{CrowdSec: c, client: &http.Client{Timeout: crowdSecTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 		broken, said, at := false, "", time.Time{}
 		for {
 			next := crowdSecEvery
@@ -184,7 +186,7 @@ func (t *teller) compare(ctx context.Context, entries []judge.Entry, now time.Ti
 	}
 	for _, list := range ids { // of clients that are listed no more, or until another time
 		for _, id := range list {
-			if err := t.ask(ctx, http.MethodDelete, fmt.Sprintf("/v1/decisions/%d", id), nil, nil); err != nil {
+			if err := t.ask(ctx, http.MethodDelete, fmt.Sprintf("/v1/decisions/%d", id), nil, nil); err != nil && !errors.Is(err, errGone) {
 				return err
 			}
 		}
@@ -238,6 +240,9 @@ func (t *teller) ask(ctx context.Context, method, path string, body, answer any)
 // errNotIn is the error of a token that does not hold.
 var errNotIn = errors.New("the local API does not let this machine in: is it validated (cscli machines list)?")
 
+// errGone is the error of a decision that is not there any more.
+var errGone = errors.New("it is gone")
+
 func (t *teller) send(ctx context.Context, method, path string, body, answer any) error {
 	var text io.Reader
 	if body != nil {
@@ -264,6 +269,8 @@ func (t *teller) send(ctx context.Context, method, path string, body, answer any
 	switch {
 	case said.StatusCode == http.StatusUnauthorized, said.StatusCode == http.StatusForbidden:
 		return errNotIn
+	case said.StatusCode == http.StatusNotFound && method == http.MethodDelete:
+		return errGone
 	case said.StatusCode >= 300:
 		why, _ := io.ReadAll(io.LimitReader(in, 500))
 		return fmt.Errorf("%s %s: %s: %s", method, path, said.Status, why)

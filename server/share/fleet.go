@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,9 @@ type Tempo struct {
 var RealTime = Tempo{Beat: time.Second, Judge: 10 * time.Second, Lease: 15 * time.Second, Heard: time.Minute, Sent: 2 * time.Minute}
 
 // heard is when a server was heard that counts as heard at a time.
-func (t Tempo) heard(at, now int64) bool { return now-at <= int64(t.Heard.Seconds()) }
+func (t Tempo) heard(at, now int64) bool {
+	return now-at <= int64(t.Heard.Seconds()) && at-now <= int64(t.Heard.Seconds())
+}
 
 // Here is what a server has to do with the others.
 type Here struct {
@@ -50,6 +53,7 @@ type Fleet struct {
 	tempo  Tempo
 	store  redis.UniversalClient
 	id     string // of this server, whatever it is called
+	run    string // of this process
 
 	// Changed receives when the list, or what others say of exchanges, has changed.
 	Changed chan struct{}
@@ -81,7 +85,7 @@ type Fleet struct {
 
 // New makes the fleet of a server. It asks nobody yet.
 func New(config Config, here Here, tempo Tempo) *Fleet {
-	f := &Fleet{Here: here, config: config, tempo: tempo, store: config.client(), Changed: make(chan struct{}, 1), list: map[netip.Prefix]entry{}, silent: map[string]int64{}}
+	f := &Fleet{run: randomID(), Here: here, config: config, tempo: tempo, store: config.client(), Changed: make(chan struct{}, 1), list: map[netip.Prefix]entry{}, silent: map[string]int64{}}
 	f.id = f.readState()
 	here.Book.Join(f.tell, f.Has)
 	return f
@@ -140,10 +144,14 @@ func (f *Fleet) round(ctx context.Context) {
 		f.broken = false
 	case ctx.Err() == context.Canceled, errors.Is(err, errDoubt):
 	default:
+		f.lease = lease{} // another may judge meanwhile
 		f.errs++
 		if !f.broken || time.Since(f.told) >= time.Minute {
 			f.told = time.Now()
 			f.Log.Error("the shared store does not answer as it should; who is listed stays until his end, nobody new is listed, and what is seen here is handed in later", "store", f.config.Where(), "error", conf.Plain(err))
+			if strings.Contains(err.Error(), "WRONGTYPE") {
+				f.Log.Error("something else writes to keys of this prefix in the shared store: set share.prefix to another one at all servers, or delete the keys", "prefix", f.config.key(""))
+			}
 		}
 		if !f.broken {
 			f.waiting.again(f.tempo.Sent) // the store may have lost what it had last
@@ -162,6 +170,9 @@ func (f *Fleet) beat(ctx context.Context) error {
 	}
 	if err := f.checkRollback(ctx); err != nil {
 		return err
+	}
+	if f.said == 0 {
+		f.begin()
 	}
 	seen, err := f.publish(ctx)
 	if err != nil {
@@ -187,12 +198,46 @@ func (f *Fleet) readClock(ctx context.Context) error {
 		return err
 	}
 	middle := before.Add(f.Clock().Sub(before) / 2)
-	f.ahead.Store(int64(at.Sub(middle).Round(time.Second).Seconds()))
+	ahead := int64(at.Sub(middle).Round(time.Second).Seconds())
+	if was := f.ahead.Swap(ahead); f.said != 0 && (ahead-was > clockStep || was-ahead > clockStep) {
+		f.Log.Warn("the clock of the shared store, or of this server, has jumped; what clients did near that time is no evidence", "seconds", ahead-was)
+		f.blind(f.storeNow() - aroundVisit)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.now = at.Unix()
 	return nil
 }
+
+// begin does what is due when this process takes part for the first time: what visits waited to be handed in by the one before are lost, and pardons
+// that were given while none ran are not told yet.
+func (f *Fleet) begin() {
+	if seen := f.cursor.Seen; seen != 0 && f.storeNow()-seen > int64(f.tempo.Heard.Seconds()) {
+		f.blind(seen)
+	}
+	for _, p := range f.Book.Pardons() {
+		f.enqueue(judge.Fact{Pardon: &p})
+	}
+}
+
+// renew has this server take part under another id: another one has the same, such as a copy of its folder of state. What either has told the other has
+// taken for its own.
+func (f *Fleet) renew() {
+	f.Log.Error("another server takes part with the id of this one, perhaps with a copy of its folder of state; this one takes another id", "node", f.config.Node)
+	f.id = randomID()
+	f.cursor.Last, f.caught, f.lease, f.said = "0", false, lease{}, 0
+	for _, fact := range f.Book.Own() {
+		f.enqueue(fact)
+	}
+	f.blind(f.storeNow() - aroundVisit)
+	f.writeState()
+}
+
+// clockStep is how many seconds a clock may be put forward or back without harm, and aroundVisit for how long a visit may clear a sighting.
+const (
+	clockStep   = 60
+	aroundVisit = 2 * hour
+)
 
 // checkRollback finds out whether the store has gone back to an earlier state, by what this server has said of itself last. What it has written
 // since is written once more, as far as it has it still; what others have may be lost.
@@ -207,7 +252,14 @@ func (f *Fleet) checkRollback(ctx context.Context) error {
 		return err
 	}
 	var me node
-	if json.Unmarshal([]byte(said), &me) != nil || me.At >= f.said {
+	if json.Unmarshal([]byte(said), &me) != nil {
+		return nil
+	}
+	if me.Run != f.run && me.At >= f.said {
+		f.renew()
+		return nil
+	}
+	if me.At >= f.said {
 		return nil
 	}
 	if f.waiting.again(f.tempo.Sent); f.said-me.At > int64(f.tempo.Sent.Seconds())/2 {
@@ -245,7 +297,7 @@ func (f *Fleet) checkStore(ctx context.Context) error {
 			f.Log.Warn("the shared store has lost what it held; what clients did meanwhile is no evidence", "store", f.config.Where())
 			f.blind(f.cursor.At)
 		}
-		f.cursor, f.caught = cursor{Born: born, Last: "0", At: f.storeNow()}, false
+		f.cursor.Born, f.cursor.Last, f.cursor.At, f.caught = born, "0", f.storeNow(), false
 		for _, fact := range f.Book.Own() {
 			f.enqueue(fact)
 		}

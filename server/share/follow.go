@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -20,11 +21,13 @@ import (
 
 // cursor is how far a server has read the stream of a store.
 type cursor struct {
-	ID   string   `json:"id"` // of this server
-	Born string   `json:"born"`
-	Last string   `json:"last"`
-	At   int64    `json:"at"`             // when it had read so far, by the store's clock
-	Lost []string `json:"lost,omitempty"` // hours of which it knows that visits were lost
+	ID    string          `json:"id"` // of this server
+	Born  string          `json:"born"`
+	Last  string          `json:"last"`
+	At    int64           `json:"at"`              // when it had read so far, by the store's clock
+	Lost  []string        `json:"lost,omitempty"`  // hours of which it knows that visits were lost
+	Seen  int64           `json:"seen"`            // until when all visits that this server saw had been handed in
+	Known map[string]node `json:"known,omitempty"` // the other servers that see visits
 }
 
 // stateFile has the cursor, in the folder of state.
@@ -131,12 +134,31 @@ func (f *Fleet) take(m redis.XMessage) []judge.Surrounding {
 	if o := fact.Outage; o != nil {
 		o.Node = id
 	}
+	if !sound(fact, f.storeNow()) {
+		return nil
+	}
 	fact = shift(fact, -f.ahead.Load())
 	f.hear(fact)
 	if s := fact.Sighting; s != nil {
 		return judge.Surroundings(s.Client, s.Name)
 	}
 	return nil
+}
+
+// sound says whether a fact is one that servers tell each other, and not of the future: its words are nobody's.
+func sound(fact judge.Fact, now int64) bool {
+	at := int64(0)
+	switch {
+	case fact.Sighting != nil:
+		at = fact.Sighting.At
+	case fact.Visit != nil:
+		at = fact.Visit.At
+	case fact.Outage != nil:
+		at = max(fact.Outage.From, fact.Outage.To)
+	case fact.Pardon != nil:
+		at = fact.Pardon.At
+	}
+	return at > 0 && at <= now+clockStep
 }
 
 // hear notes a fact of others.
@@ -203,27 +225,35 @@ func (f *Fleet) checkHours(ctx context.Context) error {
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return err
 		}
-		if there == mark || slices.Contains(f.cursor.Lost, text) {
+		known := !strings.HasPrefix(mark, lostMark) || slices.Contains(f.cursor.Lost, mark)
+		if there == mark && known {
 			continue
 		}
-		if f.doubted != text+mark && mark != lostMark { // another server may have noted the hour a moment ago, and not yet its mark
+		if there != mark && f.doubted != text+mark { // another server may have noted the hour a moment ago, and not yet its mark
 			f.doubted = text + mark
 			return errDoubt
 		}
 		f.Log.Warn("the shared store has thrown visits away, perhaps to make room; what clients did near that time is no evidence", "hour", text)
-		if err := f.store.HSet(ctx, f.config.key(hoursKey), text, lostMark).Err(); err != nil { // for the others to see
-			return err
+		if there != mark { // this server is the first to see it, and marks the hour for the others
+			mark = lostMark + randomID()
+			pipe := f.store.Pipeline()
+			pipe.HSet(ctx, f.config.key(hoursKey), text, mark)
+			pipe.HSet(ctx, f.config.key(visitsKey+text), markField, mark)
+			pipe.Expire(ctx, f.config.key(visitsKey+text), (visitHours+1)*time.Hour)
+			if _, err := pipe.Exec(ctx); err != nil {
+				return err
+			}
 		}
 		f.blind(h * hour)
-		f.cursor.Lost = append(f.cursor.Lost, text)
-		f.cursor.Lost = f.cursor.Lost[max(0, len(f.cursor.Lost)-2*visitHours):]
+		f.cursor.Lost = append(f.cursor.Lost, mark)
+		f.cursor.Lost = f.cursor.Lost[max(0, len(f.cursor.Lost)-4*visitHours):]
 		f.writeState()
 	}
 	return nil
 }
 
-// lostMark is the mark of an hour of which visits were lost. Each server sees that by itself, and before it looks for visits.
-const lostMark = "lost"
+// lostMark begins the mark of an hour of which visits were lost. Each server sees that by itself, and before it looks for visits.
+const lostMark = "lost "
 
 // errDoubt ends a round: whether the store has all visits shows in the next one.
 var errDoubt = errors.New("visits of an hour are not all there yet")

@@ -60,8 +60,8 @@ func (f *Fleet) judgeDue(ctx context.Context) error {
 		*l = lease{}
 		return nil
 	}
-	if !l.held {
-		// What the store has lost of the list is in this server's copy.
+	if took || !l.held {
+		// What the store has lost of the list is in this server's copy. What another judge has made of it since, too.
 		*l = lease{held: true, list: f.copied()}
 		f.Log.Info("this server judges for the fleet now", "node", f.config.Node)
 	}
@@ -288,7 +288,7 @@ func (f *Fleet) readEntries(ctx context.Context) (map[netip.Prefix]entry, error)
 	list := make(map[netip.Prefix]entry, len(all))
 	for _, said := range all {
 		var e entry
-		if json.Unmarshal([]byte(said), &e) == nil && e.Client.IsValid() && len(e.Grounds) > 0 {
+		if json.Unmarshal([]byte(said), &e) == nil && f.Book.Sound(e, f.storeNow()) {
 			list[e.Client] = e
 		}
 	}
@@ -350,9 +350,9 @@ func (f *Fleet) Status() *Status {
 	s := &Status{Store: f.config.Where(), Answers: !f.broken && f.now != 0, Listed: len(f.list), Waiting: f.waiting.size(), Nodes: []Node{}}
 	for id, n := range f.nodes {
 		_, silent := f.silent[id]
-		s.Nodes = append(s.Nodes, Node{Name: n.Name, Here: id == f.id, Heard: time.Unix(n.At-f.ahead.Load(), 0), Senses: n.Senses, Silent: silent, Version: n.Version})
+		s.Nodes = append(s.Nodes, Node{Name: n.name(id), Here: id == f.id, Heard: time.Unix(n.At-f.ahead.Load(), 0), Senses: n.Senses, Silent: silent, Version: n.Version})
 	}
-	s.Judge = f.nodes[f.holder].Name
+	s.Judge = f.nodes[f.holder].name(f.holder)
 	slices.SortFunc(s.Nodes, func(a, b Node) int {
 		if a.Name < b.Name {
 			return -1

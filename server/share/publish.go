@@ -108,7 +108,9 @@ func (f *Fleet) publish(ctx context.Context) (seen int64, err error) {
 		for len(w.sent) > 0 && (now.Sub(w.sent[0].at) > f.tempo.Sent || len(w.sent) > mostWaiting) {
 			w.sent = w.sent[1:]
 		}
-		w.list = append([]judge.Fact(nil), w.list[len(some):]...)
+		if w.list = w.list[len(some):]; len(w.list) == 0 {
+			w.list = nil
+		}
 		w.mu.Unlock()
 	}
 }

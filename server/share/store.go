@@ -1,6 +1,7 @@
 package share
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 
@@ -14,18 +15,19 @@ const Version = 1
 // The keys in the store, behind the prefix. All times in the store are the store's own, in seconds since 1970, so that the clocks of the servers
 // need not agree.
 const (
-	factsKey   = "facts"   // stream: what servers have noted, an entry each: "v", "node", "fact" (JSON)
-	nodesKey   = "nodes"   // hash: the servers that take part, by their ids, as JSON of node
-	hoursKey   = "hours"   // hash: the hours of which visits stand in the store, each with the id of its key
-	visitsKey  = "visits:" // and the hour: hash of visits to real hosts, by surrounding and step; it ends by itself
-	healthKey  = "health:" // and the id of a server: real exchanges that are not well there, as JSON; it ends by itself
-	leaseKey   = "judge"   // string: the id of the server that judges; it ends by itself
-	entriesKey = "entries" // hash: the list, by client, as JSON of [judge.Entry]
-	listKey    = "list"    // hash: the list by client, each with its grade: rspamd's multimap reads it
-	endsKey    = "ends"    // sorted set: the clients of the list by their ends
-	changeKey  = "change"  // string: another one with each change of the list
-	bornKey    = "born"    // string: tells this store from one that has lost all
-	formatKey  = "format"  // string: the version of who began the store
+	factsKey     = "facts"     // stream: what servers have noted, an entry each: "v", "node", "fact" (JSON)
+	nodesKey     = "nodes"     // hash: the servers that take part, by their ids, as JSON of node
+	forgottenKey = "forgotten" // hash: the servers that the operator has said to be gone, by their ids
+	hoursKey     = "hours"     // hash: the hours of which visits stand in the store, each with the id of its key
+	visitsKey    = "visits:"   // and the hour: hash of visits to real hosts, by surrounding and step; it ends by itself
+	healthKey    = "health:"   // and the id of a server: real exchanges that are not well there, as JSON; it ends by itself
+	leaseKey     = "judge"     // string: the id of the server that judges; it ends by itself
+	entriesKey   = "entries"   // hash: the list, by client, as JSON of [judge.Entry]
+	listKey      = "list"      // hash: the list by client, each with its grade: rspamd's multimap reads it
+	endsKey      = "ends"      // sorted set: the clients of the list by their ends
+	changeKey    = "change"    // string: another one with each change of the list
+	bornKey      = "born"      // string: tells this store from one that has lost all
+	formatKey    = "format"    // string: the version of who began the store
 )
 
 // Lives of keys, and bounds.
@@ -45,12 +47,16 @@ const (
 type node struct {
 	Version int    `json:"v"`
 	Name    string `json:"name"`
+	Run     string `json:"run"`             // its process
 	At      int64  `json:"at"`              // when it said so
 	Seen    int64  `json:"seen"`            // all visits that it knows of until then are in the store
 	Asked   int64  `json:"asked,omitempty"` // when a mail host told it of anybody last
 	Senses  bool   `json:"senses"`          // mail hosts tell it who comes to them
 	Lists   bool   `json:"lists"`           // it may judge
 }
+
+// name is what a server is called, or else its id.
+func (n node) name(id string) string { return cmp.Or(n.Name, id) }
 
 // entry is an entry of the list as it stands in the store.
 type entry = judge.Entry
