@@ -31,7 +31,6 @@ type turning struct {
 	rest   uint32 // how long an address is to rest, in seconds
 	secret []byte
 	file   conf.Item // that holds it
-	lost   bool      // it cannot be read
 }
 
 // readRotation reads the keys of the table that are about rotation.
