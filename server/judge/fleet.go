@@ -82,13 +82,6 @@ func (s *Sighting) sameAs(other Sighting) bool {
 	return other.At >= s.At-sameTime && other.At <= s.At+sameTime && other.Owner == s.Owner && other.Decoy == s.Decoy && other.Helo == s.Helo && other.rung() == s.rung()
 }
 
-// Pardons are those of the operator at this server.
-func (b *Book) Pardons() []Pardon {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.pardons)
-}
-
 // Sound says whether an entry of a list is one that a judge could have made until a time: whatever stands in a store.
 func (b *Book) Sound(e Entry, now int64) bool {
 	if !e.Client.IsValid() || len(e.Grounds) == 0 || !slices.Contains(Grades, e.Grade) || e.Client != Narrow(e.Client.Addr()) {

@@ -77,10 +77,9 @@ type Fleet struct {
 	known  bool
 	nodes  map[string]node
 	unwell map[netip.Addr]bool // as others say
-	errs   uint64
-	silent map[string]int64 // servers that see visits and are not heard, and when that was told
-	back   int64            // until when all servers have told all visits, by the store's clock
-	now    int64            // by the store's clock, at the last round
+	silent map[string]int64    // servers that see visits and are not heard, and when that was told
+	back   int64               // until when all servers have told all visits, by the store's clock
+	now    int64               // by the store's clock, at the last round
 }
 
 // New makes the fleet of a server. It asks nobody yet.
@@ -145,7 +144,6 @@ func (f *Fleet) round(ctx context.Context) {
 	case ctx.Err() == context.Canceled, errors.Is(err, errDoubt):
 	default:
 		f.lease = lease{} // another may judge meanwhile
-		f.errs++
 		if !f.broken || time.Since(f.told) >= time.Minute {
 			f.told = time.Now()
 			f.Log.Error("the shared store does not answer as it should; who is listed stays until his end, nobody new is listed, and what is seen here is handed in later", "store", f.config.Where(), "error", conf.Plain(err))
@@ -209,14 +207,18 @@ func (f *Fleet) readClock(ctx context.Context) error {
 	return nil
 }
 
-// begin does what is due when this process takes part for the first time: what visits waited to be handed in by the one before are lost, and pardons
+// begin does what is due when this process takes part for the first time: what waited in the one before is lost, but for what its book has, and pardons
 // that were given while none ran are not told yet.
 func (f *Fleet) begin() {
 	if seen := f.cursor.Seen; seen != 0 && f.storeNow()-seen > int64(f.tempo.Heard.Seconds()) {
 		f.blind(seen)
 	}
-	for _, p := range f.Book.Pardons() {
-		f.enqueue(judge.Fact{Pardon: &p})
+	since := f.cursor.Seen - f.ahead.Load() - int64(f.tempo.Sent.Seconds())
+	for _, fact := range f.Book.Own() { // who has them takes them for none
+		s, v, o := fact.Sighting, fact.Visit, fact.Outage
+		if fact.Pardon != nil || s != nil && s.At >= since || v != nil && v.At >= since || o != nil && (o.To == 0 || o.To >= since) {
+			f.enqueue(fact)
+		}
 	}
 }
 

@@ -93,10 +93,14 @@ func (f *Fleet) copied() map[netip.Prefix]entry {
 	return list
 }
 
-// leave has another take the lease at once, where this server stops.
+// leave hands in what waits, and has another take the lease at once, where this server stops.
 func (f *Fleet) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 	defer cancel()
+	if seen, err := f.publish(ctx); err == nil && f.said != 0 {
+		f.cursor.Seen = seen
+		f.writeState()
+	}
 	f.giveUp(ctx)
 }
 
