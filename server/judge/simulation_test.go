@@ -22,8 +22,8 @@ import (
 //
 //	go test ./server/judge -run Simulation -senders 1000000 -domains 10000 -days 30 -v -timeout 1h
 var (
-	senders = flag.Int("senders", 20_000, "senders of the simulated world")
-	domains = flag.Int("domains", 200, "domains of the simulated world")
+	senders = flag.Int("senders", 10_000, "senders of the simulated world")
+	domains = flag.Int("domains", 100, "domains of the simulated world")
 	days    = flag.Int("days", 10, "days that the simulated world lasts")
 	variant = flag.Bool("variants", false, "simulate with other times of the judge, too")
 )

@@ -92,6 +92,7 @@ api: { client: { credentials_path: DIR/credentials.yaml }, server: { enable: tru
 
 // TestInteropCrowdSecIsTold who is listed, by its local API, and who is no more.
 func TestInteropCrowdSecIsTold(t *testing.T) {
+	buildOnce(t)
 	config, dir, port := startCrowdSec(t)
 	password := write(t, dir, "password", "test\n")
 	os.Chmod(password, 0o600)

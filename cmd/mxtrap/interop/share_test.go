@@ -14,6 +14,7 @@ import (
 // TestInteropShare has two servers share what they see through a Redis with TLS and a password. A bot that the first has sighted is in the DNSBL of
 // the second, in its sets of nftables, and known to an rspamd that reads the list in the store.
 func TestInteropShare(t *testing.T) {
+	t.Parallel()
 	dir, port := openFolder(t), freePort(t)
 	output(t, "sh", "-ec", `cd "$0"
 		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca 2>/dev/null
