@@ -183,3 +183,11 @@ func (b *Book) Own() (facts []Fact) {
 	}
 	return facts
 }
+
+// Asked says whether mail hosts have told of anybody in a time.
+func (b *Book) Asked(from, to int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i, _ := slices.BinarySearch(b.asked, from)
+	return i < len(b.asked) && b.asked[i] <= to
+}

@@ -268,7 +268,7 @@ func (f *Fleet) checkRollback(ctx context.Context) error {
 		f.Log.Warn("the shared store has gone back to an earlier state; what clients did meanwhile is no evidence", "store", f.config.Where(), "seconds", f.said-me.At)
 		f.blind(me.At)
 	}
-	f.said = me.At
+	f.said, f.cursor.Last = me.At, "0" // what comes now may have numbers that were read once
 	return nil
 }
 

@@ -279,6 +279,11 @@ func TestInteropClocksDiffer(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	all[2].sights(honest, 600)
 	never(t, "an honest client is listed", 500*time.Millisecond, someLists(all, honest))
+	// What a mail host tells is told at the same moment to all.
+	all[1].Book.Visit(netip.MustParseAddr("198.18.200.9"), "", all[1].now(), false)
+	for _, p := range all {
+		eventually(t, "all know when somebody was asked about", func() bool { return p.Book.Asked(p.now()-20, p.now()+20) })
+	}
 	all[2].sights(bot, 600)
 	everyLists(t, all, bot)
 	for _, p := range all {

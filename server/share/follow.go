@@ -128,7 +128,7 @@ func (f *Fleet) take(m redis.XMessage) []judge.Surrounding {
 	version, _ := strconv.Atoi(value("v"))
 	id := value("node")
 	var fact judge.Fact
-	if id == f.id || version > Version || json.Unmarshal([]byte(value("fact")), &fact) != nil {
+	if id == f.id || id == "" || version > Version || json.Unmarshal([]byte(value("fact")), &fact) != nil {
 		return nil // what it has noted itself is in its book
 	}
 	if o := fact.Outage; o != nil {

@@ -17,7 +17,10 @@ import (
 // say tells the others of this server, and of which real exchanges are not well.
 func (f *Fleet) say(ctx context.Context, seen int64) error {
 	now := f.storeNow()
-	me := node{Version: Version, Name: f.config.Node, Run: f.run, At: now, Seen: seen, Asked: f.asked.Load(), Senses: f.Senses, Lists: f.Here.Lists()}
+	me := node{Version: Version, Name: f.config.Node, Run: f.run, At: now, Seen: seen, Senses: f.Senses, Lists: f.Here.Lists()}
+	if asked := f.asked.Load(); asked != 0 {
+		me.Asked = asked + f.ahead.Load()
+	}
 	unwell := f.Unwell()
 	if len(unwell) > mostUnwell {
 		unwell = unwell[:mostUnwell]
@@ -59,7 +62,7 @@ func (f *Fleet) hearNodes(ctx context.Context) error {
 			back = min(back, n.Seen)
 		}
 		if id != f.id && n.Asked > 0 && n.Asked <= now+clockStep {
-			f.hear(judge.Fact{Asked: n.Asked})
+			f.hear(judge.Fact{Asked: n.Asked - f.ahead.Load()})
 		}
 	}
 	back = min(back, f.remember(nodes, forgotten))

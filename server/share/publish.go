@@ -104,6 +104,9 @@ func (f *Fleet) publish(ctx context.Context) (seen int64, err error) {
 		now := time.Now()
 		for _, fact := range some {
 			w.sent = append(w.sent, sent{fact, now})
+			if s := fact.Sighting; s != nil { // others may have seen the client before
+				f.unlooked = append(f.unlooked, judge.Surroundings(s.Client, s.Name)...)
+			}
 		}
 		for len(w.sent) > 0 && (now.Sub(w.sent[0].at) > f.tempo.Sent || len(w.sent) > mostWaiting) {
 			w.sent = w.sent[1:]
@@ -120,9 +123,6 @@ func (f *Fleet) write(ctx context.Context, facts []judge.Fact) error {
 	pipe := f.store.Pipeline()
 	hours := map[string]bool{}
 	for _, fact := range facts {
-		if s := fact.Sighting; s != nil { // others may have seen the client before
-			f.unlooked = append(f.unlooked, judge.Surroundings(s.Client, s.Name)...)
-		}
 		fact = shift(fact, f.ahead.Load())
 		if v := fact.Visit; v != nil {
 			hour := hourOf(v.At)
