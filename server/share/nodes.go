@@ -12,12 +12,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"mxtrap/server/judge"
+	"mxtrap/server/pace"
 )
 
 // say tells the others of this server, and of which real exchanges are not well.
 func (f *Fleet) say(ctx context.Context, seen int64) error {
 	now := f.storeNow()
-	me := node{Version: Version, Name: f.config.Node, Run: f.run, At: now, Seen: seen, Senses: f.Senses, Lists: f.Here.Lists()}
+	me := node{Version: Version, Name: f.config.Node, Run: f.run, At: now, Seen: seen, Senses: f.Senses}
 	if asked := f.asked.Load(); asked != 0 {
 		me.Asked = asked + f.ahead.Load()
 	}
@@ -72,9 +73,9 @@ func (f *Fleet) hearNodes(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	before := f.nodes
-	f.nodes, f.back = nodes, back
+	f.nodes, f.back, f.now = nodes, back, now // by one time it is told who is silent, and who may be forgotten
 	if len(unwell) > 0 || len(f.unwell) > 0 {
-		f.signal()
+		pace.Signal(f.Changed)
 	}
 	f.unwell = unwell
 	for id, n := range nodes {
