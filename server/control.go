@@ -293,7 +293,7 @@ func (s *Server) facts(client netip.Addr) (*control.Facts, error) {
 		return f, nil
 	}
 	f.Listing = nil
-	entries, _ := s.fleet.Listed(s.Clock().Unix())
+	entries, _ := s.keeper.Entries(s.Clock().Unix(), true)
 	for _, e := range entries {
 		if e.Client == judge.Narrow(client) {
 			f.Listing = &e.Listing

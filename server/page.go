@@ -212,7 +212,7 @@ func (p *pages) Picture() *page.Picture {
 	mx, decoys := p.metrics.TrapLookups()
 	sessions := p.metrics.CatchSessions.Sum()
 	if p.keeper.Unread() == nil {
-		picture.Listed = p.keeper.Book.Listed(now.Unix())
+		picture.Listed, _ = p.keeper.Entries(now.Unix(), p.keeper.Lists())
 		picture.ListedAll, picture.Listed = len(picture.Listed), picture.Listed[:min(mostListedShown, len(picture.Listed))]
 	}
 	if len(p.state.Current.Load().Counts) > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"mxtrap/metrics"
 	"mxtrap/server/control"
+	"mxtrap/server/judge"
 	"mxtrap/server/share"
 )
 
@@ -55,17 +56,12 @@ func (s *Server) listNowFor() (*control.List, error) {
 	if err := s.keeper.Unread(); err != nil {
 		return nil, err
 	}
-	now := s.Clock()
-	l := ListOf(s.keeper.Book, s.keeper.Lists(), now)
-	if s.fleet == nil || !l.Lists {
-		return l, nil
-	}
-	entries, ok := s.fleet.Listed(now.Unix())
+	lists := s.keeper.Lists()
+	entries, ok := s.keeper.Entries(s.Clock().Unix(), lists)
 	if !ok {
 		return nil, errors.New("the list of the fleet has not been read yet; ask again in a moment")
 	}
-	l.Clients = append(l.Clients[:0], entries...)
-	return l, nil
+	return &control.List{Lists: lists, Clients: append([]judge.Entry{}, entries...)}, nil
 }
 
 // errNoShare is the error of a server that shares nothing.

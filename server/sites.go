@@ -131,9 +131,9 @@ func sitesOf(ctx context.Context, zones []*zone.Zone, look trap.Lookups) *sites 
 		}
 	}
 	for _, p := range united(slices.Collect(maps.Values(pools))) {
-		s.Pools = append(s.Pools, catch.Pool{Prefixes: p.Prefixes, Each: p.Each, Site: s.site(&p.place)})
+		s.Pools = append(s.Pools, catch.Pool{Pool: p.Pool, Site: s.site(&p.place)})
 		for a, other := range places {
-			if slices.ContainsFunc(p.Prefixes, func(of netip.Prefix) bool { return of.Contains(a) }) {
+			if p.Has(a) {
 				other.decoys, other.exchanges = append(other.decoys, p.decoys...), append(other.exchanges, p.exchanges...)
 			}
 		}

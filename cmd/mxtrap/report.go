@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mxtrap/server/catch"
 	"mxtrap/server/control"
 	"mxtrap/server/judge"
 )
@@ -29,7 +29,7 @@ value in 95 of 100 cases, if clients are independent. There is no address in it,
 	since := c.Flags().String("since", "30d", "how far back it looks, such as 7d; it counts whole days (UTC)")
 	asCSV := c.Flags().Bool("csv", false, "print CSV")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		back, err := daysOrHours(*since)
+		back, err := catch.ParseTime(*since)
 		if err != nil || back <= 0 {
 			return usageError{fmt.Errorf("--since %q is no time: write 12h or 30d", *since)}
 		}
@@ -53,15 +53,6 @@ value in 95 of 100 cases, if clients are independent. There is no address in it,
 		return nil
 	}
 	return c
-}
-
-// daysOrHours reads a time such as "12h" or "30d".
-func daysOrHours(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		return time.Duration(n) * 24 * time.Hour, err
-	}
-	return time.ParseDuration(text)
 }
 
 // inPercent is a share with its interval.

@@ -42,18 +42,22 @@ const longestKeep = 366 * day
 
 const day = 24 * time.Hour
 
-// readTime reads a time such as "4s", "90m" or "30d".
+// ParseTime reads a time such as "4s", "90m" or "30d".
+func ParseTime(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * day, err
+	}
+	return time.ParseDuration(text)
+}
+
+// readTime reads a time of the table.
 func readTime(t *conf.Table, key string, longest time.Duration, to *time.Duration) {
 	text := ""
 	if t.String(key, &text); text == "" {
 		return
 	}
-	d, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 16)
-		d = time.Duration(n) * day
-	}
+	d, err := ParseTime(text)
 	if err != nil || d < 0 || d > longest {
 		most := longest.String()
 		if longest >= day {

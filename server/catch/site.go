@@ -94,13 +94,8 @@ type Sites struct {
 
 // Pool is addresses that decoys have in turn.
 type Pool struct {
-	Prefixes []netip.Prefix
-	Each     []netip.Addr // nil where they are too many
-	Site     *Site
-}
-
-func (p *Pool) has(a netip.Addr) bool {
-	return slices.ContainsFunc(p.Prefixes, func(of netip.Prefix) bool { return of.Contains(a) })
+	trap.Pool
+	Site *Site
 }
 
 // Of is the site of an address; nil: no decoy has it. One that a real exchange has is none.
@@ -112,7 +107,7 @@ func (s *Sites) Of(a netip.Addr) *Site {
 		return site
 	}
 	for i := range s.Pools {
-		if p := &s.Pools[i]; p.has(a) {
+		if p := &s.Pools[i]; p.Has(a) {
 			return p.Site
 		}
 	}
@@ -151,7 +146,7 @@ func (s *Sites) addresses() (list []netip.Addr) {
 			own = hostAddresses()
 		}
 		for _, a := range own {
-			if p.has(a) {
+			if p.Has(a) {
 				list = append(list, a)
 			}
 		}

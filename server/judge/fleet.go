@@ -113,21 +113,6 @@ func (b *Book) hearVisit(v Visit) error {
 	return b.write(lines)
 }
 
-// Around are the surroundings of the clients that were sighted since a time.
-func (b *Book) Around(since int64) (all []Surrounding) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for from, clients := range b.around {
-		for client := range clients {
-			if list := b.clients[client]; len(list) > 0 && list[len(list)-1].At >= since {
-				all = append(all, from)
-				break
-			}
-		}
-	}
-	return all
-}
-
 // AroundClient are the surroundings of a client, by what is known of it.
 func (b *Book) AroundClient(client netip.Prefix) []Surrounding {
 	b.mu.Lock()

@@ -3,6 +3,7 @@ package judge
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -412,7 +413,7 @@ func TestSimulation(t *testing.T) {
 		{"the age of a list counts for nothing", func() { weighsAge = false }},
 		{"vouched clients are convicted like others", func() { apart = 0 }},
 	} {
-		before, after, near, between, weighs, lives := visitBefore, visitAfter, outageNear, apart, weighsAge, mapsClone(life)
+		before, after, near, between, weighs, lives := visitBefore, visitAfter, outageNear, apart, weighsAge, maps.Clone(life)
 		v.set()
 		t.Log(w.run().row(v.name))
 		visitBefore, visitAfter, outageNear, apart, weighsAge, life = before, after, near, between, weighs, lives
@@ -426,12 +427,4 @@ func count(list []kind, of kind) (n int) {
 		}
 	}
 	return n
-}
-
-func mapsClone(m map[Grade]int64) map[Grade]int64 {
-	c := map[Grade]int64{}
-	for k, v := range m {
-		c[k] = v
-	}
-	return c
 }

@@ -19,21 +19,26 @@ const (
 	mostDecoys = 3
 )
 
+// Entries are who is listed: by all servers that share a list, where there are some and lists says that mail hosts go by it, or else by what is known
+// here. They are not ok as long as the shared list was never read.
+func (k *Keeper) Entries(now int64, lists bool) (entries []judge.Entry, ok bool) {
+	if k.Fleet != nil && lists {
+		return k.Fleet(now)
+	}
+	return k.Book.Listed(now), true
+}
+
 // Clients are those that are listed now, as the DNSBL has them. They are not ok as long as it is not known who was listed before.
 func (k *Keeper) Clients(now int64) (clients []source.Listed, ok bool) {
 	if !k.knows() {
 		return nil, false
 	}
-	told := map[netip.Prefix]judge.Entry{}
-	listed := k.Book.Listed
-	if k.Fleet != nil {
-		entries, ok := k.Fleet(now)
-		if !ok {
-			return nil, false
-		}
-		listed = func(int64) []judge.Entry { return entries }
+	listed, ok := k.Entries(now, true)
+	if !ok {
+		return nil, false
 	}
-	for _, e := range listed(now) {
+	told := map[netip.Prefix]judge.Entry{}
+	for _, e := range listed {
 		if before, ok := k.told[e.Client]; ok && before.Grade == e.Grade && before.End > now+retellSeconds {
 			e = before
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/netip"
 	"strings"
 	"sync"
@@ -213,13 +214,7 @@ func (f *Fleet) begin() {
 	if seen := f.cursor.Seen; seen != 0 && f.storeNow()-seen > int64(f.tempo.Heard.Seconds()) {
 		f.blind(seen)
 	}
-	since := f.cursor.Seen - f.ahead.Load() - int64(f.tempo.Sent.Seconds())
-	for _, fact := range f.Book.Own() { // who has them takes them for none
-		s, v, o := fact.Sighting, fact.Visit, fact.Outage
-		if fact.Pardon != nil || s != nil && s.At >= since || v != nil && v.At >= since || o != nil && (o.To == 0 || o.To >= since) {
-			f.enqueue(fact)
-		}
-	}
+	f.enqueueOwn(f.cursor.Seen - f.ahead.Load() - int64(f.tempo.Sent.Seconds()))
 }
 
 // renew has this server take part under another id: another one has the same, such as a copy of its folder of state. What either has told the other has
@@ -228,9 +223,7 @@ func (f *Fleet) renew() {
 	f.Log.Error("another server takes part with the id of this one, perhaps with a copy of its folder of state; this one takes another id", "node", f.config.Node)
 	f.id = randomID()
 	f.cursor.Last, f.caught, f.lease, f.said = "0", false, lease{}, 0
-	for _, fact := range f.Book.Own() {
-		f.enqueue(fact)
-	}
+	f.enqueueOwn(math.MinInt64)
 	f.blind(f.storeNow() - aroundVisit)
 	f.writeState()
 }
@@ -300,9 +293,7 @@ func (f *Fleet) checkStore(ctx context.Context) error {
 			f.blind(f.cursor.At)
 		}
 		f.cursor.Born, f.cursor.Last, f.cursor.At, f.caught = born, "0", f.storeNow(), false
-		for _, fact := range f.Book.Own() {
-			f.enqueue(fact)
-		}
+		f.enqueueOwn(math.MinInt64)
 		f.mu.Lock()
 		f.change = ""
 		f.mu.Unlock()
@@ -323,14 +314,6 @@ func (f *Fleet) blind(since int64) {
 	}
 	if !f.Senses { // the others may not see it any more
 		f.enqueue(fact)
-	}
-}
-
-// signal says that something has changed.
-func (f *Fleet) signal() {
-	select {
-	case f.Changed <- struct{}{}:
-	default:
 	}
 }
 

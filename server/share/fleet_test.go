@@ -371,7 +371,7 @@ func TestInteropServersAreUpgradedOneAtATime(t *testing.T) {
 	s := startRedis(t)
 	c := s.client()
 	newer := func() {
-		said, _ := json.Marshal(node{Version: Version + 1, Name: "newer", At: time.Now().Unix(), Seen: time.Now().Unix(), Lists: true})
+		said, _ := json.Marshal(node{Version: Version + 1, Name: "newer", At: time.Now().Unix(), Seen: time.Now().Unix()})
 		c.HSet(ctx, "mxtrap:nodes", "newer", said)
 	}
 	newer()

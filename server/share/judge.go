@@ -7,11 +7,13 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"mxtrap/server/judge"
+	"mxtrap/server/pace"
 )
 
 // lease is the right to write the list.
@@ -33,7 +35,7 @@ func (f *Fleet) mayJudge() bool {
 			return false
 		}
 	}
-	return f.Here.Lists() && f.caught
+	return f.Lists() && f.caught
 }
 
 // judgeDue takes or keeps the lease, and judges where it has it and it is time.
@@ -325,7 +327,7 @@ func (f *Fleet) readList(ctx context.Context) error {
 		f.list[client] = shiftEntry(e, -f.ahead.Load())
 	}
 	f.change, f.known = change, true
-	f.signal()
+	pace.Signal(f.Changed)
 	return nil
 }
 
@@ -357,11 +359,6 @@ func (f *Fleet) Status() *Status {
 		s.Nodes = append(s.Nodes, Node{Name: n.name(id), Here: id == f.id, Heard: time.Unix(n.At-f.ahead.Load(), 0), Senses: n.Senses, Silent: silent, Version: n.Version})
 	}
 	s.Judge = f.nodes[f.holder].name(f.holder)
-	slices.SortFunc(s.Nodes, func(a, b Node) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(s.Nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }

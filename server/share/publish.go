@@ -58,6 +58,16 @@ func (f *Fleet) enqueue(fact judge.Fact) {
 	w.list = append(w.list, fact)
 }
 
+// enqueueOwn has the facts of this server's book handed in that are not older than a time, and all pardons. Who has them takes them for none.
+func (f *Fleet) enqueueOwn(since int64) {
+	for _, fact := range f.Book.Own() {
+		s, v, o := fact.Sighting, fact.Visit, fact.Outage
+		if fact.Pardon != nil || s != nil && s.At >= since || v != nil && v.At >= since || o != nil && (o.To == 0 || o.To >= since) {
+			f.enqueue(fact)
+		}
+	}
+}
+
 // again has what was written lately written once more: a store that has failed may have lost it. Who has it takes no second.
 func (w *waiting) again(sentSince time.Duration) {
 	w.mu.Lock()

@@ -52,7 +52,6 @@ type node struct {
 	Seen    int64  `json:"seen"`            // all visits that it knows of until then are in the store
 	Asked   int64  `json:"asked,omitempty"` // when a mail host told it of anybody last
 	Senses  bool   `json:"senses"`          // mail hosts tell it who comes to them
-	Lists   bool   `json:"lists"`           // it may judge
 }
 
 // name is what a server is called, or else its id.

@@ -51,9 +51,6 @@ func (files *Files) Hold(before Files) bool {
 // Only are the notes without those on the files that the zone file names, but for the secret.
 func (files Files) Only() Files { return Files{zone: files.zone, secret: files.secret} }
 
-// Alone says whether the zone file names no other.
-func (files *Files) Alone() bool { return len(files.more) == 0 }
-
 // add adds a file, once.
 func (files *Files) add(path string, n Note) {
 	if !slices.ContainsFunc(files.more, func(f file) bool { return f.path == path }) {

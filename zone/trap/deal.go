@@ -19,10 +19,10 @@ type deck struct {
 	singles  []netip.Addr
 	prefixes []netip.Prefix
 	dealt    map[netip.Addr]bool
-	next     netip.Addr // where an IPv4 prefix goes on
-	single   int        // how many singles are dealt
-	prefix   int        // the prefix that is dealt from
-	again    bool       // the deck ran out and was begun anew
+	host     uint64 // at which an IPv4 prefix goes on
+	single   int    // how many singles are dealt
+	prefix   int    // the prefix that is dealt from
+	again    bool   // the deck ran out and was begun anew
 }
 
 func newDealer(pool []pooled) (d dealer) {
@@ -55,7 +55,7 @@ func (k *deck) deal(owner dname.Name, n int) netip.Addr {
 		a, ok := k.draw(owner, n)
 		if !ok {
 			k.again = true
-			k.dealt, k.single, k.prefix, k.next = nil, 0, 0, netip.Addr{}
+			k.dealt, k.single, k.prefix, k.host = nil, 0, 0, 0
 			continue
 		}
 		if k.dealt[a] {
@@ -86,26 +86,18 @@ func (k *deck) draw(owner dname.Name, n int) (netip.Addr, bool) {
 		if a.IsValid() {
 			return a, true
 		}
-		k.prefix, k.next = k.prefix+1, netip.Addr{}
+		k.prefix, k.host = k.prefix+1, 0
 	}
 	return netip.Addr{}, false
 }
 
-// nextHost is the next address of an IPv4 prefix, without those of network and broadcast (which a /31 has not, RFC 3021).
+// nextHost is the next host of an IPv4 prefix; not valid: it has no more.
 func (k *deck) nextHost(p netip.Prefix) netip.Addr {
-	whole := p.Bits() == 31
-	switch {
-	case k.next.IsValid():
-		k.next = k.next.Next()
-	case whole:
-		k.next = p.Addr()
-	default:
-		k.next = p.Addr().Next()
-	}
-	if !p.Contains(k.next) || !whole && !p.Contains(k.next.Next()) {
+	if k.host >= hostsOf(p) {
 		return netip.Addr{}
 	}
-	return k.next
+	k.host++
+	return hostOf(p, k.host-1)
 }
 
 // within is an address of an IPv6 prefix that has its host part from a hash. That is not zero.

@@ -321,6 +321,11 @@ type Pool struct {
 	Each     []netip.Addr // nil where they are too many
 }
 
+// Has says whether an address is one of the pool's.
+func (p *Pool) Has(a netip.Addr) bool {
+	return slices.ContainsFunc(p.Prefixes, func(of netip.Prefix) bool { return of.Contains(a) })
+}
+
 // mostListed is how many addresses of a family are listed.
 const mostListed = 1 << 12
 
