@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mxtrap/zone/conf"
 )
@@ -104,6 +105,39 @@ func TestWhatIsReleasedLeavesTheZoneAsItIs(t *testing.T) {
 		})
 	}
 	zones.Wait()
+}
+
+// TestARotationOutlivesTheTextOfItsFile: its names are told for as long as the zone is served, and its secret is known again at a reload.
+func TestARotationOutlivesTheTextOfItsFile(t *testing.T) {
+	dir := t.TempDir()
+	path, secret, other := filepath.Join(dir, "zone.toml"), filepath.Join(dir, "rotate.secret"), filepath.Join(dir, "other.toml")
+	text := mailDomain("example.com") + fmt.Sprintf("names = \"gate-{r}\"\nrotate = \"7d\"\nsecret_file = %q\n", secret)
+	for path, text := range map[string]string{path: text, secret: strings.Repeat("s", 32), other: strings.Repeat("#", len(text))} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report := conf.Report{Quiet: true}
+	s := Load(path, &report)
+	now := time.Now()
+	s.At(now)
+	z := s.Compile(nil, &report)
+	if z == nil || report.Keeps() {
+		t.Fatal(report.Problems())
+	}
+	before := z.Rotation().Name("example.com", now.Unix())
+	files := s.Files()
+	s.Release()
+	for range 100 { // in the memory of that text
+		_, text, _ := ReadNoted(other)
+		defer ReleaseText(text)
+	}
+	if _, _, ok := files.Renewed(path); !ok {
+		t.Error("files that have not changed are said to have")
+	}
+	if after := z.Rotation().Name("example.com", now.Unix()); !strings.HasPrefix(before, "gate-") || after != before {
+		t.Errorf("the first decoy was %q, and is told as %q later", before, after)
+	}
 }
 
 // BenchmarkGrowth loads once, twice and four times as much: the time per owner, record or file stays the same.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"mxtrap/zone/conf"
@@ -26,7 +27,7 @@ func (s *Zone) readSecret() {
 		return
 	}
 	if s.files.secret == nil {
-		path := item.Text
+		path := strings.Clone(item.Text) // which outlives the file's text
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(s.Path), path)
 		}

@@ -100,7 +100,8 @@ func (b *builder) rotationAt(owners []trapped) *Rotation {
 		b.fault(turn.file, err.Error())
 		return nil
 	}
-	r := &Rotation{names: b.names, count: b.count, apex: b.c.Apex, length: int64(turn.length), key: [sha256.Size]byte(key)}
+	names := pattern{strings.Clone(b.names.text), b.names.place} // the file's text may be gone before the rotation is
+	r := &Rotation{names: names, count: b.count, apex: b.c.Apex, length: int64(turn.length), key: [sha256.Size]byte(key)}
 	begins := r.hash("begin")
 	r.Begin = b.Now - mod(b.Now-int64(binary.BigEndian.Uint64(begins[:])%uint64(r.length)), r.length)
 	r.End = r.Begin + r.length
