@@ -49,10 +49,9 @@ func Build(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain
 	for i := range c.Nodes {
 		b.addSets(i, chain)
 	}
-	negative := *soa
-	negative.Ttl = min(soa.Ttl, soa.Negative) // RFC 2308 5
-	set := negative.Set(c.Apex)
-	at := b.addSet(&set).off
+	negative := *c.Nodes[0].Get(dns.TypeSOA)
+	negative.Ttl = soa.NegativeTTL()
+	at := b.addSet(&negative).off
 	b.putUint32(headNegative, at)
 	if own, ok := b.data.set(b.at[0], dns.TypeSOA); ok { // it goes with the signatures of the SOA record itself (RFC 4035 2.2)
 		b.putUint32(at+setSlot, b.data.uint32(own.off+setSlot))

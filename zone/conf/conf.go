@@ -57,6 +57,12 @@ type wanted struct {
 	key   string
 }
 
+// release forgets what the document was.
+func (d *document) release() {
+	clear(d.wanted[:d.count])
+	d.file, d.report, d.memory, d.count = "", nil, nil, 0
+}
+
 func (t *Table) want(key string) {
 	if d := t.doc; d.count < maxWanted {
 		d.wanted[d.count] = wanted{t, key}
@@ -64,12 +70,23 @@ func (t *Table) want(key string) {
 	}
 }
 
-// entry is a key with its value: string, int64, float64, bool, a time, *list or *Table.
+// entry is a key with its value: a string, int64, float64, bool, a time, *list or *Table.
 type entry struct {
 	key   string
 	line  int
-	value any
+	text  string // where the value is a string
+	value any    // nil where it is a string: there are very many, and each would be on the heap
 	asked bool
+}
+
+func (e *entry) isString() bool { return e.value == nil }
+
+// any is the value, whatever it is.
+func (e *entry) any() any {
+	if e.isString() {
+		return e.text
+	}
+	return e.value
 }
 
 // list is the values of a list.
@@ -80,21 +97,19 @@ const maxValues = 1 << 21
 
 // Parse reads a whole file, whose text nobody may change any more. Where the text is not TOML, that is reported and the result is nil.
 func Parse(file string, text []byte, report *Report) *Table {
-	doc := &document{file: file, report: report}
 	if len(text) > maxValues && bytes.Count(text, []byte{','})+bytes.Count(text, []byte{'\n'}) > maxValues {
 		report.Add(Problem{File: file, Reason: fmt.Sprintf("more than %d lines and elements of lists", maxValues)})
 		return nil
 	}
 	whole := unsafe.String(unsafe.SliceData(text), len(text))
-	if root := readSimple(whole, doc); root != nil {
+	if root := readSimple(whole, document{file: file, report: report}); root != nil {
 		return root
 	}
-	doc.memory = nil
 	if line := tooDeep(whole); line > 0 {
 		report.Add(Problem{File: file, Line: line, Reason: fmt.Sprintf("lists and tables are nested more than %d deep", maxDepth)})
 		return nil
 	}
-	return readWhole(whole, doc)
+	return readWhole(whole, document{file: file, report: report})
 }
 
 // Glimpse is the value of a key whose line stands anywhere in a text, which need not be TOML at the moment.
@@ -117,7 +132,7 @@ func (t *Table) Known(key string) { t.take(key) }
 
 // Keys lists the keys in the order of the file.
 func (t *Table) Keys() []string {
-	keys := make([]string, len(t.entries))
+	keys := t.doc.memory.keys(len(t.entries))
 	for i := range t.entries {
 		keys[i] = t.entries[i].key
 	}
@@ -136,8 +151,12 @@ func (t *Table) path() toml.Key {
 
 // String reads a string.
 func (t *Table) String(key string, to *string) {
-	if v, ok := get[string](t, key, "a string"); ok {
-		*to = v
+	switch e := t.take(key); {
+	case e == nil:
+	case e.isString():
+		*to = e.text
+	default:
+		t.wrongType(e, "a string")
 	}
 }
 
@@ -162,23 +181,24 @@ func (t *Table) Int(key string, low, high int64, to *int64) {
 
 // Seconds reads a time to live or an interval, in seconds: a whole number, or text such as "1h30m".
 func (t *Table) Seconds(key string, to *uint32) {
-	switch v := t.take(key).(type) {
-	case nil:
-	case int64:
-		if v < 0 || v > maxSeconds {
-			t.Fault(key, strconv.FormatInt(v, 10), fmt.Sprintf("must be from 0 to %d seconds", maxSeconds))
-			return
-		}
+	e := t.take(key)
+	if e == nil {
+		return
+	}
+	v, number := e.value.(int64)
+	switch {
+	case number && (v < 0 || v > maxSeconds):
+		t.Fault(key, strconv.FormatInt(v, 10), fmt.Sprintf("must be from 0 to %d seconds", maxSeconds))
+	case number:
 		*to = uint32(v)
-	case string:
-		n, err := ParseSeconds(v)
-		if err != nil {
-			t.Fault(key, v, err.Error())
-			return
+	case e.isString():
+		if n, err := ParseSeconds(e.text); err != nil {
+			t.Fault(key, e.text, err.Error())
+		} else {
+			*to = n
 		}
-		*to = n
 	default:
-		t.wrongType(key, v, `seconds or text such as "1h30m"`)
+		t.wrongType(e, `seconds or text such as "1h30m"`)
 	}
 }
 
@@ -210,7 +230,7 @@ func (t *Table) Table(key string) *Table {
 	if e := t.find(key); e != nil {
 		line = e.line
 	}
-	return &Table{doc: t.doc, parent: t, key: key, line: line}
+	return t.doc.memory.table(Table{doc: t.doc, parent: t, key: key, line: line})
 }
 
 // Quoted writes the key that the operator meant by the nested tables of an unquoted one with dots.
@@ -240,11 +260,7 @@ func (t *Table) IsTable(key string) bool {
 // IsString says whether the key holds a string.
 func (t *Table) IsString(key string) bool {
 	e := t.find(key)
-	if e == nil {
-		return false
-	}
-	_, ok := e.value.(string)
-	return ok
+	return e != nil && e.isString()
 }
 
 // Close reports every key that no getter asked for, and what may have been meant.
@@ -321,28 +337,30 @@ func (t *Table) find(key string) *entry {
 	return nil
 }
 
-// take marks a key as known and returns its value, nil where it is absent.
-func (t *Table) take(key string) any {
+// take marks a key as known and returns its entry, nil where it is absent.
+func (t *Table) take(key string) *entry {
 	e := t.find(key)
-	t.want(key)
-	if e == nil {
-		return nil
+	if t.want(key); e != nil {
+		e.asked = true
 	}
-	e.asked = true
-	return e.value
+	return e
 }
 
-// get is the value of a key, which must be of a type. It is returned, and not put anywhere, or each place of a caller would be on the heap.
+// get is the value of a key, which must be of a type, and no string. It is returned, and not put anywhere, or each place of a caller would be
+// on the heap.
 func get[T any](t *Table, key, want string) (value T, ok bool) {
-	v := t.take(key)
-	if value, ok = v.(T); !ok && v != nil {
-		t.wrongType(key, v, want)
+	e := t.take(key)
+	if e == nil {
+		return value, false
+	}
+	if value, ok = e.value.(T); !ok {
+		t.wrongType(e, want)
 	}
 	return value, ok
 }
 
-func (t *Table) wrongType(key string, v any, want string) {
-	t.Fault(key, shown(v), typeName(v)+" where "+want+" is wanted")
+func (t *Table) wrongType(e *entry, want string) {
+	t.Fault(e.key, shown(e.any()), typeName(e.any())+" where "+want+" is wanted")
 }
 
 // shown is what a message shows of a value.

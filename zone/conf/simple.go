@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,13 +11,14 @@ import (
 // readSimple reads the TOML that zone files are mostly made of: tables, and keys with a string, a whole number, true or false, or a
 // list of strings. It is what makes the start with very many zones fast. At anything else, faults too, it gives up and returns nil:
 // then the library reads the file. A fuzz test holds both to the same outcome.
-func readSimple(text string, doc *document) *Table {
+func readSimple(text string, doc document) *Table {
 	if !utf8.ValidString(text) {
 		return nil
 	}
-	doc.memory = memories.Get().(*memory)
-	s := &simple{text: text, line: 1, memory: doc.memory}
-	root := s.table(Table{doc: doc})
+	m := memories.Get().(*memory)
+	m.doc, m.doc.memory = doc, m
+	s := &simple{text: text, line: 1, memory: m}
+	root := s.table(Table{doc: &m.doc})
 	table := root
 	for {
 		s.blank(true)
@@ -49,14 +51,16 @@ type simple struct {
 
 // memory is what a document is made of: a few pieces for most files, which the next file may have.
 type memory struct {
-	entries []entry // of all tables, but for the tables in them
+	doc     document
+	entries []entry // of all tables
 	items   []Item  // of all lists
 	lists   []list
 	tables  []Table
+	names   []string
 }
 
 var memories = sync.Pool{New: func() any {
-	return &memory{make([]entry, 0, 32), make([]Item, 0, 32), make([]list, 0, 32), make([]Table, 0, 8)}
+	return &memory{entries: make([]entry, 0, 64), items: make([]Item, 0, 32), lists: make([]list, 0, 32), tables: make([]Table, 0, 8)}
 }}
 
 // mostKept is the largest memory, in elements, that is kept for other files.
@@ -64,22 +68,36 @@ const mostKept = 1000
 
 // Release ends the use of a whole document: no table of it, nor an item, may be used any more.
 func (t *Table) Release() {
-	doc := t.doc
-	m := doc.memory
-	if m == nil || max(len(m.entries), len(m.items), len(m.lists), len(m.tables)) > mostKept {
+	m := t.doc.memory
+	if m == nil || max(len(m.entries), len(m.items), len(m.lists), len(m.tables), len(m.names)) > mostKept {
 		return
 	}
+	m.doc.release()
 	clear(m.entries)
 	clear(m.items)
 	clear(m.lists)
 	clear(m.tables)
-	m.entries, m.items, m.lists, m.tables = m.entries[:0], m.items[:0], m.lists[:0], m.tables[:0]
-	doc.memory = nil
+	clear(m.names)
+	m.entries, m.items, m.lists, m.tables, m.names = m.entries[:0], m.items[:0], m.lists[:0], m.tables[:0], m.names[:0]
 	memories.Put(m)
+}
+
+// keys is memory for so many keys. No memory takes it from the heap, as in all of these.
+func (m *memory) keys(n int) []string {
+	if m == nil {
+		return make([]string, n)
+	}
+	first := len(m.names)
+	m.names = slices.Grow(m.names, n)[:first+n]
+	return m.names[first : first+n : first+n]
 }
 
 // table keeps a table.
 func (m *memory) table(t Table) *Table {
+	if m == nil {
+		own := t
+		return &own
+	}
 	if len(m.tables) == cap(m.tables) {
 		m.tables = make([]Table, 0, 8) // those before are pointed to
 	}
@@ -126,8 +144,7 @@ func (s *simple) header(root *Table) *Table {
 		switch e := t.find(key); {
 		case end == ']' && e == nil:
 			child := s.table(Table{doc: root.doc, parent: t, key: key, line: s.line})
-			t.entries = append(t.entries, entry{key: key, line: s.line, value: child})
-			s.begin = len(s.entries)
+			s.addTable(t, entry{key: key, line: s.line, value: child})
 			return child
 		case end == '.' && e != nil:
 			if t, ok = e.value.(*Table); !ok {
@@ -137,6 +154,18 @@ func (s *simple) header(root *Table) *Table {
 			return nil
 		}
 	}
+}
+
+// addTable adds a table to the entries of the one above, which are others' neighbours by now. The entries of the new one begin behind.
+func (s *simple) addTable(above *Table, e entry) {
+	if n := len(above.entries); n == cap(above.entries) {
+		first := len(s.entries)
+		s.entries = append(s.entries, above.entries...)
+		s.entries = slices.Grow(s.entries, n+4)[:first+2*n+4]
+		above.entries = s.entries[first : first+n : first+2*n+4]
+	}
+	above.entries = append(above.entries, e)
+	s.begin = len(s.entries)
 }
 
 // blanks passes over spaces.
@@ -174,22 +203,24 @@ func (s *simple) pair(t *Table) bool {
 	}
 	s.text = s.text[1:]
 	s.blanks()
-	value := s.value(t, key)
-	s.entries = append(s.entries, entry{key: key, line: line, value: value})
+	e := entry{key: key, line: line}
+	if s.text != "" && (s.text[0] == '"' || s.text[0] == '\'') {
+		e.text, ok = s.str()
+	} else {
+		e.value = s.value(t, key)
+		ok = e.value != nil
+	}
+	s.entries = append(s.entries, e)
 	t.entries = s.entries[s.begin:len(s.entries):len(s.entries)]
-	return value != nil
+	return ok
 }
 
-// value reads the value of a key, nil where it is not a simple one.
+// value reads the value of a key that is no string, nil where it is not a simple one.
 func (s *simple) value(t *Table, key string) any {
 	if s.text == "" {
 		return nil
 	}
 	switch c := s.text[0]; {
-	case c == '"' || c == '\'':
-		if v, ok := s.str(); ok {
-			return v
-		}
 	case c == '[':
 		return s.list(t, key)
 	case c == 't' && s.word("true"):

@@ -11,7 +11,7 @@ import (
 )
 
 // readWhole reads any TOML, by the library.
-func readWhole(text string, doc *document) *Table {
+func readWhole(text string, doc document) *Table {
 	values := map[string]any{}
 	if _, err := toml.Decode(text, &values); err != nil {
 		problem := Problem{File: doc.file, Reason: err.Error()}
@@ -25,7 +25,7 @@ func readWhole(text string, doc *document) *Table {
 		doc.report.Add(problem)
 		return nil
 	}
-	t := &Table{doc: doc}
+	t := &Table{doc: &doc}
 	t.fill(values, places(text))
 	return t
 }
@@ -46,6 +46,8 @@ func (t *Table) fill(values map[string]any, lines map[string]int) {
 			e.value = t.list(e, tables, lines)
 		case []any:
 			e.value = t.list(e, v, lines)
+		case string:
+			e.text = v
 		default:
 			e.value = v
 		}

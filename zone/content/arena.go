@@ -62,6 +62,9 @@ func (a *Arena) ParseName(s string, origin dname.Name) (dname.Name, error) {
 	return a.name(wire), nil
 }
 
+// Octets are those of a name.
+func (a *Arena) Octets(n dname.Name) []byte { return append(a.reserve(len(n)), n...) }
+
 // address is the data of an address's record; that of no address is empty.
 func (a *Arena) address(addr netip.Addr) []byte {
 	switch {
@@ -78,13 +81,4 @@ func (a *Arena) address(addr netip.Addr) []byte {
 // MxData is the data of an MX record.
 func (a *Arena) MxData(preference uint16, exchange dname.Name) []byte {
 	return append(binary.BigEndian.AppendUint16(a.reserve(2+len(exchange)), preference), exchange...)
-}
-
-// AddressRecords are A and AAAA records of an owner. They have no TTL yet.
-func (a *Arena) AddressRecords(owner dname.Name, addrs []netip.Addr) []Record {
-	records := make([]Record, len(addrs))
-	for i, addr := range addrs {
-		records[i] = Record{Owner: owner, Typ: addressType(addr), Data: a.address(addr)}
-	}
-	return records
 }

@@ -148,12 +148,43 @@ func (c *Content) Exists(n dname.Name) bool {
 // Put adds an RRset, in the place of one of the same type.
 func (c *Content) Put(owner dname.Name, set RRset) {
 	n := &c.Nodes[c.node(owner)]
-	i, found := slices.BinarySearchFunc(n.Sets, set.Typ, func(s RRset, typ uint16) int { return cmp.Compare(s.Typ, typ) })
-	if found {
-		n.Sets[i] = set
-	} else {
-		n.Sets = slices.Insert(n.Sets, i, set)
+	i := 0
+	for i < len(n.Sets) && n.Sets[i].Typ < set.Typ {
+		i++
 	}
+	if i < len(n.Sets) && n.Sets[i].Typ == set.Typ {
+		n.Sets[i] = set
+		return
+	}
+	first := len(c.sets)
+	c.sets = append(append(append(c.sets, n.Sets[:i]...), set), n.Sets[i:]...)
+	n.Sets = c.sets[first:len(c.sets):len(c.sets)]
+}
+
+// Room is memory for so many records to [Content.Put].
+func (c *Content) Room(records int) []Record {
+	first := len(c.records)
+	c.records = slices.Grow(c.records, records)[:first+records]
+	return c.records[first : first : first+records]
+}
+
+// PutSOA puts the SOA record, its data into an arena.
+func (c *Content) PutSOA(r *SOA, a *Arena) {
+	c.Put(c.Apex, RRset{Typ: dns.TypeSOA, Ttl: r.Ttl, Records: append(c.Room(1), Record{
+		Owner: c.Apex, Typ: dns.TypeSOA, Ttl: r.Ttl, Data: r.data(a), Item: r.written.Item, Place: r.written.Place,
+	})})
+}
+
+// PutAddresses puts the A or AAAA records of an owner, their data into an arena.
+func (c *Content) PutAddresses(owner dname.Name, addrs []netip.Addr, ttl uint32, a *Arena) {
+	if len(addrs) == 0 {
+		return
+	}
+	set := RRset{Typ: addressType(addrs[0]), Ttl: ttl, Records: c.Room(len(addrs))}
+	for _, addr := range addrs {
+		set.Records = append(set.Records, Record{Owner: owner, Typ: set.Typ, Data: a.address(addr)})
+	}
+	c.Put(owner, set)
 }
 
 // Get is an RRset of a name, nil where there is none.
@@ -285,11 +316,10 @@ func (s *RRset) IsSPF() bool {
 	})
 }
 
-// Addresses are those of an A or AAAA set.
-func (s *RRset) Addresses() []netip.Addr {
-	addrs := make([]netip.Addr, len(s.Records))
+// AppendAddresses appends those of an A or AAAA set.
+func (s *RRset) AppendAddresses(to []netip.Addr) []netip.Addr {
 	for i := range s.Records {
-		addrs[i] = s.Records[i].address()
+		to = append(to, s.Records[i].address())
 	}
-	return addrs
+	return to
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 
-	"github.com/miekg/dns"
-
 	"mxtrap/zone/dname"
 )
 
@@ -37,13 +35,14 @@ func (r *SOA) Read(set *RRset) {
 // Lag is how far a secondary is behind that has missed a NOTIFY, in seconds: it asks when refresh has passed, and once more after retry.
 func (r *SOA) Lag() uint32 { return min(r.Refresh, math.MaxInt32) + min(r.Retry, math.MaxInt32) }
 
-// Set is the record as an RRset.
-func (r *SOA) Set(apex dname.Name) RRset {
-	data := append(append(make([]byte, 0, len(r.Mname)+len(r.Rname)+20), r.Mname...), r.Rname...)
-	for _, v := range []uint32{r.Serial, r.Refresh, r.Retry, r.Expire, r.Negative} {
+// data is that of the record.
+func (r *SOA) data(a *Arena) []byte {
+	data := append(append(a.reserve(len(r.Mname)+len(r.Rname)+SoaNumbers), r.Mname...), r.Rname...)
+	for _, v := range [...]uint32{r.Serial, r.Refresh, r.Retry, r.Expire, r.Negative} {
 		data = binary.BigEndian.AppendUint32(data, v)
 	}
-	return RRset{Typ: dns.TypeSOA, Ttl: r.Ttl, Records: []Record{{
-		Owner: apex, Typ: dns.TypeSOA, Ttl: r.Ttl, Data: data, Item: r.written.Item, Place: r.written.Place,
-	}}}
+	return data
 }
+
+// NegativeTTL is that of answers that say that there is nothing (RFC 2308 5).
+func (r *SOA) NegativeTTL() uint32 { return min(r.Ttl, r.Negative) }

@@ -11,6 +11,9 @@ type Name string
 
 // Parse reads a name as text has it; one without a final dot is relative to origin.
 func Parse(s string, origin Name) (Name, error) {
+	if s == "@" {
+		return origin, nil
+	}
 	var room [MaxName]byte
 	wire, err := AppendLower(room[:0], s, origin)
 	return Name(wire), err

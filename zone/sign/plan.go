@@ -172,7 +172,7 @@ func (p *Plan) Apply(c *content.Content, soa *content.SOA) *Chain {
 	put(dns.TypeDNSKEY, keys)
 	put(dns.TypeCDS, cds)
 	put(dns.TypeCDNSKEY, cdnskey)
-	ttl := min(soa.Ttl, soa.Negative) // RFC 9077 3
+	ttl := soa.NegativeTTL() // RFC 9077 3
 	if p.NSEC3 {
 		put(dns.TypeNSEC3PARAM, [][]byte{{1, 0, 0, 0, 0}})
 		return p.nsec3Chain(c, ttl)

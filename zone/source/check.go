@@ -39,7 +39,7 @@ func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 		return nil
 	}
 	soa := s.makeSOA(c, report)
-	c.Put(s.apex, soa.Set(s.apex))
+	c.PutSOA(&soa, &s.arena)
 	s.check(c, given != nil, report)
 	var t *trap.Trap
 	if s.trap != nil {
@@ -47,19 +47,20 @@ func (s *Zone) Compile(look trap.Lookups, report *conf.Report) *zone.Zone {
 			Content: c, Arena: &s.arena, Ttl: s.ttl, Now: s.at.Unix(), Lag: soa.Lag(), Partial: s.partial, Look: look, Report: report,
 			FaultOf: func(r *content.Record, reason string) { s.fault(report, r, reason) },
 		})
+		defer t.Release()
 	}
 	if t != nil && t.Rotation != nil {
 		soa.Serial += uint32(t.Rotation.Number)
-		c.Put(s.apex, soa.Set(s.apex))
+		c.PutSOA(&soa, &s.arena)
 	}
-	chain := s.sign(c, soa, report)
+	chain := s.sign(c, &soa, report)
 	if given != nil {
 		chain = s.serveSigned(c, given, report)
 	}
 	if s.checkSizes(c, t, chain, report); report.Faults() > before || s.partial {
 		return nil
 	}
-	return zone.Compile(c, soa, t, chain)
+	return zone.Compile(c, &soa, t, chain)
 }
 
 // fault reports what is wrong with a record.

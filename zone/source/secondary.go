@@ -67,8 +67,8 @@ func (s *Zone) Stub() *zone.Zone {
 	empty := &Zone{Path: s.Path, apex: s.apex, ttl: s.ttl, table: s.table, partial: true}
 	c := content.New(s.apex, nil, 0, func(*content.Record) {})
 	r := empty.makeSOA(c, new(conf.Report))
-	c.Put(s.apex, r.Set(s.apex))
-	return zone.Compile(c, r, nil, nil)
+	c.PutSOA(&r, nil)
+	return zone.Compile(c, &r, nil, nil)
 }
 
 // Unserved stands in for a zone whose file cannot be loaded, where its name can be read; else it is nil.

@@ -79,7 +79,7 @@ func (s *Zone) sign(c *content.Content, soa *content.SOA, report *conf.Report) *
 		return nil
 	}
 	soa.Serial += plan.Offset
-	c.Put(s.apex, soa.Set(s.apex))
+	c.PutSOA(soa, &s.arena)
 	return plan.Apply(c, soa)
 }
 

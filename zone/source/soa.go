@@ -59,8 +59,8 @@ func (s *Zone) readSOA(t *conf.Table, apex dname.Name) soaTable {
 }
 
 // makeSOA makes the SOA record: the one in the records, where there is one, with what the table overrides.
-func (s *Zone) makeSOA(c *content.Content, report *conf.Report) *content.SOA {
-	r := &content.SOA{Ttl: s.ttl, Refresh: 2 * 3600, Retry: 30 * 60, Expire: 14 * 86400, Negative: 5 * 60}
+func (s *Zone) makeSOA(c *content.Content, report *conf.Report) content.SOA {
+	r := content.SOA{Ttl: s.ttl, Refresh: 2 * 3600, Retry: 30 * 60, Expire: 14 * 86400, Negative: 5 * 60}
 	written := c.Nodes[0].Get(dns.TypeSOA)
 	if written != nil {
 		r.Read(written)
@@ -77,7 +77,7 @@ func (s *Zone) makeSOA(c *content.Content, report *conf.Report) *content.SOA {
 		to   *[]byte
 	}{{s.soa.mname, &r.Mname}, {s.soa.rname, &r.Rname}} {
 		if o.from != "" {
-			*o.to = []byte(o.from)
+			*o.to = s.arena.Octets(o.from)
 		}
 	}
 	for _, o := range []struct{ from, to *uint32 }{
@@ -91,7 +91,7 @@ func (s *Zone) makeSOA(c *content.Content, report *conf.Report) *content.SOA {
 		r.Mname = []byte(dname.Root) // only where there is no NS, which is refused
 	}
 	if r.Rname == nil {
-		r.Rname = []byte(hostmaster(s.apex))
+		r.Rname = s.arena.Octets(s.hostmaster())
 	}
 	if written == nil && s.soa.serial == nil || s.soa.serial != nil && *s.soa.serial == 0 {
 		// The time of the newest file grows with each change and is the same wherever the files are the same.
@@ -119,8 +119,8 @@ func (s *Zone) automatic(report *conf.Report) uint32 {
 }
 
 // hostmaster is the mailbox of the one responsible, where the operator names none (RFC 2142 7).
-func hostmaster(apex dname.Name) dname.Name {
-	n, err := dname.Parse("hostmaster", apex)
+func (s *Zone) hostmaster() dname.Name {
+	n, err := s.arena.ParseName("hostmaster", s.apex)
 	if err != nil {
 		return dname.Root // the apex is too long
 	}

@@ -91,7 +91,8 @@ func parse(path string, text []byte, files Files, member string, report *conf.Re
 	if member == "" && (t.Has("template") || t.Has("names")) {
 		return readNames(path, t, before, report)
 	}
-	s := &Zone{Path: path, ttl: 3600, table: t, files: files}
+	s := zones.Get().(*Zone)
+	s.Path, s.ttl, s.table, s.files = path, 3600, t, files
 	var origin, master string
 	if t.String("name", &origin); member != "" {
 		if origin != "" {
@@ -142,7 +143,7 @@ func (s *Zone) At(now time.Time) { s.at = now }
 // readTrap reads the rest of the file. It returns nil where there were faults before it or in it.
 func (s *Zone) readTrap(before int, report *conf.Report) *Zone {
 	if s.table.Has("trap") {
-		s.trap = trap.Read(s.table.Table("trap"), s.apex)
+		s.trap = trap.Read(s.table.Table("trap"), s.apex, &s.arena)
 		s.readSecret()
 	}
 	s.table.Close()
@@ -162,8 +163,8 @@ func (s *Zone) Whole() bool {
 	return s.master == "" && s.primary == nil && s.catalog == nil && (!s.member || s.listed)
 }
 
-// recordRooms are memory for the records of sources that were released.
-var recordRooms = sync.Pool{New: func() any { return new([]content.Record) }}
+// zones are memory of sources that were released.
+var zones = sync.Pool{New: func() any { return new(Zone) }}
 
 // Release ends the use of a source: what was compiled of it stands by itself. No problem of it may be kept, for that may be in its words.
 func (s *Zone) Release() {
@@ -171,15 +172,14 @@ func (s *Zone) Release() {
 		return
 	}
 	s.table.Release()
-	clear(s.records)
-	room := s.records[:0]
-	recordRooms.Put(&room)
-	s.records = nil
+	s.trap.Release()
 	s.arena.Release()
 	if !s.member { // a template is others' too
 		ReleaseText(s.text)
 	}
-	s.text = nil
+	clear(s.records)
+	*s = Zone{records: s.records[:0]}
+	zones.Put(s)
 }
 
 // Access is the table [transfer]: who may transfer the zone, and who is notified of its changes. It is nil where the server file says it.
@@ -194,9 +194,6 @@ func (s *Zone) Name() string { return s.apex.Bare() }
 // readRecords reads the table of owners and their records.
 func (s *Zone) readRecords(t *conf.Table) {
 	keys := t.Keys()
-	if s.records == nil {
-		s.records = *recordRooms.Get().(*[]content.Record)
-	}
 	s.records = slices.Grow(s.records, 2*len(keys))
 	for _, key := range keys {
 		owner, err := s.arena.ParseName(key, s.apex)

@@ -23,6 +23,9 @@ const updatedLine = -1
 // Update puts RRsets in the place of those that the zone's files have, until it is called again. It returns those of them that differ from the
 // files.
 func (s *Zone) Update(sets []RRset) (differ []RRset) {
+	if s.updates = nil; len(sets) == 0 {
+		return nil
+	}
 	written := s.written(sets)
 	for _, set := range sets {
 		if !sameRecords(set.Records, written[key{set.Owner, set.Type}]) {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -26,6 +27,15 @@ type Trap struct {
 	Lookups []string // hosts whose addresses have to be looked up, whether known or not
 
 	Rotation *Rotation // nil: the decoys never change
+
+	builder *builder
+}
+
+// Release ends the use of a trap; its look-ups and its rotation stay.
+func (t *Trap) Release() {
+	if t != nil {
+		t.builder.release()
+	}
 }
 
 // Owner is an owner with decoys: they stand behind its real exchanges.
@@ -60,7 +70,7 @@ type builder struct {
 	Ground
 	c         *content.Content
 	faults    int // in the report before
-	trap      *Trap
+	trap      Trap
 	number    int                       // the next {n}
 	covers    map[dname.Name]dname.Name // the cover's name of each exchange that gets one
 	likes     map[dname.Name]int        // of each, the first owner that has it
@@ -68,74 +78,108 @@ type builder struct {
 	mentioned map[dname.Name]bool       // what records of the zone lead to
 	dealer    dealer
 	rotation  *Rotation // nil: decoys never change
+	room
+}
+
+// room is memory of a builder, which another has once the trap is released.
+type room struct {
+	owners    []trapped
+	places    map[dname.Name]int // in owners
+	exchanges []exchange
+	hosts     []dname.Name // of decoys
+	addrs     []netip.Addr
+	dealt     []addresses
+}
+
+var builders = sync.Pool{New: func() any { return &builder{room: room{places: map[dname.Name]int{}}} }}
+
+// release gives the builder's memory back.
+func (b *builder) release() {
+	if len(b.owners) > content.MaxKept || len(b.trap.Hosts) > content.MaxKept {
+		return
+	}
+	clear(b.places)
+	clear(b.owners)
+	clear(b.exchanges)
+	*b = builder{
+		trap: Trap{Owners: b.trap.Owners[:0], Hosts: b.trap.Hosts[:0]}, dealer: b.dealer.released(),
+		room: room{b.owners[:0], b.places, b.exchanges[:0], b.hosts[:0], b.addrs[:0], b.dealt[:0]},
+	}
+	builders.Put(b)
 }
 
 // Build puts the trap into the content: first names for all covers and decoys, so that they stay the same whether a look-up has
-// answered or not, then covers, then decoys.
+// answered or not, then covers, then decoys. It returns nil where something is wrong.
 func (r *Table) Build(in Ground) *Trap {
 	if in.Look == nil {
 		in.Look = func(string) []netip.Addr { return nil }
 	}
-	c := in.Content
-	b := &builder{
-		Table: r, Ground: in, c: c, faults: in.Report.Faults(), trap: &Trap{},
-		number: r.first, mentioned: c.Mentioned(), dealer: newDealer(r.addresses),
-	}
-	owners := b.readOwners()
-	b.checkCovers(owners)
-	if b.faulty() {
+	b := builders.Get().(*builder)
+	b.Table, b.Ground, b.c, b.faults = r, in, in.Content, in.Report.Faults()
+	b.number, b.mentioned = r.first, b.c.Mentioned()
+	b.dealer.take(r.addresses)
+	if !b.build() {
+		b.release()
 		return nil
 	}
-	b.rotation = b.rotationAt(owners)
-	exchanges := b.nameCovers(owners)
-	b.nameDecoys(owners)
+	b.trap.builder = b
+	return &b.trap
+}
+
+// build says whether the trap could be built.
+func (b *builder) build() bool {
+	b.readOwners()
+	b.checkCovers()
 	if b.faulty() {
-		return nil
+		return false
+	}
+	b.rotation = b.rotationAt()
+	exchanges := b.nameCovers()
+	b.nameDecoys()
+	if b.faulty() {
+		return false
 	}
 	for _, host := range exchanges {
-		b.addCover(host, owners)
+		b.addCover(host)
 	}
-	for i := range owners {
-		t := owners[i]
-		decoys := b.decoys(t)
-		if len(decoys) > 0 {
+	for i := range b.owners {
+		t := &b.owners[i]
+		records := b.appendDecoys(b.realMX(t), t)
+		if len(records) > len(t.set.Records) {
 			b.trap.Owners = append(b.trap.Owners, Owner{t.name, len(t.set.Records)})
 		}
-		c.Put(t.name, content.RRset{Typ: dns.TypeMX, Ttl: t.set.Ttl, Records: append(b.realMX(t), decoys...)})
+		b.c.Put(t.name, content.RRset{Typ: dns.TypeMX, Ttl: t.set.Ttl, Records: records})
 	}
-	b.checkAddresses(owners)
-	b.checkTLSA(owners)
-	b.checkSPF(owners)
+	b.checkAddresses()
+	b.checkTLSA()
+	b.checkSPF()
 	b.checkWildcards()
 	slices.Sort(b.trap.Lookups)
 	b.trap.Lookups = slices.Compact(b.trap.Lookups)
 	b.trap.Rotation = b.rotation
-	return b.trap
+	return true
 }
 
 // faulty says whether something is wrong with the trap.
 func (b *builder) faulty() bool { return b.Report.Faults() > b.faults }
 
 // stepOf is the distance between the decoys of an owner.
-func (b *builder) stepOf(t trapped) int {
+func (b *builder) stepOf(t *trapped) int {
 	if b.step > 0 {
 		return b.step
 	}
-	last := t.all[len(t.all)-1].preference
-	for _, e := range slices.Backward(t.all) {
-		if e.preference != last {
-			return int(last - e.preference)
-		}
+	if t.below >= 0 {
+		return t.last - t.below
 	}
 	return 10
 }
 
 // preference is that of the n-th decoy, counted from 1: above every real one.
-func (b *builder) preference(t trapped, n int) int {
-	return int(t.all[len(t.all)-1].preference) + n*b.stepOf(t)
+func (b *builder) preference(t *trapped, n int) int {
+	return t.last + n*b.stepOf(t)
 }
 
-func (b *builder) checkPreferences(t trapped) {
+func (b *builder) checkPreferences(t *trapped) {
 	if last := b.preference(t, b.count); last > 65535 {
 		b.fault(t.item, fmt.Sprintf("no room for %d decoys: the last would have the preference %d, above 65535; lower the real ones, or set a smaller step", b.count, last))
 	}
@@ -156,20 +200,21 @@ func (b *builder) wantLookup(host dname.Name, a addresses) {
 }
 
 // nameDecoys names the decoys of every owner, and those of other times.
-func (b *builder) nameDecoys(owners []trapped) {
+func (b *builder) nameDecoys() {
 	if b.direct {
 		return
 	}
 	if b.rotation != nil {
-		b.nameTurns(owners)
+		b.nameTurns()
 		return
 	}
-	for i := range owners {
-		t := &owners[i]
-		t.decoys = make([]dname.Name, 0, b.count)
+	for i := range b.owners {
+		t := &b.owners[i]
+		first := len(b.hosts)
 		for range b.count {
-			t.decoys = append(t.decoys, b.nextHost(t, b.nextNumber))
+			b.hosts = append(b.hosts, b.nextHost(t, b.nextNumber))
 		}
+		t.decoys = b.hosts[first:len(b.hosts):len(b.hosts)]
 	}
 }
 
@@ -200,8 +245,8 @@ func (b *builder) nextHost(t *trapped, standIn func(try int) string) dname.Name 
 }
 
 // hostTTLs are the TTLs of the names that the trap adds for an owner: those of the primary's addresses, so that none is told apart.
-func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
-	primary := t.real[0]
+func (b *builder) hostTTLs(t *trapped) (ttl4, ttl6 uint32) {
+	primary := &t.real[0]
 	switch {
 	case len(primary.v4) == 0 && len(primary.v6) == 0:
 		return b.Ttl, b.Ttl
@@ -215,12 +260,8 @@ func (b *builder) hostTTLs(t trapped) (ttl4, ttl6 uint32) {
 
 // addHost adds the addresses of a name.
 func (b *builder) addHost(owner dname.Name, v4, v6 []netip.Addr, ttl4, ttl6 uint32) {
-	if len(v4) > 0 {
-		b.c.Put(owner, content.RRset{Typ: dns.TypeA, Ttl: ttl4, Records: b.Arena.AddressRecords(owner, v4)})
-	}
-	if len(v6) > 0 {
-		b.c.Put(owner, content.RRset{Typ: dns.TypeAAAA, Ttl: ttl6, Records: b.Arena.AddressRecords(owner, v6)})
-	}
+	b.c.PutAddresses(owner, v4, ttl4, b.Arena)
+	b.c.PutAddresses(owner, v6, ttl6, b.Arena)
 }
 
 func (b *builder) fault(item conf.Item, reason string) {

@@ -12,13 +12,13 @@ import (
 )
 
 // checkCovers warns of fixed addresses that nothing uses.
-func (b *builder) checkCovers(owners []trapped) {
+func (b *builder) checkCovers() {
 	if len(b.Table.covers) == 0 {
 		return
 	}
 	exchanges := map[dname.Name]content.Standing{}
-	for _, t := range owners {
-		for _, e := range t.real {
+	for i := range b.owners {
+		for _, e := range b.owners[i].real {
 			exchanges[e.host] = e.standing
 		}
 	}
@@ -34,15 +34,16 @@ func (b *builder) checkCovers(owners []trapped) {
 }
 
 // nameCovers names the covers of all owners, by preference within each, and returns the exchanges in that order.
-func (b *builder) nameCovers(owners []trapped) (exchanges []dname.Name) {
+func (b *builder) nameCovers() (exchanges []dname.Name) {
 	if !b.cover {
 		return nil
 	}
 	b.covers, b.likes, b.published = map[dname.Name]dname.Name{}, map[dname.Name]int{}, map[dname.Name]dname.Name{}
-	for i, t := range owners {
+	for i := range b.owners {
+		t := &b.owners[i]
 		for _, e := range t.real {
 			if e.standing == content.Elsewhere && b.covers[e.host] == "" {
-				b.covers[e.host], b.likes[e.host] = b.coverName(&t, e.host), i
+				b.covers[e.host], b.likes[e.host] = b.coverName(t, e.host), i
 				exchanges = append(exchanges, e.host)
 			}
 		}
@@ -62,13 +63,13 @@ func (b *builder) coverName(t *trapped, exchange dname.Name) dname.Name {
 
 // addCover gives an exchange outside the zone a name in it, once its addresses are known. Until then the exchange is served as
 // it was written.
-func (b *builder) addCover(host dname.Name, owners []trapped) {
+func (b *builder) addCover(host dname.Name) {
 	_, known := b.addressesOf(host)
 	b.wantLookup(host, known)
 	if known.none() {
 		return
 	}
-	ttl4, ttl6 := b.hostTTLs(owners[b.likes[host]])
+	ttl4, ttl6 := b.hostTTLs(&b.owners[b.likes[host]])
 	if known.lookedUp {
 		ttl4, ttl6 = min(ttl4, maxLookedUpTTL), min(ttl6, maxLookedUpTTL)
 	}
@@ -78,10 +79,12 @@ func (b *builder) addCover(host dname.Name, owners []trapped) {
 	b.trap.Hosts = append(b.trap.Hosts, Host{Name: cover, Of: host})
 }
 
-// realMX is the operator's MX set, with the covers' names where they are published.
-func (b *builder) realMX(t trapped) []content.Record {
-	records := make([]content.Record, len(t.set.Records), len(t.set.Records)+b.count)
-	copy(records, t.set.Records)
+// realMX is the operator's MX set, with the covers' names where they are published, and with room for decoys.
+func (b *builder) realMX(t *trapped) []content.Record {
+	records := append(b.c.Room(len(t.set.Records)+b.count), t.set.Records...)
+	if len(b.published) == 0 {
+		return records
+	}
 	for i := range records {
 		if cover, ok := b.published[records[i].Host()]; ok {
 			records[i].Data = b.Arena.MxData(records[i].Preference(), cover)

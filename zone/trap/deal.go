@@ -25,19 +25,26 @@ type deck struct {
 	again    bool   // the deck ran out and was begun anew
 }
 
-func newDealer(pool []pooled) (d dealer) {
-	for _, p := range pool {
+// take takes the addresses that are to be dealt.
+func (d *dealer) take(pool []pooled) {
+	for i := range pool {
+		p := &pool[i]
 		k := d.deck(p.Addr().Is6())
 		if p.IsSingleIP() {
-			if k.singles == nil {
-				k.singles = make([]netip.Addr, 0, len(pool))
-			}
 			k.singles = append(k.singles, p.Addr())
 		} else {
 			k.prefixes = append(k.prefixes, p.Prefix)
 		}
 	}
-	return d
+}
+
+// released is the dealer's memory.
+func (d *dealer) released() dealer {
+	memory := func(k *deck) deck {
+		clear(k.dealt)
+		return deck{singles: k.singles[:0], prefixes: k.prefixes[:0], dealt: k.dealt}
+	}
+	return dealer{memory(&d.v4), memory(&d.v6)}
 }
 
 func (d *dealer) deck(v6 bool) *deck {
@@ -55,7 +62,8 @@ func (k *deck) deal(owner dname.Name, n int) netip.Addr {
 		a, ok := k.draw(owner, n)
 		if !ok {
 			k.again = true
-			k.dealt, k.single, k.prefix, k.host = nil, 0, 0, 0
+			clear(k.dealt)
+			k.single, k.prefix, k.host = 0, 0, 0
 			continue
 		}
 		if k.dealt[a] {

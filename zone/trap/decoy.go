@@ -22,11 +22,11 @@ type families struct {
 func (f families) known() bool { return f.v4 || f.v6 }
 
 // families goes by the operator's files where they tell any, so that what is refused does not hang on a look-up.
-func (t trapped) families() (f families) {
+func (t *trapped) families() (f families) {
 	for _, fixed := range []bool{true, false} {
 		f.fixed = fixed
-		for _, e := range t.real {
-			if e.lookedUp != fixed {
+		for i := range t.real {
+			if e := &t.real[i]; e.lookedUp != fixed {
 				f.v4 = f.v4 || len(e.v4) > 0
 				f.v6 = f.v6 || len(e.v6) > 0
 			}
@@ -50,33 +50,34 @@ func (a addresses) only(f families) addresses {
 	return a
 }
 
-// decoys makes the decoy MX records of an owner, and adds the decoys' hosts to the zone. There are none while it is not known
-// where they would lead: fail safe.
-func (b *builder) decoys(t trapped) []content.Record {
+// appendDecoys appends the decoy MX records of an owner to its real ones, and adds the decoys' hosts to the zone. There are none while it is not
+// known where they would lead: fail safe.
+func (b *builder) appendDecoys(records []content.Record, t *trapped) []content.Record {
 	real := t.families()
 	if !real.fixed {
 		if i := slices.IndexFunc(t.real, func(e exchange) bool { return e.lookedUp }); i >= 0 {
 			b.wantLookup(t.real[i].host, t.real[i].addresses)
 		} else {
 			b.lacks(t.item, "none of its exchanges has an address")
-			return nil
+			return records
 		}
 	}
-	host := t.real[0].host
+	host, what, target := t.real[0].host, t.real[0].standing, t.real[0].addresses
 	if b.target != "" {
 		host = b.target
+		what, target = b.addressesOf(host)
 	}
-	what, target := b.addressesOf(host)
 	if !b.checkTarget(host, what, target) {
-		return nil
+		return records
 	}
 	if b.direct {
-		return b.directDecoys(t, host, what, target)
+		return b.appendDirect(records, t, host, what, target)
 	}
-	own := make([]addresses, len(t.decoys))
-	for n := range own {
-		own[n] = b.deal(t, n+1, real)
+	first := len(b.dealt)
+	for n := range t.decoys {
+		b.dealt = append(b.dealt, b.deal(t, n+1, real))
 	}
+	own := b.dealt[first:]
 	shared := own[0].none()
 	if shared {
 		// No address of its own for the first means none for the others: decks do not end.
@@ -91,11 +92,9 @@ func (b *builder) decoys(t trapped) []content.Record {
 		}
 	}
 	if !real.known() || own[0].none() {
-		return nil
+		return records
 	}
 	ttl4, ttl6 := b.hostTTLs(t)
-	records := make([]content.Record, 0, len(t.decoys))
-	b.trap.Hosts = slices.Grow(b.trap.Hosts, len(t.decoys))
 	add := func(decoy dname.Name, a addresses) {
 		b.addHost(decoy, a.v4, a.v6, ttl4, ttl6)
 		b.addTLSA(decoy, ttl4)
@@ -103,6 +102,12 @@ func (b *builder) decoys(t trapped) []content.Record {
 	}
 	for n, decoy := range t.decoys {
 		add(decoy, own[n])
+		if len(own[n].v4) == 0 {
+			t.without4++
+		}
+		if len(own[n].v6) == 0 {
+			t.without6++
+		}
 		records = append(records, b.decoyMX(t, n+1, decoy))
 	}
 	for _, other := range t.others {
@@ -120,28 +125,27 @@ func (b *builder) decoys(t trapped) []content.Record {
 }
 
 // decoyMX is the n-th decoy's MX record.
-func (b *builder) decoyMX(t trapped, n int, host dname.Name) content.Record {
+func (b *builder) decoyMX(t *trapped, n int, host dname.Name) content.Record {
 	return content.Record{Owner: t.name, Typ: dns.TypeMX, Data: b.Arena.MxData(uint16(b.preference(t, n)), host)}
 }
 
-// directDecoys name the target itself (S2).
-func (b *builder) directDecoys(t trapped, host dname.Name, what content.Standing, target addresses) []content.Record {
+// appendDirect appends decoys that name the target itself (S2).
+func (b *builder) appendDirect(records []content.Record, t *trapped, host dname.Name, what content.Standing, target addresses) []content.Record {
 	if what == content.Elsewhere {
 		cover, ok := b.covers[host]
 		if !ok {
 			b.fault(b.targetItem(host), `is outside the zone: a decoy must resolve here; set cover = true, or style = "hosts"`)
-			return nil
+			return records
 		}
 		if _, known := b.published[host]; !known {
-			return nil
+			return records
 		}
 		host = cover
 	}
 	if real := t.families(); len(target.v4) > 0 && !real.v4 || len(target.v6) > 0 && !real.v6 {
 		b.unfit(real, b.targetItem(host), "has an address of a family that the real exchanges lack")
-		return nil
+		return records
 	}
-	var records []content.Record
 	for n := 1; n <= b.count; n++ {
 		records = append(records, b.decoyMX(t, n, host))
 	}
@@ -160,17 +164,24 @@ func (b *builder) unfit(real families, item conf.Item, reason string) {
 }
 
 // checkDealt warns of addresses of real exchanges that were dealt to decoys.
-func (b *builder) checkDealt(owners []trapped) {
-	shared := map[netip.Addr]dname.Name{}
-	for _, t := range owners {
-		for _, e := range t.real {
-			for _, ips := range [][]netip.Addr{e.v4, e.v6} {
-				for _, ip := range ips {
-					if b.mayBeDealt(ip) && shared[ip] == "" {
-						shared[ip] = e.host
-					}
-				}
+func (b *builder) checkDealt() {
+	var shared map[netip.Addr]dname.Name
+	check := func(ips []netip.Addr, host dname.Name) {
+		for _, ip := range ips {
+			if !b.mayBeDealt(ip) || shared[ip] != "" {
+				continue
 			}
+			if shared == nil {
+				shared = map[netip.Addr]dname.Name{}
+			}
+			shared[ip] = host
+		}
+	}
+	for i := range b.owners {
+		for j := range b.owners[i].real {
+			e := &b.owners[i].real[j]
+			check(e.v4, e.host)
+			check(e.v6, e.host)
 		}
 	}
 	if len(shared) == 0 {
@@ -211,29 +222,35 @@ func (b *builder) runsOut(six bool) bool {
 
 // deal gives a decoy addresses of its own, of the families that the real exchanges have. While those are not known it deals of
 // both, so that the other decoys' addresses do not change when they become known.
-func (b *builder) deal(t trapped, n int, real families) addresses {
+func (b *builder) deal(t *trapped, n int, real families) addresses {
 	var a addresses
 	if b.rotation != nil {
 		return b.turned(t, b.rotation.Number, n, real)
 	}
 	if k := b.dealer.deck(false); !k.empty() && (real.v4 || !real.known()) {
-		a.v4 = []netip.Addr{k.deal(t.name, n)}
+		a.v4 = b.kept(k.deal(t.name, n))
 	}
 	if k := b.dealer.deck(true); !k.empty() && (real.v6 || !real.known()) {
-		a.v6 = []netip.Addr{k.deal(t.name, n)}
+		a.v6 = b.kept(k.deal(t.name, n))
 	}
 	return a
 }
 
+// kept is a list of a single address.
+func (b *builder) kept(a netip.Addr) []netip.Addr {
+	b.addrs = append(b.addrs, a)
+	return b.addrs[len(b.addrs)-1 : len(b.addrs) : len(b.addrs)]
+}
+
 // turned are the addresses of an owner's n-th decoy at a time, of the families that the real exchanges have.
-func (b *builder) turned(t trapped, epoch int64, n int, real families) addresses {
+func (b *builder) turned(t *trapped, epoch int64, n int, real families) addresses {
 	v4, v6 := b.rotation.addresses(epoch, t.place, n)
 	var a addresses
 	if v4.IsValid() {
-		a.v4 = []netip.Addr{v4}
+		a.v4 = b.kept(v4)
 	}
 	if v6.IsValid() {
-		a.v6 = []netip.Addr{v6}
+		a.v6 = b.kept(v6)
 	}
 	if real.known() {
 		a = a.only(real)
@@ -262,27 +279,29 @@ func (b *builder) targetItem(host dname.Name) conf.Item {
 }
 
 // checkShared warns of decoys that lead to an address that is not globally routable: some sites distrust a domain with such an MX.
-func (b *builder) checkShared(t trapped, a addresses) {
-	for _, ip := range slices.Concat(a.v4, a.v6) {
-		if !isGlobal(ip) {
-			b.warn(t.item, fmt.Sprintf("its decoys have the address %s, which is not globally routable", ip))
+func (b *builder) checkShared(t *trapped, a addresses) {
+	for _, ips := range [...][]netip.Addr{a.v4, a.v6} {
+		for _, ip := range ips {
+			if !isGlobal(ip) {
+				b.warn(t.item, fmt.Sprintf("its decoys have the address %s, which is not globally routable", ip))
+			}
 		}
 	}
 }
 
 // checkAddresses judges the trap's own addresses, once they are dealt.
-func (b *builder) checkAddresses(owners []trapped) {
+func (b *builder) checkAddresses() {
 	may := families{fixed: true} // of some owner
-	for _, t := range owners {
-		f := t.families()
+	for i := range b.owners {
+		f := b.owners[i].families()
 		may.v4, may.v6, may.fixed = may.v4 || f.v4, may.v6 || f.v6, may.fixed && f.fixed
 	}
 	if b.direct && len(b.addresses) > 0 {
 		b.warn(b.table.Item("addresses", ""), `decoys of style "direct" have no addresses of their own; these are not used`)
 		return
 	}
-	for _, p := range b.addresses {
-		family := "IPv4"
+	for i := range b.addresses {
+		p, family := &b.addresses[i], "IPv4"
 		if p.Addr().Is6() {
 			family = "IPv6"
 		}
@@ -293,10 +312,13 @@ func (b *builder) checkAddresses(owners []trapped) {
 			b.warn(p.item, "is not globally routable: some sites distrust a domain with such an MX")
 		}
 	}
-	b.checkDealt(owners)
-	for family, again := range map[string]bool{"IPv4": b.runsOut(false), "IPv6": b.runsOut(true)} {
-		if again && !b.lost {
-			b.warn(b.table.Item("addresses", ""), "more decoys than "+family+" addresses: some decoys share one")
+	b.checkDealt()
+	for _, family := range []struct {
+		name string
+		six  bool
+	}{{"IPv4", false}, {"IPv6", true}} {
+		if b.runsOut(family.six) && !b.lost {
+			b.warn(b.table.Item("addresses", ""), "more decoys than "+family.name+" addresses: some decoys share one")
 		}
 	}
 }

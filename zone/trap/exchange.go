@@ -18,11 +18,16 @@ type trapped struct {
 	place int           // among the owners
 	item  conf.Item     // where the operator names it
 	set   content.RRset // as the operator wrote it
-	all   []exchange    // by preference, as written where equal
-	real  []exchange    // of them, those that can be hosts
+	real  []exchange    // those that can be hosts, by preference, as written where equal
+	none  int           // how many others there are
+	last  int           // the highest preference of all
+	below int           // and the highest below it; -1: there is none
 
-	decoys []dname.Name   // the hosts of its decoys, where they have names of their own
-	others []turnedDecoys // and those of other times, where they change
+	decoys   []dname.Name   // the hosts of its decoys, where they have names of their own
+	without4 int            // how many of these have no A record
+	without6 int            // or no AAAA record
+	tight    bool           // it may be beyond the limits of SPF, which is not told yet
+	others   []turnedDecoys // the hosts of decoys of other times, where they change
 }
 
 // turnedDecoys are the hosts of an owner's decoys at another time.
@@ -49,10 +54,9 @@ type addresses struct {
 func (a addresses) none() bool { return len(a.v4)+len(a.v6) == 0 }
 
 // readOwners reads the MX sets that are to be trapped and refuses those that cannot be.
-func (b *builder) readOwners() []trapped {
-	owners := make([]trapped, 0, len(b.at))
-	listed := map[dname.Name]bool{}
-	for _, item := range b.at {
+func (b *builder) readOwners() {
+	for i := range b.at {
+		item := b.at[i]
 		owner, err := dname.Parse(item.Text, b.c.Apex)
 		var set *content.RRset
 		switch {
@@ -60,7 +64,7 @@ func (b *builder) readOwners() []trapped {
 			b.fault(item, err.Error())
 		case !owner.Within(b.c.Apex):
 			b.fault(item, "is outside the zone "+b.c.Apex.Bare())
-		case listed[owner]:
+		case b.isListed(owner):
 			b.fault(item, "is listed twice")
 		case b.c.Occluded(owner):
 			b.fault(item, "is delegated: its MX records are not answered from this zone")
@@ -72,41 +76,67 @@ func (b *builder) readOwners() []trapped {
 		if set == nil {
 			continue
 		}
-		listed[owner] = true
-		t := trapped{name: owner, item: item, set: *set, all: make([]exchange, 0, len(set.Records)), real: make([]exchange, 0, len(set.Records))}
-		for i := range set.Records {
-			mx := &set.Records[i]
-			e := exchange{host: mx.Host(), preference: mx.Preference()}
-			if e.host.IsRoot() && len(set.Records) == 1 {
-				b.fault(item, "has a null MX, takes no mail (RFC 7505), and gets no decoys")
-				continue
-			}
-			if t.all = append(t.all, e); NoHost(e.host) != "" {
-				continue // the whole zone's check warns of it
-			}
-			e.standing, e.addresses = b.addressesOf(e.host)
-			if e.standing == content.IsAlias {
-				b.FaultOf(mx, fmt.Sprintf("%s is an alias; an exchange with decoys must not be one (RFC 2181 10.3)", e.host.Bare()))
-			}
-			t.real = append(t.real, e)
-		}
-		if len(t.real) == 0 {
-			if len(t.all) > 0 {
-				b.fault(item, "none of its exchanges is a host")
-			}
+		b.places[owner] = -1
+		b.owners = append(b.owners, trapped{name: owner, place: len(b.owners), item: item, set: *set, last: -1, below: -1})
+		t := &b.owners[len(b.owners)-1]
+		if b.readExchanges(t); len(t.real) == 0 {
+			b.owners = b.owners[:t.place]
 			continue
 		}
-		for _, exchanges := range [][]exchange{t.all, t.real} {
-			slices.SortStableFunc(exchanges, func(x, y exchange) int { return int(x.preference) - int(y.preference) })
-		}
-		t.place = len(owners)
-		owners = append(owners, t)
+		b.places[owner] = t.place
 		b.checkPreferences(t)
-		if !b.Partial && !slices.ContainsFunc(t.real, func(e exchange) bool { return e.host != t.real[0].host }) {
-			b.warn(item, "has a single real MX; when that host defers (greylisting, 421), honest senders go on to the decoys; add a fallback")
+		if !b.Partial && t.single() {
+			b.warn(t.item, "has a single real MX; when that host defers (greylisting, 421), honest senders go on to the decoys; add a fallback")
 		}
 	}
-	return owners
+}
+
+func (b *builder) isListed(owner dname.Name) bool {
+	_, listed := b.places[owner]
+	return listed
+}
+
+// readExchanges reads the MX set of an owner, and refuses what is no exchange.
+func (b *builder) readExchanges(t *trapped) {
+	first := len(b.exchanges)
+	for i := range t.set.Records {
+		mx := &t.set.Records[i]
+		e := exchange{host: mx.Host(), preference: mx.Preference()}
+		if e.host.IsRoot() && len(t.set.Records) == 1 {
+			b.fault(t.item, "has a null MX, takes no mail (RFC 7505), and gets no decoys")
+			return
+		}
+		switch p := int(e.preference); {
+		case p > t.last:
+			t.last, t.below = p, t.last
+		case p < t.last:
+			t.below = max(t.below, p)
+		}
+		if NoHost(e.host) != "" { // the whole zone's check warns of it
+			t.none++
+			continue
+		}
+		e.standing, e.addresses = b.addressesOf(e.host)
+		if e.standing == content.IsAlias {
+			b.FaultOf(mx, fmt.Sprintf("%s is an alias; an exchange with decoys must not be one (RFC 2181 10.3)", e.host.Bare()))
+		}
+		b.exchanges = append(b.exchanges, e)
+	}
+	t.real = b.exchanges[first:len(b.exchanges):len(b.exchanges)]
+	if len(t.real) == 0 {
+		b.fault(t.item, "none of its exchanges is a host")
+	}
+	slices.SortStableFunc(t.real, func(x, y exchange) int { return int(x.preference) - int(y.preference) })
+}
+
+// single says whether all exchanges are one host.
+func (t *trapped) single() bool {
+	for i := range t.real {
+		if t.real[i].host != t.real[0].host {
+			return false
+		}
+	}
+	return true
 }
 
 // addressesOf tells what is known of a host: from this zone, fixed by the operator, or looked up.
@@ -116,10 +146,10 @@ func (b *builder) addressesOf(host dname.Name) (content.Standing, addresses) {
 	switch what {
 	case content.OwnData:
 		if set := at.Get(dns.TypeA); set != nil {
-			a.v4, a.ttl4 = set.Addresses(), set.Ttl
+			a.v4, a.ttl4 = b.addressesIn(set), set.Ttl
 		}
 		if set := at.Get(dns.TypeAAAA); set != nil {
-			a.v6, a.ttl6 = set.Addresses(), set.Ttl
+			a.v6, a.ttl6 = b.addressesIn(set), set.Ttl
 		}
 	case content.Elsewhere:
 		cover, given := b.Table.covers[host]
@@ -141,6 +171,13 @@ func (b *builder) addressesOf(host dname.Name) (content.Standing, addresses) {
 		a.ttl6 = a.ttl4
 	}
 	return what, a
+}
+
+// addressesIn are those of an A or AAAA set.
+func (b *builder) addressesIn(set *content.RRset) []netip.Addr {
+	first := len(b.addrs)
+	b.addrs = set.AppendAddresses(b.addrs)
+	return b.addrs[first:len(b.addrs):len(b.addrs)]
 }
 
 // NoHost says why an exchange is none that a sender could connect to; "" where it may be one.

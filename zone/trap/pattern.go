@@ -57,13 +57,13 @@ func (p place) String() string {
 }
 
 // check judges the pattern.
-func (p pattern) check(t *conf.Table, apex dname.Name) bool {
+func (p pattern) check(t *conf.Table, apex dname.Name, a *content.Arena) bool {
 	other := defaultNames(p.place == worded).text
 	if strings.Count(p.text, string(numbered))+strings.Count(p.text, string(worded)) != 1 || !strings.Contains(p.text, string(p.place)) {
 		t.Fault("names", p.text, fmt.Sprintf("must contain %s once, for %s: %q", string(p.place), p.place, other))
 		return false
 	}
-	n, err := p.name(p.place.longest(), apex, nil)
+	n, err := p.name(p.place.longest(), apex, a)
 	switch {
 	case err != nil:
 		t.Fault("names", p.text, err.Error())

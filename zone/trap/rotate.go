@@ -89,9 +89,9 @@ type Rotation struct {
 // rotationAt is the rotation of a zone at a time. A resolver may have an MX set of an earlier epoch for as long as its TTL after a secondary
 // had it last, and then look a host up; and a secondary that is behind must have the hosts already that the others have in their MX sets. So
 // the zone holds the hosts of some epochs around the one whose hosts are exchanges.
-func (b *builder) rotationAt(owners []trapped) *Rotation {
+func (b *builder) rotationAt() *Rotation {
 	turn := &b.turn
-	if turn.length == 0 || len(owners) == 0 {
+	if turn.length == 0 || len(b.owners) == 0 {
 		return nil
 	}
 	// Without a secret, which is a fault, the rest is judged all the same.
@@ -107,7 +107,8 @@ func (b *builder) rotationAt(owners []trapped) *Rotation {
 	r.End = r.Begin + r.length
 	r.Number = r.Begin / r.length
 	cached := uint32(0)
-	for _, t := range owners {
+	for i := range b.owners {
+		t := &b.owners[i]
 		ttl := max(b.hostTTLs(t))
 		if slices.ContainsFunc(t.real, func(e exchange) bool { return e.lookedUp }) { // whether it is known now or not
 			ttl = max(ttl, b.Ttl)
@@ -126,8 +127,8 @@ func (b *builder) rotationAt(owners []trapped) *Rotation {
 			spell(r.kept), mostEpochs, spell(upward(shortest, 60)*60))))
 		r.past, r.ahead = 1, 1
 	}
-	if hosts := len(owners) * b.count * int(r.past+1+r.ahead); hosts > mostHosts {
-		b.Report.Add(b.table.Problem("rotate", "", fmt.Sprintf("the decoys of %d times at %d owners are %d hosts, and a zone may have %d: lower count, or set a longer time", r.past+1+r.ahead, len(owners), hosts, mostHosts)))
+	if hosts := len(b.owners) * b.count * int(r.past+1+r.ahead); hosts > mostHosts {
+		b.Report.Add(b.table.Problem("rotate", "", fmt.Sprintf("the decoys of %d times at %d owners are %d hosts, and a zone may have %d: lower count, or set a longer time", r.past+1+r.ahead, len(b.owners), hosts, mostHosts)))
 		r.past, r.ahead = 0, 0
 	}
 	r.v4, r.v6 = newWheel(r, b.addresses, false), newWheel(r, b.addresses, true)
@@ -229,11 +230,11 @@ func isWord(text string) bool {
 }
 
 // nameTurns names the decoys of every owner at all times whose hosts are in the zone. Nothing of one time hangs on another.
-func (b *builder) nameTurns(owners []trapped) {
+func (b *builder) nameTurns() {
 	for _, epoch := range b.rotation.epochs() {
 		taken := map[dname.Name]bool{}
-		for i := range owners {
-			t := &owners[i]
+		for i := range b.owners {
+			t := &b.owners[i]
 			hosts := make([]dname.Name, 0, b.count)
 			for n := 1; n <= b.count; n++ {
 				host, skip := dname.Name(""), 0

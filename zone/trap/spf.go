@@ -2,7 +2,6 @@ package trap
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/miekg/dns"
 
@@ -13,35 +12,39 @@ import (
 
 // checkSPF holds the limits of RFC 7208 4.6.4 wherever an SPF record of the zone reaches a trapped owner by "mx": beyond them the
 // domain's own mail fails with permerror. Decoys count as they will be once all is looked up.
-func (b *builder) checkSPF(owners []trapped) {
-	owners = slices.DeleteFunc(slices.Clone(owners), func(t trapped) bool { return b.fitsSPF(t) })
-	if len(owners) == 0 {
-		return // as nearly always: no record is looked at
+func (b *builder) checkSPF() {
+	tight := false // for some owner
+	for i := range b.owners {
+		t := &b.owners[i]
+		t.tight = !b.fitsSPF(t)
+		tight = tight || t.tight
 	}
-	texts := func(domain string) (texts []string) {
-		if set := b.standsAt(domain).Get(dns.TypeTXT); set != nil {
-			for i := range set.Records {
-				texts = append(texts, set.Records[i].Text())
-			}
-		}
-		return texts
-	}
-	told, places := map[dname.Name]bool{}, map[dname.Name]int{}
-	for i := range owners {
-		places[owners[i].name] = i
+	if !tight {
+		return // no record is looked at
 	}
 	for i := range b.c.Nodes {
-		if n := &b.c.Nodes[i]; n.Get(dns.TypeTXT).IsSPF() {
-			reach := spf.Follow(n.Name.Bare(), texts)
-			for _, use := range reach.Uses {
-				owner := b.standsAt(use.Owner)
-				if at, ok := places[owner.Name]; ok && !told[owners[at].name] {
-					told[owners[at].name] = true
-					b.checkUse(owners[at], use, reach)
-				}
+		n := &b.c.Nodes[i]
+		if !n.Get(dns.TypeTXT).IsSPF() {
+			continue
+		}
+		reach := spf.Follow(n.Name.Bare(), b.texts)
+		for _, use := range reach.Uses {
+			if at, ok := b.places[b.standsAt(use.Owner).Name]; ok && at >= 0 && b.owners[at].tight {
+				b.owners[at].tight = false // it is told once
+				b.checkUse(&b.owners[at], use, reach)
 			}
 		}
 	}
+}
+
+// texts are the TXT records of a domain, as far as they are in this zone, each with its strings put together.
+func (b *builder) texts(domain string) (texts []string) {
+	if set := b.standsAt(domain).Get(dns.TypeTXT); set != nil {
+		for i := range set.Records {
+			texts = append(texts, set.Records[i].Text())
+		}
+	}
+	return texts
 }
 
 // standsAt is where the data of a name stand: at itself, at the wildcard that answers for it, or where aliases lead. It has no name where
@@ -65,7 +68,7 @@ func (b *builder) standsAt(text string) *content.Node {
 }
 
 // fitsSPF says whether an owner's exchanges are within the limits whatever record reaches them.
-func (b *builder) fitsSPF(t trapped) bool {
+func (b *builder) fitsSPF(t *trapped) bool {
 	return len(t.set.Records)+b.count <= spf.MostExchanges && b.void(t, dns.TypeA).all <= spf.MostVoid && b.void(t, dns.TypeAAAA).all <= spf.MostVoid
 }
 
@@ -75,30 +78,25 @@ type voids struct {
 	some      bool // some exchange has one
 }
 
-func (b *builder) void(t trapped, typ uint16) (v voids) {
-	v.all = len(t.all) - len(t.real) // what is no host has none
-	v.real = v.all
-	has := func(a addresses) bool {
-		return typ == dns.TypeA && len(a.v4) > 0 || typ == dns.TypeAAAA && len(a.v6) > 0
-	}
-	for _, e := range t.real {
+func (b *builder) void(t *trapped, typ uint16) (v voids) {
+	v.real = t.none // what is no host has none
+	for i := range t.real {
+		e := &t.real[i]
 		switch {
 		case e.standing == content.Elsewhere && b.published[e.host] == "":
-		case has(e.addresses):
+		case typ == dns.TypeA && len(e.v4) > 0, typ == dns.TypeAAAA && len(e.v6) > 0:
 			v.some = true
 		default:
-			v.all, v.real = v.all+1, v.real+1
+			v.real++
 		}
 	}
-	for _, host := range t.decoys {
-		if at := b.c.At(host); at != nil && at.Get(typ) == nil {
-			v.all++
-		}
+	if v.all = v.real + t.without4; typ == dns.TypeAAAA {
+		v.all = v.real + t.without6
 	}
 	return v
 }
 
-func (b *builder) checkUse(t trapped, use spf.Use, reach spf.Reach) {
+func (b *builder) checkUse(t *trapped, use spf.Use, reach spf.Reach) {
 	by := func() string {
 		return fmt.Sprintf("the SPF record of %s reaches its exchanges (%s)", use.Domain, use.Term)
 	}

@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/content"
 	"mxtrap/zone/dname"
 )
 
@@ -50,14 +52,31 @@ const (
 	maxFirst = 1_000_000
 )
 
-// Read reads the table [trap] of a zone.
-func Read(t *conf.Table, apex dname.Name) *Table {
-	r := &Table{table: t}
-	r.at = []conf.Item{t.Item("at", "@")}
+// tables are memory of those that were released.
+var tables = sync.Pool{New: func() any { return new(Table) }}
+
+// Release ends the use of a table, nil or not. What was built of it stands by itself.
+func (r *Table) Release() {
+	if r == nil || max(len(r.at), len(r.addresses)) > content.MaxKept {
+		return
+	}
+	clear(r.at)
+	clear(r.Owners)
+	clear(r.addresses)
+	*r = Table{at: r.at[:0], Owners: r.Owners[:0], addresses: r.addresses[:0]}
+	tables.Put(r)
+}
+
+// Read reads the table [trap] of a zone. Names that nobody has a use for beyond the table may stand in an arena.
+func Read(t *conf.Table, apex dname.Name, a *content.Arena) *Table {
+	r := tables.Get().(*Table)
+	r.table = t
 	if t.Has("at") {
-		if r.at = t.Strings("at"); len(r.at) == 0 {
+		if r.at = append(r.at, t.Strings("at")...); len(r.at) == 0 {
 			t.Fault("at", "", `names no owner: "@" is the zone itself`)
 		}
+	} else {
+		r.at = append(r.at, t.Item("at", "@"))
 	}
 	for _, item := range r.at {
 		if n, err := dname.Parse(item.Text, apex); err == nil {
@@ -82,12 +101,12 @@ func Read(t *conf.Table, apex dname.Name) *Table {
 		}
 	}
 	r.names = defaultNames(r.turn.length > 0)
-	if t.String("names", &r.names.text); !r.names.check(t, apex) {
+	if t.String("names", &r.names.text); !r.names.check(t, apex, a) {
 		r.names = defaultNames(r.turn.length > 0) // so that the rest can be judged
 	}
 	t.Bool("cover", &r.cover)
 	addresses := t.Strings("addresses")
-	r.addresses = make([]pooled, 0, len(addresses))
+	r.addresses = slices.Grow(r.addresses, len(addresses))
 	for _, item := range addresses {
 		p, err := parsePool(item.Text)
 		if err != nil {

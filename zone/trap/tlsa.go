@@ -46,11 +46,12 @@ func (b *builder) addTLSA(decoy dname.Name, ttl uint32) {
 }
 
 // checkTLSA warns where senders that use DANE would deliver to a decoy unprotected, and see that it is one.
-func (b *builder) checkTLSA(owners []trapped) {
+func (b *builder) checkTLSA() {
 	if b.direct || len(b.tlsa) > 0 {
 		return
 	}
-	for _, t := range owners {
+	for i := range b.owners {
+		t := &b.owners[i]
 		for _, e := range t.real {
 			if b.c.Get(underSMTP+e.host, dns.TypeTLSA) != nil {
 				b.warn(t.item, e.host.Bare()+" has TLSA records, and the decoys have none: set trap.tlsa to those of the host behind them")
