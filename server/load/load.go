@@ -289,8 +289,10 @@ func (o Loader) access(source *source.Zone, report *conf.Report) (own *peer.Own,
 // serve makes a version of a zone the one that is served: under its serial number, behind the version before.
 func (o Loader) serve(f *File, source *source.Zone, z *zone.Zone, before *File, report *conf.Report) {
 	f.written = source.Written()
-	why := "since the last run"
-	last := before.last(z.Name())
+	why, last := "since the last run", state.Served{}
+	if before != nil {
+		last = before.last(z.Name())
+	}
 	if last.Known() {
 		if why = "files"; f.written == before.written {
 			if why = "trap"; !slices.Equal(f.keys, before.keys) {

@@ -64,7 +64,7 @@ type renumbered struct {
 
 // Number gives a version of a zone its number, as the one that follows what was served before, and returns both.
 func (n *Numbering) Number(z *zone.Zone, before Served, why string) (numbered *zone.Zone, now, last Served) {
-	if !before.Known() {
+	if !before.Known() && n.book != nil {
 		before = n.book.last(z.Name())
 	}
 	now = Served{Serial: z.Serial(), Own: z.Serial()}

@@ -129,10 +129,12 @@ func (b *compiler) addSets(i int, chain *sign.Chain) {
 // addSet writes an RRset: its sizes, the offsets to patch, and its wire, with two octets of room for each owner, and for each name in
 // its data that ends in the apex and may be compressed a pointer's room in its place.
 func (b *compiler) addSet(set *content.RRset) RRset {
-	apexes := 0
-	for i := range set.Records {
-		apexes += apexNames(b.Apex, &set.Records[i])
-	}
+	apexes := apexNames(b.Apex, set)
+	skip, count := rdata.Names(set.Typ)
+	var head [DataAt]byte
+	binary.BigEndian.PutUint16(head[2:], set.Typ)
+	binary.BigEndian.PutUint16(head[4:], dns.ClassINET)
+	binary.BigEndian.PutUint32(head[TTLAt:], set.Ttl)
 	off := len(b.data)
 	owners := len(set.Records)
 	b.data = append(b.data, make([]byte, setPatches+2*(owners+apexes))...)
@@ -142,13 +144,8 @@ func (b *compiler) addSet(set *content.RRset) RRset {
 		r := &set.Records[i]
 		binary.LittleEndian.PutUint16(b.data[ownerAt:], uint16(len(b.data)-wire))
 		ownerAt += 2
-		b.data = append(b.data, 0, 0)
-		b.data = binary.BigEndian.AppendUint16(b.data, set.Typ)
-		b.data = binary.BigEndian.AppendUint16(b.data, dns.ClassINET)
-		b.data = binary.BigEndian.AppendUint32(b.data, set.Ttl)
-		b.data = append(b.data, 0, 0)
+		b.data = append(b.data, head[:]...)
 		begin, data := len(b.data), r.Data
-		skip, count := rdata.Names(set.Typ)
 		b.data, data = append(b.data, data[:skip]...), data[skip:]
 		for range count {
 			size := dname.Length(data)
@@ -164,32 +161,36 @@ func (b *compiler) addSet(set *content.RRset) RRset {
 		b.data = append(b.data, data...)
 		binary.BigEndian.PutUint16(b.data[begin-2:], uint16(len(b.data)-begin))
 	}
-	head := b.data[off:]
-	binary.LittleEndian.PutUint16(head[setSize:], uint16(len(b.data)-wire))
-	binary.LittleEndian.PutUint16(head[setOwners:], uint16(owners))
-	binary.LittleEndian.PutUint16(head[setApexes:], uint16(apexes))
+	sizes := b.data[off:]
+	binary.LittleEndian.PutUint16(sizes[setSize:], uint16(len(b.data)-wire))
+	binary.LittleEndian.PutUint16(sizes[setOwners:], uint16(owners))
+	binary.LittleEndian.PutUint16(sizes[setApexes:], uint16(apexes))
 	return RRset{uint32(off), set.Typ}
 }
 
 // WireSize is how long an RRset will be.
 func WireSize(apex dname.Name, set *content.RRset) (size int) {
 	for i := range set.Records {
-		r := &set.Records[i]
-		size += DataAt + len(r.Data) - apexNames(apex, r)*(len(apex)-2)
+		size += DataAt + len(set.Records[i].Data)
 	}
-	return size
+	return size - apexNames(apex, set)*(len(apex)-2)
 }
 
-// apexNames counts the names in a record's data that end in the apex and may be compressed.
-func apexNames(apex dname.Name, r *content.Record) (n int) {
-	skip, count := rdata.Names(r.Typ)
-	data := r.Data[skip:]
-	for range count {
-		size := dname.Length(data)
-		if _, inside := splitApex(data[:size], apex); inside {
-			n++
+// apexNames counts the names in the data of an RRset that end in the apex and may be compressed.
+func apexNames(apex dname.Name, set *content.RRset) (n int) {
+	skip, count := rdata.Names(set.Typ)
+	if count == 0 {
+		return 0
+	}
+	for i := range set.Records {
+		data := set.Records[i].Data[skip:]
+		for range count {
+			size := dname.Length(data)
+			if _, inside := splitApex(data[:size], apex); inside {
+				n++
+			}
+			data = data[size:]
 		}
-		data = data[size:]
 	}
 	return n
 }

@@ -10,7 +10,6 @@ const maxSeconds = 1<<31 - 1
 
 // ParseSeconds reads a time as master files write it: digits with a unit s, m, h, d or w, largest first or not, such as "1h30m".
 func ParseSeconds(s string) (uint32, error) {
-	bad := errors.New(`not a time: write seconds, or numbers with s, m, h, d, w, such as "1h30m"`)
 	total, number, digits := uint64(0), uint64(0), 0
 	for _, c := range []byte(s) {
 		if '0' <= c && c <= '9' {
@@ -21,9 +20,9 @@ func ParseSeconds(s string) (uint32, error) {
 			}
 			continue
 		}
-		unit := map[byte]uint64{'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}[c|0x20]
+		unit := secondsIn(c | 0x20)
 		if unit == 0 || digits == 0 {
-			return 0, bad
+			return 0, errNoTime
 		}
 		total += number * unit
 		number, digits = 0, 0
@@ -32,7 +31,26 @@ func ParseSeconds(s string) (uint32, error) {
 		}
 	}
 	if s == "" || digits > 0 && total > 0 {
-		return 0, bad // "1h30": the last number has no unit
+		return 0, errNoTime // "1h30": the last number has no unit
 	}
 	return uint32(total + number), nil
+}
+
+var errNoTime = errors.New(`not a time: write seconds, or numbers with s, m, h, d, w, such as "1h30m"`)
+
+// secondsIn is how long a unit is; 0: there is none of that letter.
+func secondsIn(unit byte) uint64 {
+	switch unit {
+	case 's':
+		return 1
+	case 'm':
+		return 60
+	case 'h':
+		return 3600
+	case 'd':
+		return 86400
+	case 'w':
+		return 604800
+	}
+	return 0
 }

@@ -259,6 +259,7 @@ func (s *simple) str() (v string, ok bool) {
 	quote := s.text[0]
 	for n := 1; n < len(s.text); n++ {
 		switch c := s.text[n]; {
+		case itself[c]:
 		case c == quote:
 			v, s.text = s.text[1:n], s.text[n+1:]
 			return v, v != "" || s.text == "" || s.text[0] != quote // three quotes begin a string of several lines
@@ -268,6 +269,14 @@ func (s *simple) str() (v string, ok bool) {
 	}
 	return "", false
 }
+
+// itself are the octets that stand for themselves in a string of either kind, as nearly all do.
+var itself = func() (of [256]bool) {
+	for c := range of {
+		of[c] = c == '\t' || c >= ' ' && c != 0x7f && c != '"' && c != '\'' && c != '\\'
+	}
+	return of
+}()
 
 // list reads a list of strings.
 func (s *simple) list(t *Table, key string) any {

@@ -43,23 +43,23 @@ func (a *Arena) reserve(octets int) []byte {
 	return a.room[at : at : at+octets]
 }
 
-// name keeps a name.
-func (a *Arena) name(wire []byte) dname.Name {
-	kept := append(a.reserve(len(wire)), wire...)
-	return dname.Name(unsafe.String(unsafe.SliceData(kept), len(kept)))
-}
-
-// ParseName is parseName with the name in the arena.
+// ParseName is [dname.Parse] with the name in the arena.
 func (a *Arena) ParseName(s string, origin dname.Name) (dname.Name, error) {
 	if s == "@" {
 		return origin, nil
 	}
-	var room [dname.MaxName]byte
-	wire, err := dname.AppendLower(room[:0], s, origin)
+	wire, err := dname.AppendLower(a.reserve(len(s)+1+len(origin)), s, origin) // unless octets are escaped, there are no more
 	if err != nil {
 		return "", err
 	}
-	return a.name(wire), nil
+	return dname.Name(unsafe.String(unsafe.SliceData(wire), len(wire))), nil
+}
+
+// Join keeps two texts with a third between them.
+func (a *Arena) Join(before, between, after string) string {
+	text := a.reserve(len(before) + len(between) + len(after))
+	text = append(append(append(text, before...), between...), after...)
+	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
 // Octets are those of a name.

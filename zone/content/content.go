@@ -24,7 +24,7 @@ type Content struct {
 	order   []placedRecord
 	records []Record
 	sets    []RRset
-	hosts   map[dname.Name]bool // what records lead to
+	hosts   map[dname.Name]bool // that are mentioned
 }
 
 // placedRecord is a record and its node.
@@ -76,12 +76,16 @@ func New(apex dname.Name, records []Record, empty int, differing func(*Record)) 
 	c.Apex, c.Nodes, c.Parts, c.Full = apex, append(c.Nodes[:0], Node{Name: apex}), false, nil
 	c.Index[apex] = 0
 	order, all, sets := c.order[:0], c.records[:0], c.sets[:0]
+	node := 0
 	for i := range records {
 		if len(c.Nodes) > empty+i {
 			c.Full = &records[i]
 			break
 		}
-		order = append(order, placedRecord{c.node(records[i].Owner), &records[i]})
+		if i == 0 || records[i].Owner != records[i-1].Owner {
+			node = c.node(records[i].Owner)
+		}
+		order = append(order, placedRecord{node, &records[i]})
 	}
 	slices.SortStableFunc(order, func(a, b placedRecord) int {
 		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.record.Typ, b.record.Typ))
@@ -292,7 +296,7 @@ func (c *Content) At(n dname.Name) *Node {
 	return nil
 }
 
-// Mentioned are the hosts that records of the zone lead to.
+// Mentioned are the hosts within the zone that its records lead to, and that do not exist.
 func (c *Content) Mentioned() map[dname.Name]bool {
 	for i := range c.Nodes {
 		for _, set := range c.Nodes[i].Sets {
@@ -300,7 +304,7 @@ func (c *Content) Mentioned() map[dname.Name]bool {
 				continue
 			}
 			for j := range set.Records {
-				if host := set.Records[j].Host(); !host.IsRoot() {
+				if host := set.Records[j].Host(); host.Within(c.Apex) && !c.Exists(host) {
 					c.hosts[host] = true
 				}
 			}

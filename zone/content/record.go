@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"strings"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
@@ -60,9 +61,11 @@ func commonRecord(text string, apex dname.Name, ttl uint32, a *Arena) (r Record,
 	case "A", "AAAA":
 		addr, err := netip.ParseAddr(value)
 		r.Typ, r.Data = addressType(addr), a.address(addr)
-		ok = err == nil && dns.TypeToString[r.Typ] == word && (r.Typ == dns.TypeA || !strings.ContainsAny(value, ".%"))
+		ok = err == nil && addr.Is4() == (word == "A") && (addr.Is4() || strings.IndexByte(value, '.') < 0 && addr.Zone() == "")
 	case "NS", "CNAME":
-		r.Typ = dns.StringToType[word]
+		if r.Typ = dns.TypeNS; word == "CNAME" {
+			r.Typ = dns.TypeCNAME
+		}
 		r.Data, ok = dname.AppendPlain(a.reserve(len(value)+1+len(apex)), value, apex)
 	case "MX":
 		var preference uint32
@@ -128,19 +131,24 @@ func appendStrings(to []byte, text string) ([]byte, bool) {
 			return to, false
 		}
 		n := 1
-		for n < len(text) && text[n] != '"' {
-			if text[n] == '\\' || text[n] < ' ' || text[n] > '~' {
-				return to, false
-			}
+		for n < len(text) && inText[text[n]] {
 			n++
 		}
-		if n == len(text) || n-1 > 255 || n+1 < len(text) && !isBlank(text[n+1]) {
+		if n == len(text) || text[n] != '"' || n-1 > 255 || n+1 < len(text) && !isBlank(text[n+1]) {
 			return to, false
 		}
 		to = append(append(to, byte(n-1)), text[1:n]...)
 		text = text[n+1:]
 	}
 }
+
+// inText are the octets that stand for themselves in a quoted string.
+var inText = func() (of [256]bool) {
+	for c := byte(' '); c <= '~'; c++ {
+		of[c] = c != '"' && c != '\\'
+	}
+	return of
+}()
 
 // names says where in the data of a type there are names that are hosts: behind so many octets, so many in a row.
 func names(typ uint16) (skip, count int) {
@@ -198,8 +206,11 @@ func (r *Record) identity() string {
 	return string(r.Data[:skip]) + string(host) + string(r.Data[skip+len(host):])
 }
 
-// Text is that of a TXT record, its strings put together.
+// Text is that of a TXT record, its strings put together. Of a single one it is no copy: nobody changes a record's data.
 func (r *Record) Text() string {
+	if n := int(r.Data[0]); n > 0 && n+1 == len(r.Data) {
+		return unsafe.String(&r.Data[1], n)
+	}
 	var b strings.Builder
 	for data := r.Data; len(data) > 0; data = data[1+data[0]:] {
 		b.Write(data[1 : 1+data[0]])

@@ -40,23 +40,30 @@ func AppendPlain(to []byte, s string, origin Name) ([]byte, bool) {
 	}
 	begin := len(to)
 	for s != "" {
-		label, rest, dotted := strings.Cut(s, ".")
-		if label == "" || len(label) > 63 {
+		n := 0
+		for n < len(s) && ofHost[s[n]] {
+			n++
+		}
+		if n == 0 || n > MaxLabel || n < len(s) && s[n] != '.' {
 			return to, false
 		}
-		for i := range len(label) {
-			if c := label[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '*') {
-				return to, false
-			}
-		}
-		to = append(append(to, byte(len(label))), label...)
-		if s = rest; dotted && rest == "" {
+		to = append(append(to, byte(n)), s[:n]...)
+		if s = s[n:]; s == "." {
 			origin = Root
 		}
+		s = strings.TrimPrefix(s, ".")
 	}
 	to = append(to, origin...)
 	return to, len(to)-begin <= MaxName && len(to)-begin > len(origin)
 }
+
+// ofHost are the characters that names of hosts and of services are made of, and that of wildcards.
+var ofHost = func() (of [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*") {
+		of[c] = true
+	}
+	return of
+}()
 
 // Root is the root of all names.
 const Root = Name("\x00")

@@ -33,22 +33,24 @@ type Reach struct {
 // Follow follows the SPF record of a domain. Names are in lower case, without their final dot. Texts are the TXT records of a name,
 // each with its strings put together.
 func Follow(domain string, texts func(name string) []string) Reach {
-	w := &walk{texts: texts}
+	w := walk{texts: texts}
 	w.domain(domain)
 	return w.reach
 }
 
 type walk struct {
 	texts func(name string) []string
-	seen  []string
+	seen  [mostRecords]string
+	count int // of those seen
 	reach Reach
 }
 
 func (w *walk) domain(domain string) {
-	if slices.Contains(w.seen, domain) || len(w.seen) == mostRecords {
+	if slices.Contains(w.seen[:w.count], domain) || w.count == mostRecords {
 		return
 	}
-	w.seen = append(w.seen, domain)
+	w.seen[w.count] = domain
+	w.count++
 	for _, text := range w.texts(domain) {
 		if terms, ok := record(text); ok {
 			w.terms(domain, terms)
@@ -57,26 +59,25 @@ func (w *walk) domain(domain string) {
 }
 
 // record is the terms of a text that is an SPF record (RFC 7208 4.5).
-func record(text string) (terms []string, ok bool) {
+func record(text string) (terms string, ok bool) {
 	const version = "v=spf1"
 	if text = strings.TrimSpace(text); len(text) < len(version) || !strings.EqualFold(text[:len(version)], version) {
-		return nil, false
+		return "", false
 	}
-	words := strings.Fields(text)
-	return words[1:], len(words[0]) == len(version)
+	terms = text[len(version):]
+	return terms, terms == "" || strings.TrimSpace(terms) != terms
 }
 
 // terms follows the terms of a record. What stands behind "all" is never looked at, nor a redirect beside it (RFC 7208 5.1, 6.1).
-func (w *walk) terms(domain string, terms []string) {
+func (w *walk) terms(domain, terms string) {
 	redirect := ""
-	for _, term := range terms {
+	for term := range strings.FieldsSeq(terms) {
 		text := strings.ToLower(unqualified(term))
 		if text == "all" {
 			return
 		}
 		if target, ok := strings.CutPrefix(text, "redirect="); ok {
-			redirect = target
-			if slices.ContainsFunc(terms, func(t string) bool { return strings.EqualFold(unqualified(t), "all") }) {
+			if redirect = target; hasAll(terms) {
 				redirect = ""
 			}
 			continue
@@ -97,6 +98,16 @@ func (w *walk) terms(domain string, terms []string) {
 		}
 	}
 	w.follow(domain, redirect)
+}
+
+// hasAll says whether "all" is one of some terms.
+func hasAll(terms string) bool {
+	for term := range strings.FieldsSeq(terms) {
+		if strings.EqualFold(unqualified(term), "all") {
+			return true
+		}
+	}
+	return false
 }
 
 // unqualified is a term without its qualifier.

@@ -75,7 +75,7 @@ type builder struct {
 	covers    map[dname.Name]dname.Name // the cover's name of each exchange that gets one
 	likes     map[dname.Name]int        // of each, the first owner that has it
 	published map[dname.Name]dname.Name // of them, those whose addresses are known
-	mentioned map[dname.Name]bool       // what records of the zone lead to
+	mentioned map[dname.Name]bool       // what records of the zone lead to, beside names that exist
 	dealer    dealer
 	rotation  *Rotation // nil: decoys never change
 	room

@@ -103,7 +103,7 @@ func (p pattern) cut() (before, after string) {
 // name is one of the pattern.
 func (p pattern) name(standIn string, apex dname.Name, a *content.Arena) (dname.Name, error) {
 	before, after := p.cut()
-	return a.ParseName(before+standIn+after, apex)
+	return a.ParseName(a.Join(before, standIn, after), apex)
 }
 
 // Claims says whether the trap may name a host so, whatever stands in.

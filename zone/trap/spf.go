@@ -50,7 +50,7 @@ func (b *builder) texts(domain string) (texts []string) {
 // standsAt is where the data of a name stand: at itself, at the wildcard that answers for it, or where aliases lead. It has no name where
 // that is not in this zone.
 func (b *builder) standsAt(text string) *content.Node {
-	n, err := dname.Parse(text, dname.Root)
+	n, err := b.Arena.ParseName(text, dname.Root)
 	for range content.MaxAliases {
 		if err != nil {
 			break
