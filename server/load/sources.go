@@ -80,7 +80,8 @@ func glob(all []found, pattern string, before *Files) ([]found, error) {
 		}
 		return all, err
 	}
-	if _, err := filepath.Match(name, ""); err != nil {
+	matches, err := matcher(name)
+	if err != nil {
 		return all, err
 	}
 	dir, err := os.Open(cmp.Or(folder, "."))
@@ -96,7 +97,7 @@ func glob(all []found, pattern string, before *Files) ([]found, error) {
 			return all, err
 		}
 		for _, n := range names {
-			if ok, _ := filepath.Match(name, n); ok && (n[0] != '.' || name[0] == '.') { // as in the shell: editors keep such files
+			if matches(n) && (n[0] != '.' || name[0] == '.') { // as in the shell: editors keep such files
 				path = append(path[:len(folder)], n...)
 				all = append(all, before.find(path))
 			}
@@ -105,6 +106,17 @@ func glob(all []found, pattern string, before *Files) ([]found, error) {
 			pace.Yield()
 		}
 	}
+}
+
+// matcher says of names whether they match a pattern, which is *.toml as a rule.
+func matcher(pattern string) (matches func(name string) bool, err error) {
+	if before, after, ok := strings.Cut(pattern, "*"); ok && !strings.ContainsAny(before+after, `*?[\`) {
+		return func(name string) bool {
+			return len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
+		}, nil
+	}
+	_, err = filepath.Match(pattern, "")
+	return func(name string) bool { ok, _ := filepath.Match(pattern, name); return ok }, err
 }
 
 // mostCompleted is in how many files zones are looked for that a shell is to complete.

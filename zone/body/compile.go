@@ -22,16 +22,16 @@ type compiler struct {
 	slots []slot   // of a signed zone
 }
 
-// compileBuffers are where zones are written before their size is known.
-var compileBuffers = sync.Pool{New: func() any { return new([]byte) }}
+// compilers are those that have written a body, with their memory: a body's size is known when it is written.
+var compilers = sync.Pool{New: func() any { return new(compiler) }}
 
-// maxScratch is the largest of these that is kept.
+// maxScratch is the largest body, in octets, whose compiler is kept.
 const maxScratch = 1 << 20
 
 // Build makes the Body of checked content. One that is signed has a chain, to which the content has all records.
 func Build(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain) Body {
-	scratch := compileBuffers.Get().(*[]byte)
-	b := &compiler{Content: c, data: append((*scratch)[:0], make([]byte, headApex)...), at: make([]uint32, len(c.Nodes))}
+	b := compilers.Get().(*compiler)
+	b.Content, b.data, b.at = c, append(b.data[:0], make([]byte, headApex)...), slices.Grow(b.at[:0], len(c.Nodes))[:len(c.Nodes)]
 	b.data[headLabels], b.data[headApexSize] = byte(c.Apex.CountLabels()), byte(len(c.Apex))
 	b.data = append(b.data, c.Apex...)
 	slots := TableSize(len(c.Nodes))
@@ -62,8 +62,8 @@ func Build(c *content.Content, soa *content.SOA, t *trap.Trap, chain *sign.Chain
 		b.addChain(chain)
 	}
 	body := slices.Clone(b.data)
-	if *scratch = b.data; cap(b.data) <= maxScratch {
-		compileBuffers.Put(scratch)
+	if b.Content, b.slots = nil, nil; cap(b.data) <= maxScratch {
+		compilers.Put(b)
 	}
 	return body
 }

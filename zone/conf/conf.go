@@ -28,6 +28,7 @@ type Table struct {
 	key     string // in parent
 	line    int    // 0: not in the file
 	entries []entry
+	next    int            // which of them is taken next, where they are taken in their order
 	index   map[string]int // of the entries; only where they are many
 	secret  bool           // no message shows a value
 }
@@ -55,12 +56,6 @@ const maxWanted = 40
 type wanted struct {
 	table *Table
 	key   string
-}
-
-// release forgets what the document was.
-func (d *document) release() {
-	clear(d.wanted[:d.count])
-	d.file, d.report, d.memory, d.count = "", nil, nil, 0
 }
 
 func (t *Table) want(key string) {
@@ -102,14 +97,14 @@ func Parse(file string, text []byte, report *Report) *Table {
 		return nil
 	}
 	whole := unsafe.String(unsafe.SliceData(text), len(text))
-	if root := readSimple(whole, document{file: file, report: report}); root != nil {
+	if root := readSimple(file, whole, report); root != nil {
 		return root
 	}
 	if line := tooDeep(whole); line > 0 {
 		report.Add(Problem{File: file, Line: line, Reason: fmt.Sprintf("lists and tables are nested more than %d deep", maxDepth)})
 		return nil
 	}
-	return readWhole(whole, document{file: file, report: report})
+	return readWhole(file, whole, report)
 }
 
 // Glimpse is the value of a key whose line stands anywhere in a text, which need not be TOML at the moment.
@@ -339,10 +334,15 @@ func (t *Table) find(key string) *entry {
 
 // take marks a key as known and returns its entry, nil where it is absent.
 func (t *Table) take(key string) *entry {
-	e := t.find(key)
-	if t.want(key); e != nil {
-		e.asked = true
+	t.want(key)
+	var e *entry
+	if t.next < len(t.entries) && t.entries[t.next].key == key {
+		e = &t.entries[t.next]
+		t.next++
+	} else if e = t.find(key); e == nil {
+		return nil
 	}
+	e.asked = true
 	return e
 }
 

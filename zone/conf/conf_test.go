@@ -119,14 +119,14 @@ func FuzzTOML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		values := map[string]any{}
 		meta, err := toml.Decode(text, &values)
-		simple := readSimple(text, document{report: &Report{}})
+		simple := readSimple("", text, &Report{})
 		if err != nil {
 			if simple != nil {
 				t.Fatalf("%q is read without the library, which says: %v", text, err)
 			}
 			return
 		}
-		whole := readWhole(text, document{report: &Report{}})
+		whole := readWhole("", text, &Report{})
 		if simple != nil && !reflect.DeepEqual(plain(simple), plain(whole)) {
 			t.Errorf("%q is read as %v, by the library as %v", text, plain(simple), plain(whole))
 		}
@@ -167,7 +167,7 @@ func TestWhatZoneFilesAreMadeOfNeedsNoLibrary(t *testing.T) {
 		"name = \"example.com\"\n\n# text\n[records]\n\"@\" = [ \"NS ns1\", 'TXT \"x\"', # end\n]\n[trap]\ncount = 3\ncover = true\n[trap.covers]\nx = []": true,
 		"a = \"\\n\"": false, "a.b = 1": false, "[[a]]": false, "a = 1.5": false, "a = 1\na = 2": false, "[a]\n[a]": false, "a = [1]": false, "a": false, "a = ": false, "a = 1 b": false,
 	} {
-		if got := readSimple(text, document{report: &Report{}}) != nil; got != want {
+		if got := readSimple("", text, &Report{}) != nil; got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

@@ -236,14 +236,14 @@ func TestSimpleTextIsReadAsTheLibraryReadsIt(t *testing.T) {
 		"a = 1\n[a]": false, "a = 1\n[a.b]": false, "[a": false, "[": false, "[]": false, "[a]]": false, "[a] b": false, "[a.]": false, "[\"a b\"]\n'c d' = 1": true, "aZz0-_9A = 1": true, "a = \"\" # x": true, "a = [\"\", \"x\"]": true, "é = 1": false, "= 1": false,
 		"a 1": false, "a": false, "a =": false, "a = \n1": false, "a = 1 # c\n\n\t b = 2": true, "a = 1\r\n": false, "a = 1,": false, "a = [] b": false, "a = 1\nA = 2": true, "\xff": false,
 	} {
-		got := readSimple(text, document{report: &Report{}})
+		got := readSimple("", text, &Report{})
 		if (got != nil) != simple {
 			t.Errorf("%q: simple %v, want %v", text, got != nil, simple)
 		}
 		if got == nil {
 			continue
 		}
-		if whole := readWhole(text, document{report: &Report{}}); whole == nil || !reflect.DeepEqual(plain(got), plain(whole)) {
+		if whole := readWhole("", text, &Report{}); whole == nil || !reflect.DeepEqual(plain(got), plain(whole)) {
 			t.Errorf("%q is read as %v, by the library as %v", text, plain(got), whole)
 		}
 	}

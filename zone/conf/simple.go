@@ -6,17 +6,19 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"mxtrap/zone/ascii"
 )
 
 // readSimple reads the TOML that zone files are mostly made of: tables, and keys with a string, a whole number, true or false, or a
 // list of strings. It is what makes the start with very many zones fast. At anything else, faults too, it gives up and returns nil:
 // then the library reads the file. A fuzz test holds both to the same outcome.
-func readSimple(text string, doc document) *Table {
+func readSimple(file, text string, report *Report) *Table {
 	if !utf8.ValidString(text) {
 		return nil
 	}
 	m := memories.Get().(*memory)
-	m.doc, m.doc.memory = doc, m
+	m.doc.file, m.doc.report, m.doc.memory, m.doc.count = file, report, m, 0
 	s := &simple{text: text, line: 1, memory: m}
 	root := s.table(Table{doc: &m.doc})
 	table := root
@@ -72,12 +74,6 @@ func (t *Table) Release() {
 	if m == nil || max(len(m.entries), len(m.items), len(m.lists), len(m.tables), len(m.names)) > mostKept {
 		return
 	}
-	m.doc.release()
-	clear(m.entries)
-	clear(m.items)
-	clear(m.lists)
-	clear(m.tables)
-	clear(m.names)
 	m.entries, m.items, m.lists, m.tables, m.names = m.entries[:0], m.items[:0], m.lists[:0], m.tables[:0], m.names[:0]
 	memories.Put(m)
 }
@@ -257,26 +253,19 @@ func (s *simple) word(word string) bool {
 // str reads a string of one line without escapes.
 func (s *simple) str() (v string, ok bool) {
 	quote := s.text[0]
-	for n := 1; n < len(s.text); n++ {
-		switch c := s.text[n]; {
-		case itself[c]:
-		case c == quote:
-			v, s.text = s.text[1:n], s.text[n+1:]
-			return v, v != "" || s.text == "" || s.text[0] != quote // three quotes begin a string of several lines
-		case c < ' ' && c != '\t', c == 0x7f, c == '\\' && quote == '"':
-			return "", false
-		}
+	n := strings.IndexByte(s.text[1:], quote)
+	if n < 0 {
+		return "", false
 	}
-	return "", false
+	v, s.text = s.text[1:1+n], s.text[n+2:]
+	if quote == '"' && strings.IndexByte(v, '\\') >= 0 || !ascii.Printable(v) && strings.ContainsFunc(v, isControl) {
+		return "", false
+	}
+	return v, v != "" || s.text == "" || s.text[0] != quote // three quotes begin a string of several lines
 }
 
-// itself are the octets that stand for themselves in a string of either kind, as nearly all do.
-var itself = func() (of [256]bool) {
-	for c := range of {
-		of[c] = c == '\t' || c >= ' ' && c != 0x7f && c != '"' && c != '\'' && c != '\\'
-	}
-	return of
-}()
+// isControl says whether a character stands in no string of one line.
+func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 // list reads a list of strings.
 func (s *simple) list(t *Table, key string) any {

@@ -11,10 +11,10 @@ import (
 )
 
 // readWhole reads any TOML, by the library.
-func readWhole(text string, doc document) *Table {
+func readWhole(file, text string, report *Report) *Table {
 	values := map[string]any{}
 	if _, err := toml.Decode(text, &values); err != nil {
-		problem := Problem{File: doc.file, Reason: err.Error()}
+		problem := Problem{File: file, Reason: err.Error()}
 		var parse toml.ParseError
 		if errors.As(err, &parse) {
 			problem.Line, problem.Key, problem.Reason = parse.Position.Line, parse.LastKey, parse.Message
@@ -22,10 +22,10 @@ func readWhole(text string, doc document) *Table {
 				problem.Reason = "a quotation mark is missing: the string does not end in its line"
 			}
 		}
-		doc.report.Add(problem)
+		report.Add(problem)
 		return nil
 	}
-	t := &Table{doc: &doc}
+	t := &Table{doc: &document{file: file, report: report}}
 	t.fill(values, places(text))
 	return t
 }

@@ -2,7 +2,6 @@ package content
 
 import (
 	"bytes"
-	"cmp"
 	"net/netip"
 	"slices"
 	"sync"
@@ -88,7 +87,10 @@ func New(apex dname.Name, records []Record, empty int, differing func(*Record)) 
 		order = append(order, placedRecord{node, &records[i]})
 	}
 	slices.SortStableFunc(order, func(a, b placedRecord) int {
-		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.record.Typ, b.record.Typ))
+		if a.node != b.node {
+			return a.node - b.node
+		}
+		return int(a.record.Typ) - int(b.record.Typ)
 	})
 	for i := 0; i < len(order); {
 		node, firstSet := order[i].node, len(sets)
@@ -104,7 +106,7 @@ func New(apex dname.Name, records []Record, empty int, differing func(*Record)) 
 					differing(r)
 				}
 				if len(all)-first < fewRecords {
-					if !slices.ContainsFunc(all[first:], func(other Record) bool { return other.equal(r) }) {
+					if !r.isOneOf(all[first:]) {
 						all = append(all, *r)
 					}
 					continue

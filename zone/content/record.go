@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"mxtrap/zone/ascii"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
@@ -130,25 +131,18 @@ func appendStrings(to []byte, text string) ([]byte, bool) {
 		if text[0] != '"' {
 			return to, false
 		}
-		n := 1
-		for n < len(text) && inText[text[n]] {
-			n++
-		}
-		if n == len(text) || text[n] != '"' || n-1 > 255 || n+1 < len(text) && !isBlank(text[n+1]) {
+		n := strings.IndexByte(text[1:], '"')
+		if n < 0 || n > 255 || n+2 < len(text) && !isBlank(text[n+2]) {
 			return to, false
 		}
-		to = append(append(to, byte(n-1)), text[1:n]...)
-		text = text[n+1:]
+		one := text[1 : 1+n]
+		if strings.IndexByte(one, '\\') >= 0 || !ascii.Printable(one) {
+			return to, false
+		}
+		to = append(append(to, byte(n)), one...)
+		text = text[n+2:]
 	}
 }
-
-// inText are the octets that stand for themselves in a quoted string.
-var inText = func() (of [256]bool) {
-	for c := byte(' '); c <= '~'; c++ {
-		of[c] = c != '"' && c != '\\'
-	}
-	return of
-}()
 
 // names says where in the data of a type there are names that are hosts: behind so many octets, so many in a row.
 func names(typ uint16) (skip, count int) {
@@ -194,6 +188,15 @@ func (r *Record) equal(other *Record) bool {
 	skip, count := names(r.Typ)
 	host, otherHost := r.Host(), other.Host()
 	return count == 1 && host == otherHost && bytes.Equal(r.Data[:skip], other.Data[:skip]) && bytes.Equal(r.Data[skip+len(host):], other.Data[skip+len(host):])
+}
+
+func (r *Record) isOneOf(list []Record) bool {
+	for i := range list {
+		if r.equal(&list[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // identity is the same for records that are equal.

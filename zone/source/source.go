@@ -177,7 +177,6 @@ func (s *Zone) Release() {
 	if !s.member { // a template is others' too
 		ReleaseText(s.text)
 	}
-	clear(s.records)
 	*s = Zone{records: s.records[:0]}
 	zones.Put(s)
 }

@@ -77,7 +77,8 @@ type builder struct {
 	published map[dname.Name]dname.Name // of them, those whose addresses are known
 	mentioned map[dname.Name]bool       // what records of the zone lead to, beside names that exist
 	dealer    dealer
-	rotation  *Rotation // nil: decoys never change
+	rotation  *Rotation                    // nil: decoys never change
+	textsOf   func(domain string) []string // textsAt
 	room
 }
 
@@ -89,9 +90,14 @@ type room struct {
 	hosts     []dname.Name // of decoys
 	addrs     []netip.Addr
 	dealt     []addresses
+	texts     []string
 }
 
-var builders = sync.Pool{New: func() any { return &builder{room: room{places: map[dname.Name]int{}}} }}
+var builders = sync.Pool{New: func() any {
+	b := &builder{room: room{places: map[dname.Name]int{}}}
+	b.textsOf = b.textsAt
+	return b
+}}
 
 // release gives the builder's memory back.
 func (b *builder) release() {
@@ -99,11 +105,9 @@ func (b *builder) release() {
 		return
 	}
 	clear(b.places)
-	clear(b.owners)
-	clear(b.exchanges)
 	*b = builder{
-		trap: Trap{Owners: b.trap.Owners[:0], Hosts: b.trap.Hosts[:0]}, dealer: b.dealer.released(),
-		room: room{b.owners[:0], b.places, b.exchanges[:0], b.hosts[:0], b.addrs[:0], b.dealt[:0]},
+		trap: Trap{Owners: b.trap.Owners[:0], Hosts: b.trap.Hosts[:0]}, dealer: b.dealer.released(), textsOf: b.textsOf,
+		room: room{b.owners[:0], b.places, b.exchanges[:0], b.hosts[:0], b.addrs[:0], b.dealt[:0], b.texts[:0]},
 	}
 	builders.Put(b)
 }

@@ -27,7 +27,7 @@ func (b *builder) checkSPF() {
 		if !n.Get(dns.TypeTXT).IsSPF() {
 			continue
 		}
-		reach := spf.Follow(n.Name.Bare(), b.texts)
+		reach := spf.Follow(n.Name.Bare(), b.textsOf)
 		for _, use := range reach.Uses {
 			if at, ok := b.places[b.standsAt(use.Owner).Name]; ok && at >= 0 && b.owners[at].tight {
 				b.owners[at].tight = false // it is told once
@@ -37,14 +37,15 @@ func (b *builder) checkSPF() {
 	}
 }
 
-// texts are the TXT records of a domain, as far as they are in this zone, each with its strings put together.
-func (b *builder) texts(domain string) (texts []string) {
+// textsAt are the TXT records of a domain, as far as they are in this zone, each with its strings put together.
+func (b *builder) textsAt(domain string) []string {
+	first := len(b.texts)
 	if set := b.standsAt(domain).Get(dns.TypeTXT); set != nil {
 		for i := range set.Records {
-			texts = append(texts, set.Records[i].Text())
+			b.texts = append(b.texts, set.Records[i].Text())
 		}
 	}
-	return texts
+	return b.texts[first:]
 }
 
 // standsAt is where the data of a name stand: at itself, at the wildcard that answers for it, or where aliases lead. It has no name where

@@ -60,9 +60,6 @@ func (r *Table) Release() {
 	if r == nil || max(len(r.at), len(r.addresses)) > content.MaxKept {
 		return
 	}
-	clear(r.at)
-	clear(r.Owners)
-	clear(r.addresses)
 	*r = Table{at: r.at[:0], Owners: r.Owners[:0], addresses: r.addresses[:0]}
 	tables.Put(r)
 }
