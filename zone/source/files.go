@@ -106,7 +106,7 @@ const maxFile = 64 << 20
 func readFile(path string) (Note, []byte, error) {
 	var fd int
 	err := uninterrupted(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // does not wait for a pipe's writer
+		fd, err = open(path)
 		return err
 	})
 	if err != nil {
