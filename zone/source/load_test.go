@@ -73,6 +73,23 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
+// TestAMailDomainLeavesLittleGarbage: very many of them are loaded at a start, and the collector would go through all that are there already.
+func TestAMailDomainLeavesLittleGarbage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "zone.toml")
+	if err := os.WriteFile(path, []byte(mailDomain("example.com")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const most = 40 // as the race detector throws a part of each pool away; 9 without it
+	if n := testing.AllocsPerRun(1000, func() {
+		report := conf.Report{Quiet: true}
+		s := Load(path, &report)
+		s.Compile(nil, &report)
+		s.Release()
+	}); n > most {
+		t.Errorf("%.0f allocations, want %d at most", n, most)
+	}
+}
+
 // TestWhatIsReleasedLeavesTheZoneAsItIs: the memory of a source is used again at once, by others and at the same time.
 func TestWhatIsReleasedLeavesTheZoneAsItIs(t *testing.T) {
 	dir := t.TempDir()

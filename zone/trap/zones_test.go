@@ -2,6 +2,7 @@ package trap_test
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -29,31 +30,8 @@ func TestZones(t *testing.T) {
 	for _, path := range cases {
 		name := strings.TrimSuffix(path[len("testdata/"):], ".txtar")
 		t.Run(name, func(t *testing.T) {
-			archive, err := txtar.ParseFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
 			dir := t.TempDir()
-			want := map[string]string{}
-			look := trap.Lookups(nil)
-			for _, f := range archive.Files {
-				switch f.Name {
-				case "problems", "zone":
-					want[f.Name] = string(f.Data)
-				case "lookups":
-					look = readLookups(t, string(f.Data))
-				default:
-					file := filepath.Join(dir, f.Name)
-					os.MkdirAll(filepath.Dir(file), 0o755)
-					mode := os.FileMode(0o644)
-					if strings.HasSuffix(f.Name, ".secret") {
-						mode = 0o600
-					}
-					if err := os.WriteFile(file, f.Data, mode); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			archive, want, look := unpack(t, path, dir)
 			z, problems := loadFile(filepath.Join(dir, "zone.toml"), look)
 			got := map[string]string{"problems": strings.ReplaceAll(problems, dir+"/", "")}
 			if z != nil {
@@ -74,6 +52,81 @@ func TestZones(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAZoneStaysAsItIsWhileOthersAreLoaded into the memory that it was made in: of all that it tells.
+func TestAZoneStaysAsItIsWhileOthersAreLoaded(t *testing.T) {
+	cases, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil || len(cases) == 0 {
+		t.Fatal("no cases", err)
+	}
+	zones, told := map[string]*zone.Zone{}, map[string]string{}
+	for range 3 {
+		for _, path := range cases {
+			dir := t.TempDir()
+			_, _, look := unpack(t, path, dir)
+			report := conf.Report{Quiet: true}
+			s := source.Load(filepath.Join(dir, "zone.toml"), &report)
+			if s == nil {
+				continue
+			}
+			s.At(noon)
+			if z := s.Compile(look, &report); z != nil && !report.Keeps() {
+				zones[dir], told[dir] = z, tell(t, z)
+				s.Release()
+			}
+		}
+	}
+	if len(zones) < 100 {
+		t.Errorf("%d zones only", len(zones))
+	}
+	for dir, z := range zones {
+		if got := tell(t, z); got != told[dir] {
+			t.Errorf("got\n%s\nwant\n%s", got, told[dir])
+		}
+	}
+}
+
+// tell is all that a zone tells of itself.
+func tell(t *testing.T, z *zone.Zone) string {
+	all := printed(t, z) + fmt.Sprint(z.Name(), z.Lookups(), z.Traps(), z.Hosts(), z.MailHosts())
+	if turn := z.Rotation(); turn != nil {
+		for _, owner := range z.Traps() {
+			v4, v6 := turn.Addresses(owner.Owner, 1, noon.Unix())
+			all += fmt.Sprint(turn.Name(owner.Owner, noon.Unix()), v4, v6)
+		}
+		all += fmt.Sprint(turn.Pools())
+	}
+	return all
+}
+
+// unpack puts the files of a case into a folder. It returns what is wanted, and what is known of hosts outside the zone.
+func unpack(t *testing.T, path, dir string) (archive *txtar.Archive, want map[string]string, look trap.Lookups) {
+	t.Helper()
+	archive, err := txtar.ParseFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = map[string]string{}
+	for _, f := range archive.Files {
+		switch f.Name {
+		case "problems", "zone":
+			want[f.Name] = string(f.Data)
+		case "lookups":
+			look = readLookups(t, string(f.Data))
+		default:
+			file := filepath.Join(dir, f.Name)
+			os.MkdirAll(filepath.Dir(file), 0o755)
+			mode := os.FileMode(0o644)
+			if strings.HasSuffix(f.Name, ".secret") {
+				mode = 0o600
+			}
+			if err := os.WriteFile(file, f.Data, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return archive, want, look
 }
 
 func readLookups(t *testing.T, text string) trap.Lookups {
