@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"mxtrap/zone/ascii"
 )
 
 // readSimple reads the TOML that zone files are mostly made of: tables, and keys with a string, a whole number, true or false, or a
@@ -21,24 +19,33 @@ func readSimple(file, text string, report *Report) *Table {
 	m.doc.file, m.doc.report, m.doc.memory, m.doc.count = file, report, m, 0
 	s := &simple{text: text, line: 1, memory: m}
 	root := s.table(Table{doc: &m.doc})
+	if !s.read(root) {
+		root.Release()
+		return nil
+	}
+	return root
+}
+
+// read says whether the whole text could be read.
+func (s *simple) read(root *Table) bool {
 	table := root
 	for {
 		s.blank(true)
 		switch {
 		case s.text == "":
-			return root
+			return true
 		case s.text[0] == '[':
 			s.text = s.text[1:]
 			if table = s.header(root); table == nil {
-				return nil
+				return false
 			}
 		default:
 			if !s.pair(table) {
-				return nil
+				return false
 			}
 		}
 		if s.blank(false); s.text != "" && s.text[0] != '\n' {
-			return nil
+			return false
 		}
 	}
 }
@@ -258,7 +265,7 @@ func (s *simple) str() (v string, ok bool) {
 		return "", false
 	}
 	v, s.text = s.text[1:1+n], s.text[n+2:]
-	if quote == '"' && strings.IndexByte(v, '\\') >= 0 || !ascii.Printable(v) && strings.ContainsFunc(v, isControl) {
+	if quote == '"' && strings.IndexByte(v, '\\') >= 0 || !Printable(v) && strings.ContainsFunc(v, isControl) {
 		return "", false
 	}
 	return v, v != "" || s.text == "" || s.text[0] != quote // three quotes begin a string of several lines

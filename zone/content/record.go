@@ -11,7 +11,6 @@ import (
 
 	"github.com/miekg/dns"
 
-	"mxtrap/zone/ascii"
 	"mxtrap/zone/conf"
 	"mxtrap/zone/dname"
 	"mxtrap/zone/rr"
@@ -136,7 +135,7 @@ func appendStrings(to []byte, text string) ([]byte, bool) {
 			return to, false
 		}
 		one := text[1 : 1+n]
-		if strings.IndexByte(one, '\\') >= 0 || !ascii.Printable(one) {
+		if strings.IndexByte(one, '\\') >= 0 || !conf.Printable(one) {
 			return to, false
 		}
 		to = append(append(to, byte(n)), one...)

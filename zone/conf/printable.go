@@ -1,6 +1,4 @@
-// Package ascii tells texts that stand for themselves from others, eight octets at a time: nearly all that an operator writes is such,
-// and there may be very much of it.
-package ascii
+package conf
 
 import (
 	"encoding/binary"
@@ -12,7 +10,8 @@ const (
 	highs = 0x80 * ones
 )
 
-// Printable says whether a text is made of the characters from the space to the tilde alone.
+// Printable says whether a text is made of the characters from the space to the tilde alone, as nearly all that an operator writes. There may be
+// very much of it, so it is looked at by eight octets at a time.
 func Printable(text string) bool {
 	left := unsafe.Slice(unsafe.StringData(text), len(text))
 	for ; len(left) >= 8; left = left[8:] {
