@@ -173,7 +173,8 @@ func TestTopShowsWhatIsAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if top.Seen < 8 || top.Queries < uint64(top.Seen) || top.Names[0].Name != "example.com" || len(top.Names) != 2 || top.Zones[0].Name != "example.com" || len(top.Zones) != 1 ||
+	// The last one that was copied may not have been counted yet.
+	if top.Seen < 8 || top.Queries+1 < uint64(top.Seen) || top.Names[0].Name != "example.com" || len(top.Names) != 2 || top.Zones[0].Name != "example.com" || len(top.Zones) != 1 ||
 		len(top.Decoys) != 1 || top.Decoys[0].Name != "mx2.example.com" || top.Clients[0].Name != "127.0.0.1" || top.Types[0].Name != "MX" || len(top.Rcodes) != 2 {
 		t.Errorf("%+v", top)
 	}

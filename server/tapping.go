@@ -68,11 +68,11 @@ func (s *Server) top(ctx context.Context, during time.Duration, most int) (*cont
 		_, err := within(ctx, s, func() (struct{}, error) { s.setTap(answer.TapTop, t); return struct{}{}, nil })
 		return err
 	}
+	began, before := time.Now(), s.metrics.Queries() // before the first is copied
 	if err := set(ctx, t); err != nil {
 		return nil, err
 	}
 	defer set(s.ctx, nil)
-	began, before := time.Now(), s.metrics.Queries()
 	watching, cancel := context.WithTimeout(ctx, during)
 	defer cancel()
 	seen := tap.Watch(watching, t, s.placeOf(), most)

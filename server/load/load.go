@@ -263,7 +263,8 @@ func (o Loader) compile(source *source.Zone, path string, before *File, report *
 	if z == nil {
 		return nil
 	}
-	if o.serve(f, source, z, before, report); f.source == nil && !report.Keeps() {
+	o.serve(f, source, z, before, report)
+	if kept := f.source == source || before != nil && before.source == source || report.Keeps(); !kept {
 		source.Release()
 	}
 	return f

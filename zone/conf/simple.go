@@ -81,6 +81,7 @@ func (t *Table) Release() {
 	if m == nil || max(len(m.entries), len(m.items), len(m.lists), len(m.tables), len(m.names)) > mostKept {
 		return
 	}
+	m.doc.memory = nil
 	m.entries, m.items, m.lists, m.tables, m.names = m.entries[:0], m.items[:0], m.lists[:0], m.tables[:0], m.names[:0]
 	memories.Put(m)
 }

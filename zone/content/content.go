@@ -40,7 +40,7 @@ const MaxKept = 1000
 
 // Release ends the use of a content.
 func (c *Content) Release() {
-	if len(c.Nodes) <= MaxKept {
+	if max(len(c.Nodes), len(c.records)) <= MaxKept {
 		clear(c.Index)
 		clear(c.hosts)
 		contents.Put(c)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mxtrap/zone/conf"
+	"mxtrap/zone/dname"
 )
 
 // mailDomain is a zone file as people who run mail domains have them: MX, SPF, DMARC, DKIM, and a trap with addresses of its own.
@@ -154,6 +155,21 @@ func TestARotationOutlivesTheTextOfItsFile(t *testing.T) {
 	}
 	if after := z.Rotation().Name("example.com", now.Unix()); !strings.HasPrefix(before, "gate-") || after != before {
 		t.Errorf("the first decoy was %q, and is told as %q later", before, after)
+	}
+}
+
+// TestRRsetsOutliveTheirSource: updates are made of them, and kept.
+func TestRRsetsOutliveTheirSource(t *testing.T) {
+	s := Parse("zone.toml", []byte(mailDomain("example.com")), &conf.Report{})
+	owner := "\x03www" + s.Apex()
+	sets := s.RRsets(map[dname.Name]bool{owner: true})
+	want := fmt.Sprint(sets)
+	s.Release()
+	for range 100 { // in its memory
+		defer Parse("other.toml", []byte(mailDomain("zzzzzzzzzzzzzzz.example")), &conf.Report{}).Release()
+	}
+	if got := fmt.Sprint(sets); got != want || len(sets) != 1 {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -113,7 +113,8 @@ func (s *Zone) current() []content.Record {
 	return records
 }
 
-// RRsets are the RRsets of some owners, the zone's updates among them, and the trap left out.
+// RRsets are the RRsets of some owners, the zone's updates among them, and the trap left out. They stand by themselves when the source is
+// released.
 func (s *Zone) RRsets(owners map[dname.Name]bool) (sets []RRset) {
 	index := map[key]int{}
 	records := s.current()
@@ -127,9 +128,10 @@ func (s *Zone) RRsets(owners map[dname.Name]bool) (sets []RRset) {
 		if !known {
 			at = len(sets)
 			index[k] = at
-			sets = append(sets, RRset{Owner: r.Owner, Type: r.Typ})
+			sets = append(sets, RRset{Owner: dname.Name(strings.Clone(string(r.Owner))), Type: r.Typ})
 		}
-		sets[at].Records = append(sets[at].Records, recordOf(r))
+		own := rr.Record{Owner: string(sets[at].Owner), Type: r.Typ, TTL: r.Ttl, Data: slices.Clone(r.Data)}
+		sets[at].Records = append(sets[at].Records, own)
 	}
 	return sets
 }

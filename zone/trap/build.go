@@ -76,6 +76,7 @@ type builder struct {
 	likes     map[dname.Name]int        // of each, the first owner that has it
 	published map[dname.Name]dname.Name // of them, those whose addresses are known
 	mentioned map[dname.Name]bool       // what records of the zone lead to, beside names that exist
+	wild      []dname.Name              // of these, those that a wildcard gives addresses
 	dealer    dealer
 	rotation  *Rotation                    // nil: decoys never change
 	textsOf   func(domain string) []string // textsAt
@@ -101,7 +102,7 @@ var builders = sync.Pool{New: func() any {
 
 // release gives the builder's memory back.
 func (b *builder) release() {
-	if len(b.owners) > content.MaxKept || len(b.trap.Hosts) > content.MaxKept {
+	if max(len(b.owners), len(b.exchanges), len(b.hosts), len(b.addrs), len(b.Table.addresses)) > content.MaxKept {
 		return
 	}
 	clear(b.places)
@@ -121,6 +122,7 @@ func (r *Table) Build(in Ground) *Trap {
 	b := builders.Get().(*builder)
 	b.Table, b.Ground, b.c, b.faults = r, in, in.Content, in.Report.Faults()
 	b.number, b.mentioned = r.first, b.c.Mentioned()
+	b.noteWildcards()
 	b.dealer.take(r.addresses)
 	if !b.build() {
 		b.release()
@@ -157,6 +159,7 @@ func (b *builder) build() bool {
 	b.checkAddresses()
 	b.checkTLSA()
 	b.checkSPF()
+	b.checkHidden()
 	b.checkWildcards()
 	slices.Sort(b.trap.Lookups)
 	b.trap.Lookups = slices.Compact(b.trap.Lookups)

@@ -93,6 +93,36 @@ func (b *builder) realMX(t *trapped) []content.Record {
 	return records
 }
 
+// noteWildcards notes which hosts that records of the zone lead to, or will lead to, have their addresses from a wildcard.
+func (b *builder) noteWildcards() {
+	for host := range b.mentioned {
+		if b.hasAddress(host) {
+			b.wild = append(b.wild, host)
+		}
+	}
+	if b.direct && b.target != "" && !b.c.Exists(b.target) && b.hasAddress(b.target) {
+		b.wild = append(b.wild, b.target)
+	}
+	slices.Sort(b.wild)
+	b.wild = slices.Compact(b.wild)
+}
+
+func (b *builder) hasAddress(host dname.Name) bool {
+	what, at := b.c.Find(host)
+	return what == content.OwnData && at.HasAddress()
+}
+
+// checkHidden refuses names of the trap that take such addresses away: what lies above a name exists with it, and a wildcard beside that no
+// longer answers for other names below it (RFC 4592 2.2.1).
+func (b *builder) checkHidden() {
+	for _, host := range b.wild {
+		if !b.hasAddress(host) {
+			b.Report.Add(b.table.Problem("names", b.names.text, "with these names the wildcard no longer answers for "+host.Bare()+
+				", which records of the zone lead to (RFC 4592 2.2.1): choose other names, or give that host records of its own"))
+		}
+	}
+}
+
 // checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
 func (b *builder) checkWildcards() {
 	var beside map[dname.Name]dname.Name // the first host of the trap below each name
