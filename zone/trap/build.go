@@ -77,6 +77,7 @@ type builder struct {
 	published map[dname.Name]dname.Name // of them, those whose addresses are known
 	mentioned map[dname.Name]bool       // what records of the zone lead to, beside names that exist
 	wild      []dname.Name              // of these, those that a wildcard gives addresses
+	existed   int                       // how many names there were
 	dealer    dealer
 	rotation  *Rotation                    // nil: decoys never change
 	textsOf   func(domain string) []string // textsAt
@@ -121,7 +122,7 @@ func (r *Table) Build(in Ground) *Trap {
 	}
 	b := builders.Get().(*builder)
 	b.Table, b.Ground, b.c, b.faults = r, in, in.Content, in.Report.Faults()
-	b.number, b.mentioned = r.first, b.c.Mentioned()
+	b.number, b.mentioned, b.existed = r.first, b.c.Mentioned(), len(b.c.Nodes)
 	b.noteWildcards()
 	b.dealer.take(r.addresses)
 	if !b.build() {

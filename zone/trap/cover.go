@@ -125,7 +125,7 @@ func (b *builder) checkHidden() {
 
 // checkWildcards tells which wildcards no longer answer for names that the trap has put beside them (RFC 4592 2.2.1).
 func (b *builder) checkWildcards() {
-	var beside map[dname.Name]dname.Name // the first host of the trap below each name
+	var beside map[dname.Name]dname.Name // the first name that has come to exist right below each
 	for i := range b.c.Nodes {
 		wildcard := &b.c.Nodes[i]
 		if !strings.HasPrefix(string(wildcard.Name), "\x01*") {
@@ -133,19 +133,19 @@ func (b *builder) checkWildcards() {
 		}
 		if beside == nil {
 			beside = map[dname.Name]dname.Name{}
-			for _, h := range slices.Backward(b.trap.Hosts) {
-				beside[h.Name.Parent()] = h.Name
+			for _, n := range slices.Backward(b.c.Nodes[b.existed:]) {
+				beside[n.Name.Parent()] = n.Name
 			}
 		}
-		host := beside[wildcard.Name.Parent()]
-		if host == "" {
+		name := beside[wildcard.Name.Parent()]
+		if name == "" {
 			continue
 		}
 		var types []string
 		for _, set := range wildcard.Sets {
 			types = append(types, dns.Type(set.Typ).String())
 		}
-		b.warn(b.table.Item("names", b.names.text), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it, nor for the trap's other names beside it",
-			host.Bare(), wildcard.Name.Bare(), strings.Join(types, ", ")))
+		b.warn(b.table.Item("names", b.names.text), fmt.Sprintf("%s exists now, and so the wildcard %s (%s) does not answer for it and what is below it, nor for the trap's other names beside it",
+			name.Bare(), wildcard.Name.Bare(), strings.Join(types, ", ")))
 	}
 }
