@@ -35,7 +35,7 @@ type placedRecord struct {
 // contents are those that [content.release] gave back, for the next zone.
 var contents = sync.Pool{New: func() any { return &Content{Index: map[dname.Name]int{}, hosts: map[dname.Name]bool{}} }}
 
-// MaxKept is the largest content, in names, that is kept for others.
+// MaxKept is the largest content, in names or in records, that is kept for others.
 const MaxKept = 1000
 
 // Release ends the use of a content.

@@ -101,6 +101,9 @@ var racyAge = 2 * time.Second
 // ten times as much there as in a file.
 const maxFile = 64 << 20
 
+// openFlags have nobody wait for the writer of a pipe.
+const openFlags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK
+
 // readFile reads a regular file and notes what it was. It asks the kernel itself, for package os would offer each of very many files
 // to its poller, which takes more system calls than the reading.
 func readFile(path string) (Note, []byte, error) {

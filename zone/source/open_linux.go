@@ -6,9 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags have nobody wait for the writer of a pipe.
-const openFlags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK
-
 // strange says that some file belongs to another user than this process runs as.
 var strange atomic.Bool
 

@@ -4,7 +4,7 @@ package source
 
 import "golang.org/x/sys/unix"
 
-// open opens a file for reading, and does not wait for the writer of a pipe.
+// open opens a file for reading.
 func open(path string) (fd int, err error) {
-	return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	return unix.Open(path, openFlags, 0)
 }

@@ -103,7 +103,7 @@ var builders = sync.Pool{New: func() any {
 
 // release gives the builder's memory back.
 func (b *builder) release() {
-	if max(len(b.owners), len(b.exchanges), len(b.hosts), len(b.addrs), len(b.Table.addresses)) > content.MaxKept {
+	if max(len(b.owners), len(b.exchanges), len(b.hosts), len(b.trap.Hosts), len(b.addrs), len(b.Table.addresses)) > content.MaxKept {
 		return
 	}
 	clear(b.places)
